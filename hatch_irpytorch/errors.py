@@ -1,0 +1,159 @@
+"""Every error this project reports: where it is, what it is, and the codes with their sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+CODES: dict[str, str] = {
+    "alias-in-manifest": "YAML anchors and aliases have no use in a manifest",
+    "bad-arity": "a node has the wrong number of parents",
+    "bad-attribute": "an attribute of a node is missing, ill-typed or out of its range",
+    "bad-encoding": "the file is not UTF-8 text without a byte order mark",
+    "bad-format": "the document is not a torchlean.ir.v1 graph",
+    "bad-id": "a node's id differs from its position",
+    "bad-json": "the text is not JSON as RFC 8259 defines it",
+    "bad-name": "a name is not an identifier that generated source can carry",
+    "bad-option": "an option or value has the wrong type or is out of its closed set",
+    "bad-parent": "a parent is not an earlier node, or not a tensor",
+    "bad-params": "the parameter file cannot be read",
+    "bad-payload": "a payload value has the wrong type or shape",
+    "bad-project": "the project's own configuration cannot be used",
+    "bad-shape": "a declared shape is not an array of natural numbers",
+    "bad-tuple": "a tuple value is used where a tensor is needed, or the reverse",
+    "bad-yaml": "the text is not YAML",
+    "busy": "another build holds the project for too long",
+    "cannot-write": "an output could not be written or removed",
+    "check-failed": "committed outputs differ from what the inputs give",
+    "custom-op": "a `custom` node needs its Lean body, which JSON cannot carry",
+    "domain": "a value lies outside the domain of an operation",
+    "duplicate-key": "a key is given twice in one object",
+    "duplicate-module": "two manifests produce the same module",
+    "edited-by-hand": "a generated file differs from what was last generated",
+    "extra-payload": "the parameter file holds an entry that no node of the graph uses",
+    "missing-file": "a file does not exist",
+    "missing-key": "a required key is missing",
+    "missing-payload": "a node that is evaluated lacks its payload",
+    "missing-torch": "a check that runs generated modules needs torch",
+    "mixed-dialects": "a document mixes the legacy and the v1 dialect",
+    "no-manifests": "no manifest was found",
+    "not-finite": "NaN or an infinity stands where JSON cannot carry one",
+    "not-ours": "a file that this project did not write stands where an output belongs",
+    "orphaned": "a generated file has no manifest any more",
+    "outside-project": "a path leads out of the project",
+    "shape-mismatch": "a declared shape differs from what the shape rule gives",
+    "stale": "a generated file is older than its inputs",
+    "too-deep": "the text is nested too deeply",
+    "too-large": "the file or a value is larger than any real one",
+    "unknown-key": "a key is not known here",
+    "unknown-kind": "a node's kind is not known",
+    "unknown-module": "no manifest has this name",
+    "unsupported": "the graph asks for something the format does not define",
+    "unused-weight": "a dense grouped kernel holds non-zero weights outside its blocks",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a problem is: a file, and in it a line and column, or a node."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+    node: int | None = None
+    kind: str = ""
+    tensor: int | None = None
+
+    def __str__(self) -> str:
+        if self.line:
+            return f"{self.file}:{self.line}:{self.column}"
+        if self.node is None:
+            return self.file
+        tensor = "" if self.tensor in (None, self.node) else f", tensor {self.tensor}"
+        kind = f" ({self.kind}{tensor})" if self.kind else ""
+        return f"{self.file}: node {self.node}{kind}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. `field`, `expected` and `found` repeat the message as data."""
+
+    code: str
+    place: Place
+    message: str
+    hint: str = ""
+    field: str = ""
+    expected: str = ""
+    found: str = ""
+
+    def __str__(self) -> str:
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"{self.place}: error[{self.code}]: {self.message}{hint}"
+
+
+class IRPyTorchError(Exception):
+    """Bad input. `problems` holds everything found, in the order of the input."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class Problems:
+    """A list that grows while a file is read, so that all its mistakes are told at once."""
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, code: str, place: Place, message: str, hint: str = "") -> None:
+        self._found.append(Problem(code, place, message, hint))
+
+    def mismatch(
+        self, code: str, place: Place, field: str, expected: str, found: str, hint: str = ""
+    ) -> None:
+        message = f"`{field}` must be {expected}, found {found}"
+        self._found.append(Problem(code, place, message, hint, field, expected, found))
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        self._found.extend(problems)
+
+    def raise_if_any(self) -> None:
+        """Raise `IRPyTorchError` with everything collected so far, if there is anything."""
+        if self._found:
+            raise IRPyTorchError(self._found)
+
+
+def fail(code: str, place: Place, message: str, hint: str = "") -> IRPyTorchError:
+    """The exception for a single problem, to be raised by the caller."""
+    return IRPyTorchError([Problem(code, place, message, hint)])
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint that names the known word closest to `word`, or an empty string."""
+    close = get_close_matches(word[:100], sorted(known), n=1, cutoff=0.6)
+    return f"did you mean `{close[0]}`?" if close else ""
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """A value of unknown origin as one short line of printable ASCII, in backticks."""
+    if isinstance(value, bool):
+        text = "true" if value else "false"
+    elif value is None:
+        text = "null"
+    elif isinstance(value, dict):
+        return "an object"
+    elif isinstance(value, list):
+        return f"an array of {len(value)}"
+    elif isinstance(value, int) and value.bit_length() > 256:
+        return "a very large integer"
+    else:
+        text = str(value)[: limit + 1]
+    text = text.encode("unicode_escape").decode("ascii")
+    return f"`{text[:limit]}...`" if len(text) > limit else f"`{text}`"

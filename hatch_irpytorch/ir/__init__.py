@@ -1,0 +1,1 @@
+"""The graph: what it is, how it is read, checked and evaluated."""

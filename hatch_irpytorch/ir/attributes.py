@@ -1,0 +1,194 @@
+"""JSON values into the typed fields of an op, and numbers into arrays."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import MISSING, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+import numpy as np
+
+from hatch_irpytorch.errors import Place, Problems, nearest, shown
+from hatch_irpytorch.ir.graph import Shape, numel, shape_text
+from hatch_irpytorch.ir.ops import Mask, Op
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+MAX_EXTENT = 2**63 - 1
+
+
+class ValueProblem(Exception):
+    """A value has the wrong type: what was expected, what was found."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        self.expected = expected
+        self.found = found
+        super().__init__(f"expected {expected}, found {found}")
+
+
+def nat(value: object) -> int:
+    """A natural number: an integer literal without sign, fraction or exponent."""
+    if type(value) is not int or value < 0:
+        raise ValueProblem("a natural number", shown(value))
+    return value
+
+
+def nats(value: object) -> tuple[int, ...]:
+    if type(value) is not list:
+        raise ValueProblem("an array of natural numbers", shown(value))
+    return tuple(nat(item) for item in value)
+
+
+def shape(value: object) -> Shape:
+    """A shape: natural numbers that torch and NumPy can hold as extents."""
+    extents = nats(value)
+    if any(extent > MAX_EXTENT for extent in extents):
+        raise ValueProblem("extents below 2**63", shown(max(extents)))
+    return extents
+
+
+def boolean(value: object) -> bool:
+    if type(value) is not bool:
+        raise ValueProblem("`true` or `false`", shown(value))
+    return value
+
+
+def number(value: object) -> float:
+    """A finite binary64 number."""
+    if type(value) is not int and type(value) is not float:
+        raise ValueProblem("a number", shown(value))
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result):
+        raise ValueProblem("a number within the range of binary64", shown(value))
+    return result
+
+
+def mask(value: object) -> Mask:
+    """torchlean.ir.v1: 2.6, `{"shape": [...], "allowed": [...]}`."""
+    if type(value) is not dict or set(value) != {"shape", "allowed"}:
+        raise ValueProblem("an object with `shape` and `allowed`", shown(value))
+    allowed = value["allowed"]
+    if type(allowed) is not list:
+        raise ValueProblem("`allowed` as an array of booleans", shown(allowed))
+    return Mask(shape(value["shape"]), tuple(boolean(item) for item in allowed))
+
+
+_DECODERS: dict[object, Any] = {
+    int: nat,
+    bool: boolean,
+    float: number,
+    tuple[int, ...]: nats,
+    Mask: mask,
+}
+
+
+@cache
+def attribute_types(op: type[Op]) -> dict[str, tuple[object, bool]]:
+    """The JSON attributes of an op: name to (type, required)."""
+    hints = get_type_hints(op)
+    result: dict[str, tuple[object, bool]] = {}
+    for field in fields(op):  # type: ignore[arg-type]
+        if field.name not in op.from_node:
+            hint = hints[field.name]
+            kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+            optional = field.default is not MISSING
+            result[field.name] = (kinds[0] if optional else hint, not optional)
+    return result
+
+
+def decode_fields(
+    wanted: dict[str, tuple[object, bool]],
+    values: dict[str, object],
+    place: Place,
+    problems: Problems,
+) -> dict[str, Any] | None:
+    """The attributes named in `wanted`, or None when one is missing or ill-typed."""
+    decoded: dict[str, Any] = {}
+    sound = True
+    for name, (kind, required) in wanted.items():
+        if name not in values:
+            if required:
+                sound = False
+                close = nearest(name, set(values) - set(wanted))
+                hint = close.replace("did you mean", "found") if close else ""
+                problems.add("bad-attribute", place, f"`{name}` is missing", hint.rstrip("?"))
+            continue
+        try:
+            decoded[name] = _DECODERS[kind](values[name])
+        except ValueProblem as problem:
+            sound = False
+            problems.mismatch("bad-attribute", place, name, problem.expected, problem.found)
+    return decoded if sound else None
+
+
+def decode_op(
+    op: type[Op],
+    values: dict[str, object],
+    node: dict[str, object],
+    place: Place,
+    problems: Problems,
+) -> Op | None:
+    """An op from its JSON attributes and from what `from_node` takes of the node itself."""
+    decoded = decode_fields(attribute_types(op), values, place, problems)
+    if decoded is None:
+        return None
+    return op(**decoded, **{name: node[name] for name in op.from_node})
+
+
+def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
+    """Nested arrays of numbers with exactly the shape `expected`, or one flat array of them.
+
+    Raises `ValueProblem` that says where the nesting or a number is wrong.
+    """
+    levels = (numel(expected),) if flat else expected
+    rows: list[object] = []
+    _collect(value, levels, "", rows)
+    try:
+        result = np.array(rows, dtype=np.float64).reshape(expected)
+    except OverflowError:
+        raise ValueProblem("numbers within the range of binary64", "a larger one") from None
+    if not np.isfinite(result).all():
+        raise ValueProblem("numbers within the range of binary64", "a larger one")
+    return result
+
+
+_NUMBERS = frozenset({int, float})
+
+
+def _collect(value: object, levels: Shape, where: str, rows: list[object]) -> None:
+    if not levels:
+        if type(value) not in _NUMBERS:
+            raise ValueProblem(f"a number{where}", shown(value))
+        rows.append(value)
+        return
+    expected = f"an array of {levels[0]}{where}" if where else f"an array of {levels[0]}"
+    if type(value) is not list:
+        raise ValueProblem(expected, shown(value))
+    if len(value) != levels[0]:
+        raise ValueProblem(expected, f"one of {len(value)}")
+    if len(levels) > 1:
+        for index, item in enumerate(value):
+            _collect(item, levels[1:], f" at {_deeper(where, index)}", rows)
+        return
+    if not _NUMBERS.issuperset(map(type, value)):
+        index = next(i for i, item in enumerate(value) if type(item) not in _NUMBERS)
+        raise ValueProblem(f"a number at {_deeper(where, index)}", shown(value[index]))
+    rows.extend(value)
+
+
+def _deeper(where: str, index: int) -> str:
+    return f"{where.removeprefix(' at ')}[{index}]"
+
+
+def describe_tensor(expected: Shape, flat: bool) -> str:
+    """How a payload field is expected to look in JSON."""
+    if flat:
+        return f"a flat array of {numel(expected)} numbers"
+    return f"numbers of shape {shape_text(expected)}"

@@ -1,0 +1,40 @@
+"""Arity and shape rules on the tensor graph: every node, unused ones included."""
+
+from __future__ import annotations
+
+from hatch_irpytorch.errors import Problems
+from hatch_irpytorch.ir.graph import Graph, Node, shape_text
+from hatch_irpytorch.ir.lower import Unreadable
+from hatch_irpytorch.ir.ops import RuleError
+
+
+def check_graph(graph: Graph, problems: Problems) -> frozenset[int]:
+    """Recompute every shape and report what differs; returns the ids of the sound nodes.
+
+    A node is compared with what its parents declare, so that one mistake is told once.
+    """
+    return frozenset(node.id for node in graph.nodes if _check_node(graph, node, problems))
+
+
+def _check_node(graph: Graph, node: Node, problems: Problems) -> bool:
+    if isinstance(node.op, Unreadable):
+        return False
+    place = graph.place(node)
+    wanted, found = node.op.parents, len(node.parents)
+    if found != wanted and not (wanted is None and found >= 2):
+        expected = "two node ids or more" if wanted is None else _count(wanted)
+        problems.mismatch("bad-arity", place, "parents", expected, _count(found))
+        return False
+    try:
+        inferred = node.op.infer(*graph.parent_shapes(node))
+    except RuleError as error:
+        problems.mismatch("shape-mismatch", place, error.field, error.expected, error.found)
+        return False
+    if inferred != node.shape:
+        expected = f"{shape_text(inferred)}, as the parents give it"
+        problems.mismatch("shape-mismatch", place, "shape", expected, shape_text(node.shape))
+    return inferred == node.shape
+
+
+def _count(number: int) -> str:
+    return f"{number} node id" if number == 1 else f"{number} node ids"

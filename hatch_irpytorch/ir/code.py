@@ -1,0 +1,63 @@
+"""Pieces of generated Python: what an op wants to be written, before it is laid out.
+
+Text enters only as identifiers made from node ids, as numbers and as names fixed in this
+package; nothing of an input file is ever a string here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of fixed text that a generated module carries when a node needs it."""
+
+    name: str
+    source: str
+    needs: tuple[Function, ...] = ()
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call: the layout may break it between its arguments."""
+
+    function: str | Function
+    arguments: tuple[Code, ...]
+    keywords: tuple[tuple[str, Code], ...] = ()
+
+
+Code = str | Call
+
+Literal = int | float | bool | tuple[int, ...]
+
+
+def literal(value: Literal) -> str:
+    """A number or a tuple of naturals as Python source."""
+    if isinstance(value, float):
+        return float_literal(value)
+    return repr(value)
+
+
+def float_literal(value: float) -> str:
+    """The shortest decimal of a binary64 number, as Python's `repr` lays it out."""
+    if math.isfinite(value):
+        return repr(float(value))
+    if math.isnan(value):
+        return 'float("nan")'
+    return 'float("inf")' if value > 0 else 'float("-inf")'
+
+
+def call(function: str | Function, *arguments: Code | Literal, **keywords: Code | Literal) -> Call:
+    """A call with positional and keyword arguments; numbers become literals."""
+    return Call(
+        function,
+        tuple(_code(argument) for argument in arguments),
+        tuple((name, _code(value)) for name, value in keywords.items()),
+    )
+
+
+def _code(value: Code | Literal) -> Code:
+    return value if isinstance(value, str | Call) else literal(value)

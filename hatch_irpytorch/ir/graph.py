@@ -1,0 +1,96 @@
+"""A graph as plain frozen data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hatch_irpytorch.errors import Place, Problem
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from hatch_irpytorch.ir.ops.base import Op
+
+    Array = NDArray[np.float64]
+
+Shape = tuple[int, ...]
+
+
+def numel(shape: Shape) -> int:
+    """The number of entries of a tensor: 1 for a scalar."""
+    return math.prod(shape)
+
+
+def shape_text(shape: Shape) -> str:
+    """A shape as Python writes a tuple: `()`, `(3,)`, `(2, 3)`."""
+    return str(tuple(shape))
+
+
+@dataclass(frozen=True)
+class Node:
+    """One tensor node. `id` is its position after lowering, `raw_id` its position in the file.
+
+    `raw_kind` is the kind that the file gives, which differs from the op's tag after lowering.
+    """
+
+    id: int
+    op: Op
+    parents: tuple[int, ...]
+    shape: Shape
+    raw_id: int
+    raw_kind: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Tensor nodes in id order; `output_ids` in the order of return, repeats allowed."""
+
+    nodes: tuple[Node, ...]
+    input_id: int
+    output_ids: tuple[int, ...]
+    file: str = "<graph>"
+
+    @property
+    def input_shape(self) -> Shape:
+        return self.nodes[self.input_id].shape
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        return tuple(self.nodes[i].shape for i in self.output_ids)
+
+    def parent_shapes(self, node: Node) -> tuple[Shape, ...]:
+        return tuple(self.nodes[parent].shape for parent in node.parents)
+
+    def live_ids(self) -> frozenset[int]:
+        """The nodes that an output depends on."""
+        live: set[int] = set()
+        waiting = list(self.output_ids)
+        while waiting:
+            node_id = waiting.pop()
+            if node_id not in live:
+                live.add(node_id)
+                waiting.extend(self.nodes[node_id].parents)
+        return frozenset(live)
+
+    def place(self, node: Node) -> Place:
+        return Place(self.file, node=node.raw_id, kind=node.raw_kind, tensor=node.id)
+
+
+ParamStore = Mapping[tuple[int, str], "Array"]
+"""(tensor node id, payload field) to a float64 array of the slot's shape."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked graph with the payload of every node that is evaluated.
+
+    `notes` are remarks about inputs that are legal but deserve a look.
+    """
+
+    graph: Graph
+    params: ParamStore
+    notes: tuple[Problem, ...] = field(default=())

@@ -1,0 +1,186 @@
+"""What an op is: attributes, payload slots, shape rule, PyTorch code and reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hatch_irpytorch.ir.code import Call, Code, Function, call
+from hatch_irpytorch.ir.graph import Shape, numel, shape_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+else:
+    Array = Any
+
+__all__ = [
+    "Array",
+    "Buffer",
+    "Call",
+    "Code",
+    "Function",
+    "Mask",
+    "Op",
+    "RuleError",
+    "Shape",
+    "Site",
+    "Slot",
+    "attribute_name",
+    "call",
+    "numel",
+    "require_axis",
+    "require_same",
+    "require_shape",
+    "shape_text",
+]
+
+
+class RuleError(Exception):
+    """A shape rule is broken: which field, what was found, what was expected."""
+
+    def __init__(self, field: str, found: object, expected: str) -> None:
+        self.field = field
+        self.found = shape_text(found) if isinstance(found, tuple) else str(found)
+        self.expected = expected
+        super().__init__(f"{field}: expected {expected}, found {self.found}")
+
+
+def require_axis(axis: int, x: Shape, field: str = "axis") -> None:
+    if axis >= len(x):
+        raise RuleError(field, axis, f"smaller than the rank {len(x)} of the parent {shape_text(x)}")
+
+
+def require_same(a: Shape, b: Shape) -> None:
+    if a != b:
+        raise RuleError("parents", f"{shape_text(a)} and {shape_text(b)}", "two equal shapes")
+
+
+def require_shape(field: str, found: Shape, expected: Shape) -> None:
+    if found != expected:
+        raise RuleError(field, found, shape_text(expected))
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One payload tensor of a node.
+
+    `field` is its JSON name, `name` its part of the attribute name in a generated module.
+    `packed` is the shape a grouped kernel has there, when it differs from `shape`.
+    """
+
+    field: str
+    name: str
+    shape: Shape
+    learned: bool = True
+    packed: Shape | None = None
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A boolean tensor of `shape` in row-major order. torchlean.ir.v1: 2.6."""
+
+    shape: Shape
+    allowed: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A tensor that follows from the attributes alone: built in `__init__`, never saved.
+
+    Its value is `code`, or a table of booleans of the shape `table.shape`.
+    """
+
+    name: str
+    code: Code | None = None
+    table: Mask | None = None
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a node's code will stand: names and shapes of its parents, its own id and shape."""
+
+    id: int
+    parents: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    out: Shape
+    prefix: str
+    payload: frozenset[str]
+    zero_sign_matters: bool = False
+
+    @property
+    def x(self) -> str:
+        return self.parents[0]
+
+    @property
+    def y(self) -> str:
+        return self.parents[1]
+
+    @property
+    def name(self) -> str:
+        return f"v{self.id}"
+
+    def slot(self, name: str) -> str:
+        """The attribute of a payload slot or buffer, as seen in `forward`."""
+        return f"self.{attribute_name(self.prefix, self.id, name)}"
+
+
+def attribute_name(prefix: str, node_id: int, name: str) -> str:
+    """`linear_3_W`, or `const_3` for a slot without a name of its own."""
+    return f"{prefix}_{node_id}_{name}" if name else f"{prefix}_{node_id}"
+
+
+class Op:
+    """One operation. A subclass is a frozen dataclass whose fields are its JSON attributes.
+
+    Fields named in `from_node` are taken from the node itself instead of its attributes.
+    `infer` gets the parents' shapes and returns the node's shape, or raises `RuleError`.
+    `reference` gets the parents' float64 arrays and the payload by field name.
+    """
+
+    tag: ClassVar[str]
+    parents: ClassVar[int | None] = 1
+    """How many parents the op has; None: two or more."""
+    prefix: ClassVar[str]
+    """What its attributes start with in a generated module."""
+    from_node: ClassVar[frozenset[str]] = frozenset()
+    repeated_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields of the inline payload that repeat what shapes and attributes say already."""
+    domain: ClassVar[str] = ""
+    """The values of the parent for which the op is defined, when not all are."""
+
+    infer: ClassVar[Callable[..., Shape]]
+    reference: ClassVar[Callable[..., Array]]
+
+    def __init_subclass__(cls, *, tag: str = "", prefix: str = "") -> None:
+        super().__init_subclass__()
+        if tag:
+            cls.tag = tag
+            cls.prefix = prefix or tag
+
+    def payload(self, *shapes: Shape) -> tuple[Slot, ...]:
+        """The payload slots for parents of these shapes."""
+        return ()
+
+    def optional_payload(self) -> bool:
+        """Whether the node has a meaning without its payload."""
+        return False
+
+    def payload_problems(self, present: frozenset[str]) -> Iterable[RuleError]:
+        """What is wrong with the payload fields that are present, beyond missing ones."""
+        return ()
+
+    def passes_gradient(self, *shapes: Shape) -> bool:
+        """Whether a gradient can reach the parents through the code of this node."""
+        return True
+
+    def buffers(self, at: Site) -> tuple[Buffer, ...]:
+        """Tensors that the code of this node reads besides its payload."""
+        return ()
+
+    def torch(self, at: Site) -> Code | list[Code]:
+        """The node in PyTorch: one expression, or several that each rebind `at.name`."""
+        raise AssertionError(f"{self.tag} has no code of its own")

@@ -1,0 +1,156 @@
+"""Ops that move, repeat or join entries without changing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hatch_irpytorch.ir.ops.base import (
+    Array,
+    Code,
+    Op,
+    RuleError,
+    Shape,
+    Site,
+    call,
+    numel,
+    require_axis,
+    require_shape,
+    shape_text,
+)
+
+
+@dataclass(frozen=True)
+class BroadcastTo(Op, tag="broadcast_to"):
+    """Repeats along new and unit axes. torchlean.ir.v1: broadcast_to, N11."""
+
+    from_shape: Shape
+    to_shape: Shape
+
+    def infer(self, x: Shape) -> Shape:
+        require_shape("from_shape", self.from_shape, x)
+        target = self.to_shape[len(self.to_shape) - len(x) :]
+        fits = len(x) <= len(self.to_shape) and all(
+            i in (1, j) for i, j in zip(x, target, strict=True)
+        )
+        if not fits:
+            raise RuleError("to_shape", self.to_shape, f"a shape that {shape_text(x)} broadcasts to")
+        return self.to_shape
+
+    def reference(self, x: Array) -> Array:
+        return np.broadcast_to(x, self.to_shape)
+
+    def torch(self, at: Site) -> Code:
+        return at.x if at.shapes[0] == at.out else call("torch.broadcast_to", at.x, at.out)
+
+
+@dataclass(frozen=True)
+class Reshape(Op, tag="reshape"):
+    """Row-major reinterpretation. torchlean.ir.v1: reshape."""
+
+    in_shape: Shape
+    out_shape: Shape
+
+    def infer(self, x: Shape) -> Shape:
+        require_shape("in_shape", self.in_shape, x)
+        if numel(self.out_shape) != numel(x):
+            raise RuleError("out_shape", self.out_shape, f"a shape with {numel(x)} entries")
+        return self.out_shape
+
+    def reference(self, x: Array) -> Array:
+        return x.reshape(self.out_shape)
+
+    def torch(self, at: Site) -> Code:
+        return _reshaped(at)
+
+
+@dataclass(frozen=True)
+class Flatten(Op, tag="flatten"):
+    """Everything into one axis, row-major. torchlean.ir.v1: flatten."""
+
+    value_shape: Shape
+
+    def infer(self, x: Shape) -> Shape:
+        require_shape("value_shape", self.value_shape, x)
+        return (numel(x),)
+
+    def reference(self, x: Array) -> Array:
+        return x.reshape(-1)
+
+    def torch(self, at: Site) -> Code:
+        return _reshaped(at)
+
+
+def _reshaped(at: Site) -> Code:
+    if at.shapes[0] == at.out:
+        return at.x
+    return call(f"{at.x}.reshape", *at.out) if at.out else call(f"{at.x}.reshape", ())
+
+
+@dataclass(frozen=True)
+class Permute(Op, tag="permute"):
+    """Axes reordered: axis i of the result is axis perm[i] of x. torchlean.ir.v1: permute."""
+
+    perm: tuple[int, ...]
+
+    def infer(self, x: Shape) -> Shape:
+        if sorted(self.perm) != list(range(len(x))):
+            raise RuleError("perm", self.perm, f"each axis of {shape_text(x)} once")
+        return tuple(x[axis] for axis in self.perm)
+
+    def reference(self, x: Array) -> Array:
+        return np.transpose(x, self.perm)
+
+    def torch(self, at: Site) -> Code:
+        identity = self.perm == tuple(range(len(self.perm)))
+        return at.x if identity else call(f"{at.x}.permute", *self.perm)
+
+
+@dataclass(frozen=True)
+class Transpose(Op, tag="transpose"):
+    """Two axes exchanged. torchlean.ir.v1: transpose."""
+
+    axis1: int
+    axis2: int
+
+    def infer(self, x: Shape) -> Shape:
+        require_axis(self.axis1, x, "axis1")
+        require_axis(self.axis2, x, "axis2")
+        out = list(x)
+        out[self.axis1], out[self.axis2] = out[self.axis2], out[self.axis1]
+        return tuple(out)
+
+    def reference(self, x: Array) -> Array:
+        return np.swapaxes(x, self.axis1, self.axis2)
+
+    def torch(self, at: Site) -> Code:
+        if self.axis1 == self.axis2:
+            return at.x
+        return call(f"{at.x}.transpose", self.axis1, self.axis2)
+
+
+@dataclass(frozen=True)
+class Concat(Op, tag="concat"):
+    """Joined along one axis in parent order. torchlean.ir.v1: concat."""
+
+    axis: int
+
+    parents = None
+
+    def infer(self, *shapes: Shape) -> Shape:
+        first = shapes[0]
+        require_axis(self.axis, first)
+        for position, shape in enumerate(shapes):
+            rest = shape[: self.axis] + shape[self.axis + 1 :]
+            if len(shape) != len(first) or rest != first[: self.axis] + first[self.axis + 1 :]:
+                expected = f"like {shape_text(first)} outside axis {self.axis}"
+                raise RuleError(f"parents[{position}]", shape, expected)
+        total = sum(shape[self.axis] for shape in shapes)
+        return (*first[: self.axis], total, *first[self.axis + 1 :])
+
+    def reference(self, *inputs: Array) -> Array:
+        return np.concatenate(inputs, axis=self.axis)
+
+    def torch(self, at: Site) -> Code:
+        return call("torch.cat", call("", *at.parents), dim=self.axis)

@@ -1,0 +1,198 @@
+"""The ParamStore of a graph: inline payload and parameter file, matched to the nodes' slots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
+from hatch_irpytorch.ir.attributes import ValueProblem, describe_tensor, tensor
+from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape, shape_text
+from hatch_irpytorch.ir.lower import InlinePayload
+from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
+from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel, unpack_kernel
+from hatch_irpytorch.ir.stores import DTYPES, Entry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class StoreFile:
+    """A parameter file: its display name and its entries."""
+
+    file: str
+    entries: Mapping[str, Entry]
+
+
+def compressed_name(attribute: str) -> str:
+    """The name of a compressed const: `const_3_vec`. torchlean.ir.v1: 5.3."""
+    return f"{attribute}_vec"
+
+
+def bind_params(
+    graph: Graph,
+    sound: frozenset[int],
+    inline: Mapping[int, InlinePayload],
+    store: StoreFile | None,
+    problems: Problems,
+) -> tuple[ParamStore, tuple[Problem, ...]]:
+    """Arrays for the slots of every sound node, and notes on what is legal but odd.
+
+    An entry of the file takes the place of an inline value. A node that no output depends on may
+    lack its payload; entries that belong to no node are a problem.
+    """
+    binder = _Binder(graph, inline, store, problems)
+    live = graph.live_ids() if len(sound) == len(graph.nodes) else frozenset()
+    for node in graph.nodes:
+        if node.id in sound:
+            binder.bind(node, node.id in live)
+    if len(sound) == len(graph.nodes):
+        binder.report_extra()
+    return binder.params, tuple(binder.notes)
+
+
+class _Binder:
+    def __init__(
+        self,
+        graph: Graph,
+        inline: Mapping[int, InlinePayload],
+        store: StoreFile | None,
+        problems: Problems,
+    ) -> None:
+        self.graph = graph
+        self.inline = inline
+        self.store = store
+        self.problems = problems
+        self.params: dict[tuple[int, str], Array] = {}
+        self.notes: list[Problem] = []
+        self.used: set[str] = set()
+        self.known: set[str] = set()
+
+    def bind(self, node: Node, live: bool) -> None:
+        slots = node.op.payload(*self.graph.parent_shapes(node))
+        if not slots:
+            return
+        before = len(self.problems)
+        missing = [slot for slot in slots if not self._bind_slot(node, slot)]
+        present = frozenset(slot.field for slot in slots if (node.id, slot.field) in self.params)
+        if len(self.problems) > before:
+            return
+        optional = not present and (node.op.optional_payload() or not live)
+        if optional:
+            return
+        place = self.graph.place(node)
+        payload = self.inline.get(node.id, InlinePayload())
+        for slot in missing:
+            name = payload.name(slot.field)
+            wanted = f"`{name}` of shape {shape_text(slot.shape)} is missing"
+            where = "neither the graph nor the parameters hold it"
+            attribute = attribute_name(node.op.prefix, node.id, slot.name)
+            hint = f"the parameter file would call it `{attribute}`"
+            self.problems.add("missing-payload", place, f"{wanted}: {where}", hint)
+        for error in node.op.payload_problems(present):
+            message = f"`{error.field}` must be {error.expected}, found {error.found}"
+            self.problems.add("missing-payload", place, message)
+        self._note_unused(node)
+
+    def _bind_slot(self, node: Node, slot: Slot) -> bool:
+        """Whether the slot has a value; an ill-formed one counts and is reported."""
+        array = self._from_file(node, slot)
+        if array is None:
+            array = self._from_document(node, slot)
+        if array is None:
+            return False
+        self.params[node.id, slot.field] = array
+        return True
+
+    def _from_document(self, node: Node, slot: Slot) -> Array | None:
+        payload = self.inline.get(node.id)
+        if payload is None:
+            return None
+        if payload.fill is not None:
+            return np.broadcast_to(np.float64(payload.fill), slot.shape)
+        name = payload.name(slot.field)
+        if name not in payload.values:
+            return None
+        flat = isinstance(node.op, Const)
+        try:
+            return tensor(payload.values[name], slot.shape, flat)
+        except ValueProblem as problem:
+            hint = "write nested arrays flat, in row-major order" if flat else ""
+            expected = f"{describe_tensor(slot.shape, flat)}: {problem.expected}"
+            place = self.graph.place(node)
+            self.problems.mismatch("bad-payload", place, name, expected, problem.found, hint)
+            return np.zeros(())
+
+    def _from_file(self, node: Node, slot: Slot) -> Array | None:
+        if self.store is None:
+            return None
+        name = attribute_name(node.op.prefix, node.id, slot.name)
+        self.known.add(name)
+        entries = self.store.entries
+        if isinstance(node.op, Const) and len(slot.shape) == 2:
+            vector = compressed_name(name)
+            if vector in entries and name not in entries:
+                self.used.add(vector)
+                row = self._read(node, vector, (slot.shape[1:],))
+                return None if row is None else np.broadcast_to(row, slot.shape)
+        if name not in entries:
+            return None
+        self.used.add(name)
+        shapes = (slot.shape,) if slot.packed is None else (slot.shape, slot.packed)
+        array = self._read(node, name, shapes)
+        if slot.packed is not None and array is not None and array.shape == slot.packed:
+            assert isinstance(node.op, Conv)
+            return unpack_kernel(array, node.op.groups)
+        return array
+
+    def _read(self, node: Node, name: str, shapes: tuple[Shape, ...]) -> Array | None:
+        """The entry `name` with one of `shapes`; a zero stands for one that is reported."""
+        assert self.store is not None
+        entry = self.store.entries[name]
+        place = self.graph.place(node)
+        expected = " or ".join(shape_text(shape) for shape in shapes)
+        if entry.shape not in shapes:
+            inputs = self.graph.parent_shapes(node)
+            source = f" for an input of {shape_text(inputs[0])}" if inputs else ""
+            message = f"`{name}` must be {expected}{source}, `{self.store.file}` has {entry.shape}"
+            self._mismatch(place, name, message, expected, shape_text(entry.shape))
+            return np.zeros(())
+        if entry.dtype not in DTYPES:
+            allowed = ", ".join(DTYPES)
+            message = f"`{name}` must be one of {allowed}, `{self.store.file}` has {entry.dtype}"
+            self._mismatch(place, name, message, allowed, entry.dtype)
+            return np.zeros(())
+        try:
+            return entry.read()
+        except ValueProblem as problem:
+            message = f"`{name}` must be {problem.expected}, `{self.store.file}` has {problem.found}"
+            self._mismatch(place, name, message, problem.expected, problem.found)
+            return np.zeros(())
+
+    def _mismatch(self, place: Place, name: str, message: str, expected: str, found: str) -> None:
+        problem = Problem("shape-mismatch", place, message, "", name, expected, found)
+        self.problems.extend([problem])
+
+    def _note_unused(self, node: Node) -> None:
+        op = node.op
+        weight = self.params.get((node.id, "weight"))
+        if not isinstance(op, Conv) or op.groups == 1 or weight is None:
+            return
+        outside = np.count_nonzero(weight) - np.count_nonzero(pack_kernel(weight, op.groups))
+        if outside:
+            message = f"{outside} weights outside the {op.groups} blocks are not 0 and never read"
+            self.notes.append(Problem("unused-weight", self.graph.place(node), message))
+
+    def report_extra(self) -> None:
+        if self.store is None:
+            return
+        for name in sorted(set(self.store.entries) - self.used):
+            hint = nearest(name, self.known - self.used)
+            message = f"the entry {shown(name)} belongs to no node of `{self.graph.file}`"
+            self.problems.add("extra-payload", Place(self.store.file), message, hint)

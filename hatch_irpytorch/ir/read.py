@@ -1,0 +1,49 @@
+"""From bytes to a checked model: the corridor up to the plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hatch_irpytorch.errors import Problems
+from hatch_irpytorch.ir.check import check_graph
+from hatch_irpytorch.ir.graph import Model
+from hatch_irpytorch.ir.lower import lower
+from hatch_irpytorch.ir.params import StoreFile, bind_params
+from hatch_irpytorch.ir.stores import read_store
+from hatch_irpytorch.ir.wire import read_document
+from hatch_irpytorch.source import parse_json, read_bytes
+
+
+def read_model(
+    graph: str | Path,
+    params: str | Path | None = None,
+    *,
+    graph_name: str | None = None,
+    params_name: str | None = None,
+) -> Model:
+    """The checked model in a `torchlean.ir.v1` file and, when given, a parameter file.
+
+    `graph_name` and `params_name` are what messages call the files; by default their paths.
+    Raises `IRPyTorchError` with every problem of both files.
+    """
+    graph_file = graph_name or Path(graph).as_posix()
+    model_bytes = read_bytes(Path(graph), graph_file)
+    store = None
+    if params is not None:
+        params_file = params_name or Path(params).as_posix()
+        store = StoreFile(params_file, read_store(Path(params), params_file))
+    return build_model(model_bytes, graph_file, store)
+
+
+def build_model(data: bytes, file: str, store: StoreFile | None = None) -> Model:
+    """The checked model in the bytes of a graph document. Raises `IRPyTorchError`."""
+    problems = Problems()
+    document = read_document(parse_json(data, file), file, problems)
+    if document is None:
+        problems.raise_if_any()
+        raise AssertionError("a document is missing only after a problem")
+    lowered = lower(document, problems)
+    sound = check_graph(lowered.graph, problems)
+    params, notes = bind_params(lowered.graph, sound, lowered.inline, store, problems)
+    problems.raise_if_any()
+    return Model(lowered.graph, params, notes)

@@ -1,0 +1,58 @@
+"""What a graph means, in NumPy float64: the numbers a generated module has to reproduce."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hatch_irpytorch.errors import Place, fail
+from hatch_irpytorch.ir.graph import Model, Node, numel, shape_text
+from hatch_irpytorch.ir.ops import DomainError, Input
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[np.float64]
+
+MAX_ENTRIES = 2**31
+
+
+def evaluate(model: Model, x: ArrayLike) -> tuple[Array, ...]:
+    """The outputs of the graph for one input of its declared shape, in output order.
+
+    Nodes that no output depends on are not evaluated.
+    Raises `IRPyTorchError`: `shape-mismatch` for another input shape, `domain` where a node is
+    undefined (torchlean.ir.v1: N3), `too-large` for a tensor that no memory holds.
+    """
+    graph = model.graph
+    value = np.asarray(x, dtype=np.float64)
+    if value.shape != graph.input_shape:
+        expected, found = shape_text(graph.input_shape), shape_text(value.shape)
+        message = f"the input must be {expected}, found {found}"
+        raise fail("shape-mismatch", Place(graph.file), message)
+    live = graph.live_ids()
+    values: dict[int, Array] = {}
+    with np.errstate(all="ignore"):
+        for node in graph.nodes:
+            if node.id in live:
+                values[node.id] = _evaluate_node(model, node, values, value)
+    return tuple(values[output] for output in graph.output_ids)
+
+
+def _evaluate_node(model: Model, node: Node, values: dict[int, Array], x: Array) -> Array:
+    graph = model.graph
+    if isinstance(node.op, Input):
+        return x
+    if numel(node.shape) > MAX_ENTRIES:
+        message = f"a tensor of {shape_text(node.shape)} has more than {MAX_ENTRIES} entries"
+        raise fail("too-large", graph.place(node), message)
+    slots = node.op.payload(*graph.parent_shapes(node))
+    keys = [(node.id, slot.field) for slot in slots]
+    payload = {key[1]: model.params[key] for key in keys if key in model.params}
+    try:
+        result = node.op.reference(*(values[parent] for parent in node.parents), **payload)
+    except DomainError as error:
+        message = f"the entry at {error.index} is {error.value}, the op is defined for {node.op.domain}"
+        raise fail("domain", graph.place(node), message) from None
+    return np.asarray(result, dtype=np.float64)

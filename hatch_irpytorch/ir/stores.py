@@ -1,0 +1,142 @@
+"""ParamStore files: named arrays in `.safetensors`, `.npz` or JSON, none of them trusted."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from hatch_irpytorch.errors import Place, fail, shown
+from hatch_irpytorch.ir.attributes import tensor
+from hatch_irpytorch.ir.graph import Shape
+from hatch_irpytorch.source import parse_json, read_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+DTYPES = ("float64", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One named array: its shape and dtype are known before its data is read.
+
+    `read` returns the data as float64 of `shape`; it may raise `ValueProblem`.
+    """
+
+    shape: Shape
+    dtype: str
+    read: Callable[[], Array]
+
+
+def read_store(path: Path, file: str) -> dict[str, Entry]:
+    """The entries of a parameter file by name, chosen by the file's ending.
+
+    Raises `IRPyTorchError`: `missing-file`, `bad-params`, and those of JSON.
+    """
+    readers = {".safetensors": _read_safetensors, ".npz": _read_npz, ".json": _read_json}
+    reader = readers.get(path.suffix)
+    if reader is None:
+        expected = "a file that ends in `.safetensors`, `.npz` or `.json`"
+        raise fail("bad-params", Place(file), f"parameters must be {expected}")
+    return reader(path, file)
+
+
+_SAFETENSORS_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def _read_safetensors(path: Path, file: str) -> dict[str, Entry]:
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        tensors = deserialize(read_bytes(path, file))
+    except SafetensorError as error:
+        raise fail("bad-params", Place(file), f"not a safetensors file: {_reason(error)}") from None
+    entries: dict[str, Entry] = {}
+    for name, tensor_info in tensors:
+        dtype = _SAFETENSORS_DTYPES.get(tensor_info["dtype"], str(tensor_info["dtype"]).lower())
+        shape = tuple(tensor_info["shape"])
+        read = partial(_from_buffer, bytes(tensor_info["data"]), dtype, shape)
+        entries[name] = Entry(shape, dtype, read)
+    return entries
+
+
+def _from_buffer(data: bytes, dtype: str, shape: Shape) -> Array:
+    if dtype == "bfloat16":
+        words = np.frombuffer(data, dtype="<u2").astype(np.uint32) << np.uint32(16)
+        return words.view(np.float32).astype(np.float64).reshape(shape)
+    little_endian = np.dtype(dtype).newbyteorder("<")
+    return np.frombuffer(data, dtype=little_endian).astype(np.float64).reshape(shape)
+
+
+def _read_npz(path: Path, file: str) -> dict[str, Entry]:
+    """Shapes come from the array headers; data is read only for entries the graph asks for."""
+    entries: dict[str, Entry] = {}
+    data = read_bytes(path, file)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                name = member.removesuffix(".npy")
+                if name == member or name in entries:
+                    message = f"the member {shown(member)} is not a single array"
+                    raise fail("bad-params", Place(file), message)
+                with archive.open(member) as stream:
+                    shape, _, dtype = _npy_header(stream)
+                if dtype.hasobject:
+                    message = f"{shown(name)} holds Python objects, which are never loaded"
+                    raise fail("bad-params", Place(file), message)
+                read = partial(_read_npy, path, file, member, shape)
+                entries[name] = Entry(shape, dtype.name, read)
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError) as error:
+        hint = "the file may be cut off" if data.startswith(b"PK") else ""
+        raise fail("bad-params", Place(file), f"not a .npz file: {_reason(error)}", hint) from None
+    return entries
+
+
+def _npy_header(stream: IO[bytes]) -> tuple[Shape, bool, np.dtype[np.generic]]:
+    version = np.lib.format.read_magic(stream)  # type: ignore[arg-type]
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)  # type: ignore[arg-type]
+    return np.lib.format.read_array_header_2_0(stream)  # type: ignore[arg-type]
+
+
+def _read_npy(path: Path, file: str, member: str, shape: Shape) -> Array:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+            array = np.lib.format.read_array(stream, allow_pickle=False)  # type: ignore[arg-type]
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+        message = f"the array {shown(member)} cannot be read: {_reason(error)}"
+        raise fail("bad-params", Place(file), message, "the file may be cut off") from None
+    return np.asarray(array, dtype=np.float64).reshape(shape)
+
+
+def _read_json(path: Path, file: str) -> dict[str, Entry]:
+    value = parse_json(read_bytes(path, file), file)
+    if not isinstance(value, dict):
+        message = f"the root must be an object of arrays by name, found {shown(value)}"
+        raise fail("bad-params", Place(file), message)
+    entries: dict[str, Entry] = {}
+    for name, nested in value.items():
+        shape = _nested_shape(nested)
+        entries[name] = Entry(shape, "float64", partial(tensor, nested, shape))
+    return entries
+
+
+def _nested_shape(value: object) -> Shape:
+    """The shape that the first entries of nested arrays suggest."""
+    shape: list[int] = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        value = value[0] if value else None
+    return tuple(shape)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).split("\n")[0][:200] or type(error).__name__

@@ -1,0 +1,156 @@
+"""A ModulePlan as the text of a file."""
+
+from __future__ import annotations
+
+from hatch_irpytorch.emit.layout import flat, statement
+from hatch_irpytorch.emit.literals import LINE_WIDTH, VALUES_PER_LINE, decimals, table
+from hatch_irpytorch.emit.plan import Binding, ModulePlan, Step
+from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
+from hatch_irpytorch.ir.code import Call, call
+from hatch_irpytorch.ir.graph import Shape, numel, shape_text
+
+_MASKS_PER_LINE = 8
+
+
+def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | None) -> str:
+    """The module of a plan, ending in one newline. `header` holds comment lines without `#`."""
+    if plan.weights_in_file and weights_file is None:
+        raise ValueError("weights in a file need the file's name")
+    needs_file = plan.weights_in_file and bool(plan.stored)
+    blocks = [function.source for function in plan.functions]
+    blocks.append(_class(plan, weights_file if needs_file else None))
+    if plan.skeleton is not None:
+        blocks.extend(skeleton_text(plan, plan.skeleton))
+    tables = _tables(plan)
+    if tables:
+        closing = ["# fmt: on"] if plan.skeleton is not None else []
+        blocks.append("\n".join(["# fmt: off", *tables, *closing]) + "\n")
+    if plan.skeleton is not None:
+        blocks.append(RUN_AS_PROGRAM)
+    body = "\n\n".join(blocks)
+    top = "".join(f"# {line}\n" for line in header)
+    return f'{top}"""{_summary(plan)}"""\n\n{_imports(plan, body, needs_file)}\n\n{body}'
+
+
+def _summary(plan: ModulePlan) -> str:
+    outputs = ", ".join(shape_text(shape) for shape in plan.output_shapes)
+    counts = f"{_count(plan.node_count, 'node')}, {_count(plan.parameter_count, 'parameter')}"
+    line = f"{plan.class_name}: {shape_text(plan.input_shape)} -> {outputs}; {counts}."
+    if len(line) + 6 <= LINE_WIDTH:
+        return line
+    return f"{plan.class_name}: {_count(len(plan.returns), 'output')}; {counts}."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _imports(plan: ModulePlan, body: str, needs_file: bool) -> str:
+    standard = sorted({module for function in plan.functions for module in function.modules})
+    lines = [f"import {module}" for module in standard]
+    if needs_file:
+        lines.append("from pathlib import Path")
+    if lines:
+        lines.append("")
+    lines += ["import torch", "import torch.nn as nn"]
+    if "F." in body:
+        lines.append("import torch.nn.functional as F")
+    if needs_file:
+        lines.append("from safetensors.torch import load_file")
+    return "\n".join(lines) + "\n"
+
+
+def _class(plan: ModulePlan, weights_file: str | None) -> str:
+    lines = [f"class {plan.class_name}(nn.Module):"]
+    buffers = [f"    {b.name}: torch.Tensor" for b in plan.bindings if not b.learned]
+    lines += [*buffers, ""] if buffers else []
+    if plan.bindings:
+        lines += ["    def __init__(self) -> None:", "        super().__init__()"]
+        lines += _constructor(plan, weights_file)
+        lines.append("")
+    kind = "torch.Tensor"
+    if len(plan.returns) > 1:
+        kind = f"tuple[{', '.join([kind] * len(plan.returns))}]"
+    signature = f"    def forward(self, x: torch.Tensor) -> {kind}:"
+    if len(signature) > LINE_WIDTH:
+        signature = "    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:"
+    lines.append(signature)
+    for step in plan.steps:
+        lines += _step(step)
+    lines += _returns(plan.returns)
+    return "\n".join(lines) + "\n"
+
+
+def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
+    lines: list[str] = []
+    bound = [line for binding in plan.bindings for line in _bind(plan, binding)]
+    if any("dtype" in line for line in bound):
+        lines.append(f"        dtype = torch.{plan.dtype}")
+    if weights_file is not None:
+        path = call("Path(__file__).with_name", f'"{weights_file}"')
+        lines += statement("weights", call("load_file", path))
+    return lines + bound
+
+
+def _bind(plan: ModulePlan, binding: Binding) -> list[str]:
+    value = _value(plan, binding)
+    if binding.learned:
+        return statement(f"self.{binding.name}", call("nn.Parameter", value))
+    name = f'"{binding.name}"'
+    if binding.saved:
+        return statement("", call("self.register_buffer", name, value))
+    return statement("", call("self.register_buffer", name, value, persistent=False))
+
+
+def _value(plan: ModulePlan, binding: Binding) -> Call | str:
+    if binding.code is not None:
+        return binding.code
+    if binding.values is not None and plan.weights_in_file:
+        return f'weights["{binding.name}"]'
+    if numel(binding.shape) == 0:
+        return call("torch.zeros", binding.shape, dtype="dtype")
+    upper = binding.name.upper()
+    built = call("torch.tensor", upper) if binding.mask else call("torch.tensor", upper, dtype="dtype")
+    if len(binding.shape) == 1:
+        return built
+    chained = f"{flat(built)}.reshape{_arguments(binding.shape)}"
+    if len(chained) + 12 <= LINE_WIDTH - 1:
+        return chained
+    return call("torch.reshape", built, binding.shape)
+
+
+def _arguments(shape: Shape) -> str:
+    return f"({', '.join(map(str, shape))})" if shape else "(())"
+
+
+def _step(step: Step) -> list[str]:
+    remark = shape_text(step.shape)
+    if len(remark) > 60:
+        remark = f"rank {len(step.shape)}, {numel(step.shape)} values"
+    remark = f"{remark}, {step.domain}" if step.domain else remark
+    lines: list[str] = []
+    for expression in step.expressions[:-1]:
+        lines += statement(step.name, expression)
+    return lines + statement(step.name, step.expressions[-1], remark)
+
+
+def _returns(names: tuple[str, ...]) -> list[str]:
+    line = f"        return {', '.join(names)}"
+    if len(line) <= LINE_WIDTH:
+        return [line]
+    return ["        return (", *(f"            {name}," for name in names), "        )"]
+
+
+def _tables(plan: ModulePlan) -> list[str]:
+    lines: list[str] = []
+    for binding in plan.bindings:
+        name = binding.name.upper()
+        if numel(binding.shape) == 0:
+            continue
+        if binding.mask is not None:
+            texts = [repr(allowed) for allowed in binding.mask.allowed]
+            lines += table(name, texts, binding.shape, _MASKS_PER_LINE)
+        elif binding.values is not None and not plan.weights_in_file:
+            texts = decimals(binding.values, plan.dtype)
+            lines += table(name, texts, binding.shape, VALUES_PER_LINE[plan.dtype])
+    return lines

@@ -1,0 +1,77 @@
+"""How a module is emitted. torchlean.ir.v1: 5.1."""
+
+from __future__ import annotations
+
+import keyword
+from dataclasses import dataclass, replace
+from typing import Literal, cast, get_args
+
+Dtype = Literal["float32", "float64", "float16", "bfloat16"]
+Weights = Literal["inline", "safetensors"]
+
+DTYPES: tuple[str, ...] = get_args(Dtype)
+WEIGHTS: tuple[str, ...] = get_args(Weights)
+
+DEFAULT_CLASS_NAME = "ExportedIRModel"
+
+RESERVED_NAMES = frozenset(
+    {
+        "F",
+        "Path",
+        "itertools",
+        "load_file",
+        "main",
+        "make_optimizer",
+        "math",
+        "nn",
+        "torch",
+        "train_step",
+    }
+)
+"""Names at the top of a generated module that a class may not take."""
+
+
+@dataclass(frozen=True)
+class EmitOptions:
+    """The options of one module; see the manifest table in the README."""
+
+    class_name: str = DEFAULT_CLASS_NAME
+    dtype: Dtype = "float32"
+    training_skeleton: bool = True
+    learnable_consts: bool = True
+    compress_broadcast_params: bool = True
+    weights: Weights = "inline"
+
+    def __post_init__(self) -> None:
+        problem = class_name_problem(self.class_name)
+        if problem:
+            raise ValueError(problem)
+        normal = normal_dtype(self.dtype)
+        if normal is None:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}")
+        if self.weights not in WEIGHTS:
+            raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}")
+        object.__setattr__(self, "dtype", normal)
+
+    def named(self, class_name: str) -> EmitOptions:
+        return replace(self, class_name=class_name)
+
+
+def normal_dtype(text: str) -> Dtype | None:
+    """A dtype with or without `torch.` before it, or None when it is not known."""
+    name = text.removeprefix("torch.")
+    return cast("Dtype", name) if name in DTYPES else None
+
+
+def class_name_problem(name: str) -> str:
+    """Why `name` cannot be the class of a generated module, or an empty string."""
+    if len(name) > 60:
+        return "a class name has at most 60 characters"
+    if not name.isascii() or not name.isidentifier() or keyword.iskeyword(name):
+        return "a class name must be an ASCII identifier that is not a keyword"
+    if name.startswith("__") or keyword.issoftkeyword(name):
+        return "a class name may not be a soft keyword or start with two underscores"
+    # Functions and tables of a generated module are lower case or end in `_<id>_<SLOT>`.
+    if name in RESERVED_NAMES or name == name.lower() or (name == name.upper() and "_" in name):
+        return "a class name must be CamelCase, other names belong to the module itself"
+    return ""

@@ -1,0 +1,102 @@
+"""`make_optimizer`, `train_step` and the run as a program. torchlean.ir.v1: 5.4."""
+
+from __future__ import annotations
+
+from hatch_irpytorch.emit.layout import statement
+from hatch_irpytorch.emit.plan import ModulePlan, Skeleton
+from hatch_irpytorch.ir.code import Code, call
+
+_MAKE_OPTIMIZER = '''\
+def make_optimizer(
+    model: nn.Module, kind: str = "adam", lr: float = 1e-3
+) -> torch.optim.Optimizer | None:
+    """An optimizer over the trainable parameters, or None when there are none."""
+    if kind not in ("adam", "sgd"):
+        raise ValueError(f"unknown optimizer: {kind!r}")
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        return None
+    if kind == "sgd":
+        return torch.optim.SGD(parameters, lr=lr)
+    return torch.optim.Adam(parameters, lr=lr)
+'''
+
+_LOSS = "    loss: torch.Tensor = model(x)\n"
+_SINGLE = "    loss = F.mse_loss(model(x), y)\n"
+_SEVERAL = '''\
+    pairs = zip(model(x), y, strict=True)
+    loss = torch.stack([F.mse_loss(out, target) for out, target in pairs]).sum()
+'''
+_STEP = '''\
+    if opt is not None:
+        opt.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        opt.step()
+'''
+_STEPS = 5
+
+RUN_AS_PROGRAM = """\
+if __name__ == "__main__":
+    main()
+"""
+
+
+def skeleton_text(plan: ModulePlan, skeleton: Skeleton) -> list[str]:
+    """The functions of the training part, each ending in a newline."""
+    return [_MAKE_OPTIMIZER, _train_step(plan, skeleton), _main(plan, skeleton)]
+
+
+def _target_type(plan: ModulePlan) -> str:
+    return "torch.Tensor" if len(plan.returns) == 1 else "tuple[torch.Tensor, ...]"
+
+
+def _train_step(plan: ModulePlan, skeleton: Skeleton) -> str:
+    arguments = ["model: nn.Module", "x: torch.Tensor"]
+    if not skeleton.output_is_loss:
+        arguments.append(f"y: {_target_type(plan)}")
+    arguments.append("opt: torch.optim.Optimizer | None = None")
+    signature = "".join(f"    {argument},\n" for argument in arguments)
+    short = f"    {', '.join(arguments)}\n"
+    signature = short if len(short) <= 89 else signature
+    if skeleton.output_is_loss:
+        what, loss = "the module's output is the loss", _LOSS
+    elif len(plan.returns) == 1:
+        what, loss = "the loss is the mean squared error to y", _SINGLE
+    else:
+        what, loss = "the loss sums the mean squared errors to y", _SEVERAL
+    if skeleton.has_gradient:
+        doc, step = f"One step; {what}. Returns the loss before it.", _STEP
+    else:
+        doc, step = "The loss. No parameter reaches the output, so there is no step to take.", ""
+    return (
+        f"def train_step(\n{signature}) -> float:\n"
+        f'    """{doc}"""\n    model.train()\n{loss}{step}    return float(loss.detach())\n'
+    )
+
+
+def _main(plan: ModulePlan, skeleton: Skeleton) -> str:
+    """Trains on random numbers for a few steps and prints the loss of each."""
+    lines = [
+        "def main() -> None:",
+        '    """Train on random numbers for a few steps and print the loss of each."""',
+        "    torch.manual_seed(0)",
+        '    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")',
+        f"    model = {plan.class_name}().to(device)",
+        "    opt = make_optimizer(model)",
+        *statement("x", _random(plan.input_shape, plan.dtype), indent=4),
+    ]
+    arguments = "model, x, opt"
+    if not skeleton.output_is_loss:
+        targets = [_random(shape, plan.dtype) for shape in plan.output_shapes]
+        lines += statement("y", targets[0] if len(targets) == 1 else call("", *targets), indent=4)
+        arguments = "model, x, y, opt"
+    lines += [
+        f"    for step in range({_STEPS}):",
+        f"        loss = train_step({arguments})",
+        '        print(f"step {step}: loss {loss:.6f}")',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _random(shape: tuple[int, ...], dtype: str) -> Code:
+    return call("torch.randn", shape, dtype=f"torch.{dtype}", device="device")

@@ -84,7 +84,7 @@ def _class(plan: ModulePlan, weights_file: str | None) -> str:
 def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
     lines: list[str] = []
     bound = [line for binding in plan.bindings for line in _bind(plan, binding)]
-    if any("dtype" in line for line in bound):
+    if any("dtype=dtype" in line or ", dtype)" in line for line in bound):
         lines.append(f"        dtype = torch.{plan.dtype}")
     if weights_file is not None:
         path = call("Path(__file__).with_name", f'"{weights_file}"')
@@ -108,7 +108,8 @@ def _value(plan: ModulePlan, binding: Binding) -> Call | str:
     if binding.values is not None and plan.weights_in_file:
         return f'weights["{binding.name}"]'
     if numel(binding.shape) == 0:
-        return call("torch.zeros", binding.shape, dtype="dtype")
+        kind = "torch.bool" if binding.mask else "dtype"
+        return call("torch.zeros", binding.shape, dtype=kind)
     upper = binding.name.upper()
     built = call("torch.tensor", upper) if binding.mask else call("torch.tensor", upper, dtype="dtype")
     if len(binding.shape) == 1:

@@ -130,7 +130,8 @@ class Conv(Op, tag="conv"):
         pads = list(zip(self.padding, self.padding_after, strict=True))
         flat = x.reshape(numel(lead), self.in_channels, *spatial)
         padded = np.pad(flat, [(0, 0), (0, 0), *pads])
-        grouped = padded.reshape(len(flat), self.groups, -1, *padded.shape[2:])
+        width = self.in_channels // self.groups
+        grouped = padded.reshape(len(flat), self.groups, width, *padded.shape[2:])
         blocks = pack_kernel(weight, self.groups).reshape(
             self.groups, self.out_channels // self.groups, -1, *self.kernel
         )

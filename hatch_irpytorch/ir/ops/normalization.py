@@ -33,7 +33,8 @@ def layer_norm(
     """Layer norm whose variance plus a negative eps is cut off at 0."""
     dims = tuple(range(-gamma.dim(), 0))
     centred = x - x.mean(dim=dims, keepdim=True)
-    var = centred.var(dim=dims, correction=0, keepdim=True)
+    again = centred - centred.mean(dim=dims, keepdim=True)
+    var = again.square().mean(dim=dims, keepdim=True)
     return centred / torch.sqrt(torch.clamp(var + eps, min=0)) * gamma + beta
 ''',
 )

@@ -1,0 +1,1 @@
+"""From manifests to files: generate in memory, then compare, write or remove."""

@@ -1,0 +1,283 @@
+"""A YAML manifest as a Manifest: which graph, which parameters, which options."""
+
+from __future__ import annotations
+
+import keyword
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hatch_irpytorch.emit.options import (
+    DTYPES,
+    WEIGHTS,
+    EmitOptions,
+    class_name_problem,
+    normal_dtype,
+)
+from hatch_irpytorch.errors import Place, Problems, nearest, shown
+from hatch_irpytorch.source import Mapping, Scalar, Value, parse_yaml
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a module may be from its golden outputs."""
+
+    rtol: float = 1e-5
+    atol: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One model: `ir` and `params` are relative to the manifest's folder."""
+
+    file: str
+    ir: str
+    params: str | None
+    module: str
+    emit: EmitOptions
+    golden: Tolerance = field(default_factory=Tolerance)
+    ir_place: Place = field(default_factory=lambda: Place(""))
+    params_place: Place = field(default_factory=lambda: Place(""))
+
+
+class _Wrong(Exception):
+    def __init__(self, expected: str, hint: str = "") -> None:
+        self.expected = expected
+        self.hint = hint
+        super().__init__(expected)
+
+
+# YAML 1.1 reads these plain words as something else than text.
+_NOT_TEXT = re.compile(r"(?i:yes|no|on|off|true|false|y|n|null|~|)|[-+]?[\d_]+(\.[\d_]*)?([eE]\S*)?")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+def _text(value: Scalar) -> str:
+    if not value.quoted and _NOT_TEXT.fullmatch(value.text):
+        raise _Wrong("text", "YAML reads this word as something else; put it in quotes")
+    if not value.text:
+        raise _Wrong("text")
+    return value.text
+
+
+def _boolean(value: Scalar) -> bool:
+    if value.quoted or value.text not in ("true", "false"):
+        yes = value.text.lower() in ("yes", "no", "on", "off", "true", "false")
+        raise _Wrong("`true` or `false`", "write it in lower case, unquoted" if yes else "")
+    return value.text == "true"
+
+
+def _number(value: Scalar) -> float:
+    if value.quoted or not _NUMBER.fullmatch(value.text):
+        raise _Wrong("a number that is not negative, such as `1.0e-5`")
+    number = float(value.text)
+    if not math.isfinite(number) or number < 0:
+        raise _Wrong("a number that is not negative, such as `1.0e-5`")
+    return number
+
+
+def _class_name(value: Scalar) -> str:
+    problem = class_name_problem(_text(value))
+    if problem:
+        raise _Wrong("a class name", problem)
+    return value.text
+
+
+def _dtype(value: Scalar) -> str:
+    dtype = normal_dtype(_text(value))
+    if dtype is None:
+        raise _Wrong(f"one of {', '.join(f'`{name}`' for name in DTYPES)}")
+    return dtype
+
+
+def _weights(value: Scalar) -> str:
+    if _text(value) not in WEIGHTS:
+        raise _Wrong(f"one of {', '.join(f'`{name}`' for name in WEIGHTS)}")
+    return value.text
+
+
+def _module(value: Scalar) -> str:
+    problem = module_name_problem(_text(value))
+    if problem:
+        raise _Wrong("a module name", problem)
+    return value.text
+
+
+def module_name_problem(name: str) -> str:
+    """Why `name` cannot be a generated module, or an empty string."""
+    if len(name) > 60:
+        return "a module name has at most 60 characters"
+    plain = name.isascii() and name.isidentifier() and name == name.lower()
+    if not plain or keyword.iskeyword(name) or name.startswith("_"):
+        return "a module name is a lower-case ASCII identifier, set it with `module:`"
+    return ""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One key of a manifest: how it is read and what it is for."""
+
+    name: str
+    read: Callable[[Scalar], Any]
+    schema: dict[str, Any]
+    doc: str
+
+
+FIELDS: tuple[Field, ...] = (
+    Field("ir", _text, {"type": "string"}, "the graph, relative to this file"),
+    Field("params", _text, {"type": "string"}, "the ParamStore; without it the payload is in `ir`"),
+    Field("module", _module, {"type": "string"}, "the module; default: the manifest's own name"),
+)
+EMIT_FIELDS: tuple[Field, ...] = (
+    Field("class_name", _class_name, {"type": "string"}, "default: the module in CamelCase"),
+    Field(
+        "dtype",
+        _dtype,
+        {"enum": [*DTYPES, *(f"torch.{name}" for name in DTYPES)], "default": "float32"},
+        "the dtype of parameters and buffers",
+    ),
+    Field(
+        "training_skeleton",
+        _boolean,
+        {"type": "boolean", "default": True},
+        "add `make_optimizer`, `train_step` and a run as a program",
+    ),
+    Field(
+        "learnable_consts",
+        _boolean,
+        {"type": "boolean", "default": True},
+        "consts that are not uniform become parameters",
+    ),
+    Field(
+        "compress_broadcast_params",
+        _boolean,
+        {"type": "boolean", "default": True},
+        "learnable 2-D consts with equal rows become one vector",
+    ),
+    Field(
+        "weights",
+        _weights,
+        {"enum": list(WEIGHTS), "default": "inline"},
+        "numbers in the source, or in a `.safetensors` file beside it",
+    ),
+)
+GOLDEN_FIELDS: tuple[Field, ...] = (
+    Field("rtol", _number, {"type": "number", "minimum": 0, "default": 1e-5}, "relative tolerance"),
+    Field("atol", _number, {"type": "number", "minimum": 0, "default": 1e-6}, "absolute tolerance"),
+)
+SECTIONS: dict[str, tuple[Field, ...]] = {"emit": EMIT_FIELDS, "golden": GOLDEN_FIELDS}
+
+
+def read_manifest(data: bytes, file: str) -> Manifest:
+    """The manifest in `data`. Raises `IRPyTorchError` with every problem of the file."""
+    value = parse_yaml(data, file)
+    problems = Problems()
+    top: dict[str, Any] = {}
+    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    if isinstance(value, Mapping):
+        top = _read_fields(value, FIELDS, tuple(SECTIONS), "", file, problems)
+        for key, section in value.entries:
+            if key.text in SECTIONS:
+                prefix = f"{key.text}."
+                fields = SECTIONS[key.text]
+                sections[key.text] = _read_section(section, fields, prefix, file, problems)
+        if "ir" not in {key.text for key, _ in value.entries}:
+            problems.add("missing-key", Place(file, 1, 1), "the key `ir` is missing")
+    else:
+        message = "a manifest must be a mapping with at least the key `ir`"
+        problems.add("bad-yaml", Place(file, 1, 1), message)
+    stem = file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    module = top.get("module", stem)
+    if "module" not in top and module_name_problem(stem) and not len(problems):
+        problems.add("bad-name", Place(file), module_name_problem(stem))
+    problems.raise_if_any()
+    assert isinstance(value, Mapping)
+    places = {key.text: Place(file, v.line, v.column) for key, v in value.entries}
+    emit = {"class_name": default_class_name(module), **sections["emit"]}
+    problem = class_name_problem(emit["class_name"])
+    if problem:
+        problems.add("bad-name", Place(file), problem, "set `emit.class_name`")
+        problems.raise_if_any()
+    return Manifest(
+        file,
+        top["ir"],
+        top.get("params"),
+        module,
+        EmitOptions(**emit),
+        Tolerance(**sections["golden"]),
+        places["ir"],
+        places.get("params", places["ir"]),
+    )
+
+
+def default_class_name(module: str) -> str:
+    """`digits_mlp` to `DigitsMLP`: short words that are known abbreviations stay capital."""
+    words = [word for word in module.split("_") if word]
+    capital = {"cnn", "gru", "lstm", "mlp", "rnn", "vit"}
+    return "".join(w.upper() if w in capital else w[:1].upper() + w[1:] for w in words)
+
+
+def _read_section(
+    value: Value, fields: tuple[Field, ...], prefix: str, file: str, problems: Problems
+) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        place = Place(file, value.line, value.column)
+        problems.add("bad-option", place, f"`{prefix[:-1]}` must be a mapping")
+        return {}
+    return _read_fields(value, fields, (), prefix, file, problems)
+
+
+def _read_fields(
+    value: Mapping,
+    fields: tuple[Field, ...],
+    sections: tuple[str, ...],
+    prefix: str,
+    file: str,
+    problems: Problems,
+) -> dict[str, Any]:
+    by_name = {field.name: field for field in fields}
+    result: dict[str, Any] = {}
+    for key, item in value.entries:
+        if key.text in sections:
+            continue
+        if key.text not in by_name:
+            hint = nearest(key.text, [*by_name, *sections])
+            place = Place(file, key.line, key.column)
+            problems.add("unknown-key", place, f"unknown key {shown(prefix + key.text)}", hint)
+            continue
+        place = Place(file, item.line, item.column)
+        name = f"{prefix}{key.text}"
+        if not isinstance(item, Scalar):
+            problems.mismatch("bad-option", place, name, "a single value", "a collection")
+            continue
+        try:
+            result[key.text] = by_name[key.text].read(item)
+        except _Wrong as wrong:
+            found = shown(item.text)
+            problems.mismatch("bad-option", place, name, wrong.expected, found, wrong.hint)
+    return result
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON schema of a manifest, for editors."""
+
+    def described(fields: tuple[Field, ...]) -> dict[str, Any]:
+        return {field.name: {**field.schema, "description": field.doc} for field in fields}
+
+    properties: dict[str, Any] = described(FIELDS)
+    for name, fields in SECTIONS.items():
+        properties[name] = {
+            "type": "object",
+            "properties": described(fields),
+            "additionalProperties": False,
+        }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "hatch-irpytorch manifest",
+        "type": "object",
+        "properties": properties,
+        "required": ["ir"],
+        "additionalProperties": False,
+    }

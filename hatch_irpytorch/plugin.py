@@ -1,0 +1,62 @@
+"""The build hook: options, generate, artifacts; and clean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+from hatch_irpytorch.errors import IRPyTorchError
+
+if TYPE_CHECKING:
+    from hatchling.builders.config import BuilderConfig
+
+    from hatch_irpytorch.project import Project
+
+
+class IRPyTorchBuildHook(BuildHookInterface["BuilderConfig"]):
+    """Writes the generated package before a wheel or an sdist is built."""
+
+    PLUGIN_NAME = "irpytorch"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Bring the outputs up to date, or fail with `check`; then add them as artifacts."""
+        from hatch_irpytorch.build.generate import differences, regenerate
+        from hatch_irpytorch.build.outputs import describe
+
+        try:
+            project = self._project()
+            if project.check:
+                found = differences(project)
+                if found:
+                    raise IRPyTorchError([describe(difference) for difference in found])
+            else:
+                _, notes = regenerate(project, skip_current=True)
+                for note in notes:
+                    self.app.display_warning(str(note).replace("error[", "note[", 1))
+        except IRPyTorchError as error:
+            self._abort(error)
+        build_data["artifacts"].append(f"/{project.output}")
+
+    def clean(self, versions: list[str]) -> None:
+        """Remove what the hook wrote, and nothing else."""
+        from hatch_irpytorch.build.generate import project_lock
+        from hatch_irpytorch.build.outputs import clean_outputs
+
+        try:
+            project = self._project()
+            with project_lock(project):
+                clean_outputs(project.root, project.output, project.package_path)
+        except IRPyTorchError as error:
+            self._abort(error)
+
+    def _project(self) -> Project:
+        from hatch_irpytorch.project import read_options
+
+        where = f"tool.hatch.build.hooks.{self.PLUGIN_NAME}"
+        return read_options(Path(self.root), self.config, where)
+
+    def _abort(self, error: IRPyTorchError) -> NoReturn:
+        self.app.abort(str(error))
+        raise SystemExit(1)

@@ -71,7 +71,8 @@ def initial_params(graph: Graph) -> dict[tuple[int, str], Any]:
     rng = np.random.default_rng(0)
     params: dict[tuple[int, str], Any] = {}
     for node in graph.nodes:
-        for slot in node.op.payload(*graph.parent_shapes(node)):
+        slots = () if node.op.optional_payload() else node.op.payload(*graph.parent_shapes(node))
+        for slot in slots:
             if slot.field == "weight":
                 bound = float(np.prod(slot.shape[1:])) ** -0.5
                 value = rng.uniform(-bound, bound, slot.shape)

@@ -52,11 +52,12 @@ def _imports(plan: ModulePlan, body: str, needs_file: bool) -> str:
         lines.append("from pathlib import Path")
     if lines:
         lines.append("")
-    lines += ["import torch", "import torch.nn as nn"]
+    lines.append("import torch")
     if "F." in body:
         lines.append("import torch.nn.functional as F")
     if needs_file:
         lines.append("from safetensors.torch import load_file")
+    lines.append("from torch import nn")
     return "\n".join(lines) + "\n"
 
 

@@ -1,11 +1,36 @@
 """Checked `torchlean.ir.v1` graphs as readable PyTorch modules, without importing torch."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hatch_irpytorch.emit import EmittedModule, emit_module
+    from hatch_irpytorch.emit.options import EmitOptions
+    from hatch_irpytorch.errors import IRPyTorchError, Place, Problem
+    from hatch_irpytorch.ir.graph import Graph, Model, Node
+    from hatch_irpytorch.ir.read import read_model
+    from hatch_irpytorch.ir.reference import evaluate
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "EmitOptions",
+    "EmittedModule",
+    "Graph",
+    "IRPyTorchError",
+    "Model",
+    "Node",
+    "Place",
+    "Problem",
+    "__version__",
+    "emit_module",
+    "evaluate",
+    "read_model",
+]
+
 _HOME = {
     "EmitOptions": "hatch_irpytorch.emit.options",
+    "EmittedModule": "hatch_irpytorch.emit",
     "Graph": "hatch_irpytorch.ir.graph",
     "IRPyTorchError": "hatch_irpytorch.errors",
     "Model": "hatch_irpytorch.ir.graph",
@@ -16,8 +41,6 @@ _HOME = {
     "evaluate": "hatch_irpytorch.ir.reference",
     "read_model": "hatch_irpytorch.ir.read",
 }
-
-__all__ = [*sorted(_HOME), "__version__"]
 
 
 def __getattr__(name: str) -> object:

@@ -42,7 +42,7 @@ class Manifest:
     params_place: Place = field(default_factory=lambda: Place(""))
 
 
-class _Wrong(Exception):
+class _WrongValueError(Exception):
     def __init__(self, expected: str, hint: str = "") -> None:
         self.expected = expected
         self.hint = hint
@@ -50,58 +50,62 @@ class _Wrong(Exception):
 
 
 # YAML 1.1 reads these plain words as something else than text.
-_NOT_TEXT = re.compile(r"(?i:yes|no|on|off|true|false|y|n|null|~|)|[-+]?[\d_]+(\.[\d_]*)?([eE]\S*)?")
+_NOT_TEXT = re.compile(
+    r"(?i:yes|no|on|off|true|false|y|n|null|~|)|[-+]?[\d_]+(\.[\d_]*)?([eE]\S*)?"
+)
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 def _text(value: Scalar) -> str:
     if not value.quoted and _NOT_TEXT.fullmatch(value.text):
-        raise _Wrong("text", "YAML reads this word as something else; put it in quotes")
+        raise _WrongValueError("text", "YAML reads this word as something else; put it in quotes")
     if not value.text:
-        raise _Wrong("text")
+        raise _WrongValueError("text")
     return value.text
 
 
 def _boolean(value: Scalar) -> bool:
     if value.quoted or value.text not in ("true", "false"):
         yes = value.text.lower() in ("yes", "no", "on", "off", "true", "false")
-        raise _Wrong("`true` or `false`", "write it in lower case, unquoted" if yes else "")
+        raise _WrongValueError(
+            "`true` or `false`", "write it in lower case, unquoted" if yes else ""
+        )
     return value.text == "true"
 
 
 def _number(value: Scalar) -> float:
     if value.quoted or not _NUMBER.fullmatch(value.text):
-        raise _Wrong("a number that is not negative, such as `1.0e-5`")
+        raise _WrongValueError("a number that is not negative, such as `1.0e-5`")
     number = float(value.text)
     if not math.isfinite(number) or number < 0:
-        raise _Wrong("a number that is not negative, such as `1.0e-5`")
+        raise _WrongValueError("a number that is not negative, such as `1.0e-5`")
     return number
 
 
 def _class_name(value: Scalar) -> str:
     problem = class_name_problem(_text(value))
     if problem:
-        raise _Wrong("a class name", problem)
+        raise _WrongValueError("a class name", problem)
     return value.text
 
 
 def _dtype(value: Scalar) -> str:
     dtype = normal_dtype(_text(value))
     if dtype is None:
-        raise _Wrong(f"one of {', '.join(f'`{name}`' for name in DTYPES)}")
+        raise _WrongValueError(f"one of {', '.join(f'`{name}`' for name in DTYPES)}")
     return dtype
 
 
 def _weights(value: Scalar) -> str:
     if _text(value) not in WEIGHTS:
-        raise _Wrong(f"one of {', '.join(f'`{name}`' for name in WEIGHTS)}")
+        raise _WrongValueError(f"one of {', '.join(f'`{name}`' for name in WEIGHTS)}")
     return value.text
 
 
 def _module(value: Scalar) -> str:
     problem = module_name_problem(_text(value))
     if problem:
-        raise _Wrong("a module name", problem)
+        raise _WrongValueError("a module name", problem)
     return value.text
 
 
@@ -254,7 +258,7 @@ def _read_fields(
             continue
         try:
             result[key.text] = by_name[key.text].read(item)
-        except _Wrong as wrong:
+        except _WrongValueError as wrong:
             found = shown(item.text)
             problems.mismatch("bad-option", place, name, wrong.expected, found, wrong.hint)
     return result

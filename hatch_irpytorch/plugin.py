@@ -10,12 +10,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatch_irpytorch.errors import IRPyTorchError
 
 if TYPE_CHECKING:
-    from hatchling.builders.config import BuilderConfig
-
     from hatch_irpytorch.project import Project
 
 
-class IRPyTorchBuildHook(BuildHookInterface["BuilderConfig"]):
+class IRPyTorchBuildHook(BuildHookInterface[Any]):
     """Writes the generated package before a wheel or an sdist is built."""
 
     PLUGIN_NAME = "irpytorch"

@@ -37,8 +37,13 @@ def read_options(root: Path, options: Mapping[str, Any], where: str = HOOK) -> P
     known: dict[str, Any] = {}
     for name, value in options.items():
         if name not in OPTIONS:
-            if name not in ("path", "dependencies", "require-runtime-dependencies",
-                            "require-runtime-features", "enable-by-default"):
+            if name not in (
+                "path",
+                "dependencies",
+                "require-runtime-dependencies",
+                "require-runtime-features",
+                "enable-by-default",
+            ):
                 hint = nearest(name, OPTIONS)
                 problems.add("unknown-key", place, f"unknown option `{where}.{name}`", hint)
             continue

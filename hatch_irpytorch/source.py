@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hatch_irpytorch.errors import IRPyTorchError, Place, fail, shown
 
@@ -46,7 +47,7 @@ def _line_and_column(before: str) -> tuple[int, int]:
 # JSON
 
 
-class _DuplicateKey(Exception):
+class _DuplicateKeyError(Exception):
     def __init__(self, key: str, owner: object) -> None:
         self.key = key
         self.owner = owner
@@ -59,17 +60,17 @@ def _unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:
-            raise _DuplicateKey(key, result.get("id"))
+            raise _DuplicateKeyError(key, result.get("id"))
         seen.add(key)
     return result
 
 
-class _NotFinite(Exception):
+class _NotFiniteError(Exception):
     pass
 
 
 def _refuse_constant(name: str) -> object:
-    raise _NotFinite(name)
+    raise _NotFiniteError(name)
 
 
 def _signed_integer(text: str) -> int | float:
@@ -96,11 +97,11 @@ def parse_json(data: bytes, file: str) -> object:
         end = error.pos >= len(text.rstrip())
         hint = "the file may be cut off" if end else ""
         raise fail("bad-json", place, _lower_first(error.msg), hint) from None
-    except _DuplicateKey as error:
+    except _DuplicateKeyError as error:
         node = error.owner if type(error.owner) is int else None
         message = f"the key {shown(error.key)} is given twice in one object"
         raise fail("duplicate-key", Place(file, node=node), message) from None
-    except _NotFinite as error:
+    except _NotFiniteError as error:
         raise _not_finite(text, str(error), file) from None
     except RecursionError:
         raise fail("too-deep", Place(file), "arrays or objects are nested too deeply") from None
@@ -157,7 +158,8 @@ def parse_yaml(data: bytes, file: str) -> Value | None:
 
     Scalars keep their text: what they mean depends on the key, so `no` and `1e-5` cannot
     turn into something else on the way.
-    Raises: `alias-in-manifest`, `bad-encoding`, `bad-yaml`, `duplicate-key`, `too-deep`, `too-large`.
+    Raises: `alias-in-manifest`, `bad-encoding`, `bad-yaml`, `duplicate-key`,
+    `too-deep`, `too-large`.
     """
     import yaml
 
@@ -168,14 +170,12 @@ def parse_yaml(data: bytes, file: str) -> Value | None:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                mark = event.start_mark
-                place = Place(file, mark.line + 1, mark.column + 1)
+                place = _marked(event.start_mark, file)
                 raise fail("alias-in-manifest", place, "write the value out instead of an alias")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         return None if node is None else _located(node, file)
     except yaml.MarkedYAMLError as error:
-        found = error.problem_mark or error.context_mark
-        place = Place(file, found.line + 1, found.column + 1) if found else Place(file)
+        place = _marked(error.problem_mark or error.context_mark, file)
         message = " ".join(part for part in (error.context, error.problem) if part)
         raise fail("bad-yaml", place, message.replace("\n", " ")) from None
     except yaml.reader.ReaderError as error:
@@ -184,6 +184,10 @@ def parse_yaml(data: bytes, file: str) -> Value | None:
         raise fail("bad-yaml", Place(file, line, column), message) from None
     except RecursionError:
         raise fail("too-deep", Place(file), "the manifest is nested too deeply") from None
+
+
+def _marked(mark: Any, file: str) -> Place:
+    return Place(file) if mark is None else Place(file, mark.line + 1, mark.column + 1)
 
 
 def _located(node: object, file: str) -> Value:

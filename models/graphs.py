@@ -32,9 +32,7 @@ class Builder:
         return self.node("linear", [x], (*self.shape(x)[:-1], out))
 
     def reshape(self, x: int, *shape: int) -> int:
-        return self.node(
-            "reshape", [x], shape, in_shape=list(self.shape(x)), out_shape=list(shape)
-        )
+        return self.node("reshape", [x], shape, in_shape=list(self.shape(x)), out_shape=list(shape))
 
     def document(self, output: int) -> Document:
         return {
@@ -71,9 +69,19 @@ def cnn() -> Document:
     for channels, pool in ((8, "max_pool"), (16, "avg_pool")):
         _, incoming, height, width = b.shape(x)
         x = b.node(
-            "conv", [x], (1, channels, height, width),
-            spatial_rank=2, kernel=[3, 3], stride=[1, 1], padding=[1, 1], padding_after=[1, 1],
-            dilation=[1, 1], groups=1, channel_axis=1, in_channels=incoming, out_channels=channels,
+            "conv",
+            [x],
+            (1, channels, height, width),
+            spatial_rank=2,
+            kernel=[3, 3],
+            stride=[1, 1],
+            padding=[1, 1],
+            padding_after=[1, 1],
+            dilation=[1, 1],
+            groups=1,
+            channel_axis=1,
+            in_channels=incoming,
+            out_channels=channels,
         )
         x = b.unary("batch_norm_eval", x, channel_axis=1, channels=channels, eps=1e-5)
         x = b.unary("relu", x)
@@ -95,9 +103,17 @@ def transformer() -> Document:
     x = b.binary("add", x, position)
     y = b.unary("layernorm", x, axis=2, eps=1e-5)
     pair = b.node(
-        "multihead_attention", [y, y, y], (), value_kind="tuple",
-        tuple_shapes=[[1, 16, 16], [1, 16, 16]], embed_dim=16, num_heads=4, batch_first=True,
-        dropout_zero=True, bias=True, scale=0.5,
+        "multihead_attention",
+        [y, y, y],
+        (),
+        value_kind="tuple",
+        tuple_shapes=[[1, 16, 16], [1, 16, 16]],
+        embed_dim=16,
+        num_heads=4,
+        batch_first=True,
+        dropout_zero=True,
+        bias=True,
+        scale=0.5,
     )
     x = b.binary("add", x, b.node("tuple_getitem", [pair], (1, 16, 16), index=0))
     y = b.unary("layernorm", x, axis=2)

@@ -19,10 +19,10 @@ from typing import Any
 import graphs
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from torch.nn import functional
 
 from hatch_irpytorch import EmitOptions, Model, emit_module
 from hatch_irpytorch.errors import Problems
@@ -51,8 +51,10 @@ def digits() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     parts = train_test_split(images / 16.0, labels, test_size=0.25, random_state=0, stratify=labels)
     x, x_test, y, y_test = parts
     return (
-        torch.tensor(x, dtype=torch.float32), torch.tensor(y),
-        torch.tensor(x_test, dtype=torch.float32), torch.tensor(y_test),
+        torch.tensor(x, dtype=torch.float32),
+        torch.tensor(y),
+        torch.tensor(x_test, dtype=torch.float32),
+        torch.tensor(y_test),
     )
 
 
@@ -107,8 +109,9 @@ def load(source: str) -> torch.nn.Module:
 
 def batched(model: torch.nn.Module, shape: tuple[int, ...]) -> Any:
     """The module over a batch of samples, each of which it sees alone."""
+
     def run(params: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-        out = torch.func.functional_call(model, params, (x.reshape(shape),))
+        out: torch.Tensor = torch.func.functional_call(model, params, (x.reshape(shape),))
         return out.reshape(out.shape[-1:]) if out.dim() in (1, 2) else out
 
     return torch.func.vmap(run, in_dims=(None, 0))
@@ -141,21 +144,23 @@ def train(name: str) -> str:
     opt = torch.optim.Adam(model.parameters(), lr=3e-3)
     params = dict(model.named_parameters())
     for _ in range(EPOCHS):
-        for batch in torch.randperm(len(x)).split(64):
+        for batch in torch.split(torch.randperm(len(x)), 64):
             out = run(params, x[batch])
             if is_loss:
                 loss = out.mean()
             elif name == "digits_softmax":
-                loss = F.nll_loss(torch.log(out + 1e-9), y[batch])
+                loss = functional.nll_loss(torch.log(out + 1e-9), y[batch])
             else:
-                loss = F.cross_entropy(out, y[batch])
+                loss = functional.cross_entropy(out, y[batch])
             opt.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             opt.step()
     with torch.no_grad():
         out = run(params, x_test)
-    figure = f"{out.mean().item():.5f} test loss" if is_loss else (
-        f"{(out.argmax(1) == y_test).float().mean().item():.4f} test accuracy"
+    figure = (
+        f"{out.mean().item():.5f} test loss"
+        if is_loss
+        else (f"{(out.argmax(1) == y_test).float().mean().item():.4f} test accuracy")
     )
     write(name, document, model)
     return figure

@@ -49,17 +49,28 @@ def test_softplus() -> None:
 
 def test_reduce_mean_of_two_axes_is_four_nodes() -> None:
     document = {
-        "format": "torchlean.ir.v1", "input_id": 0, "output_ids": [1, 0],
+        "format": "torchlean.ir.v1",
+        "input_id": 0,
+        "output_ids": [1, 0],
         "nodes": [
             {"id": 0, "kind": "input", "parents": [], "shape": [2, 3, 4]},
-            {"id": 1, "kind": "reduce_mean", "parents": [0], "shape": [1, 3, 1],
-             "axes": [0, 2], "keepdim": True},
+            {
+                "id": 1,
+                "kind": "reduce_mean",
+                "parents": [0],
+                "shape": [1, 3, 1],
+                "axes": [0, 2],
+                "keepdim": True,
+            },
         ],
     }
     model = build_model(json.dumps(document).encode(), "mean.json")
     shapes = [(node.op.tag, node.shape) for node in model.graph.nodes[1:]]
     assert shapes == [
-        ("reduce_mean", (2, 3)), ("reshape", (2, 3, 1)), ("reduce_mean", (3, 1)), ("reshape", (1, 3, 1)),
+        ("reduce_mean", (2, 3)),
+        ("reshape", (2, 3, 1)),
+        ("reduce_mean", (3, 1)),
+        ("reshape", (1, 3, 1)),
     ]
     x = np.arange(24.0).reshape(2, 3, 4)
     mean, same = evaluate(model, x)

@@ -74,7 +74,10 @@ def test_a_file_that_is_not_ours_is_kept(project: Path) -> None:
 
 
 def manifest(text: str) -> Callable[[Path], None]:
-    return lambda p: (p / "models/digits_mlp.yaml").write_text(text) and None
+    def write(p: Path) -> None:
+        (p / "models/digits_mlp.yaml").write_text(text)
+
+    return write
 
 
 def graph(change: Callable[[dict[str, object]], object]) -> Callable[[Path], None]:
@@ -116,7 +119,8 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], str]] = {
     "missing file": (manifest("ir: nothing.json\n"), "digits_mlp.yaml:1:5: error[missing-file]"),
     "unknown key": (
         manifest("ir: digits_mlp.ir.json\nemit:\n  weigths: inline\n"),
-        "digits_mlp.yaml:3:3: error[unknown-key]: unknown key `emit.weigths`; did you mean `weights`?",
+        "digits_mlp.yaml:3:3: error[unknown-key]: unknown key `emit.weigths`; "
+        "did you mean `weights`?",
     ),
     "bad indent": (manifest("ir: a\n  params: b\n"), "digits_mlp.yaml:2:9: error[bad-yaml]"),
     "wrong id": (graph(lambda v: nodes(v)[2].update(id=7)), "node 2 (relu): error[bad-id]"),

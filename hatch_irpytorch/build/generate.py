@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_irpytorch import emit
-from hatch_irpytorch.build.outputs import Difference, Lock, compare, digest, file_bytes, read_lock, write_outputs
+from hatch_irpytorch.build.outputs import (
+    Difference,
+    Lock,
+    compare,
+    digest,
+    file_bytes,
+    read_lock,
+    write_outputs,
+)
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, fail
 from hatch_irpytorch.project import Project, find_manifests, inside
 from hatch_irpytorch.source import read_bytes
@@ -61,9 +69,7 @@ def read_manifests(project: Project) -> list[Manifest]:
     return manifests
 
 
-def _read_manifests(
-    project: Project, inputs: dict[str, str], problems: Problems
-) -> list[Manifest]:
+def _read_manifests(project: Project, inputs: dict[str, str], problems: Problems) -> list[Manifest]:
     from hatch_irpytorch.manifest import read_manifest
 
     manifests: list[Manifest] = []
@@ -78,7 +84,9 @@ def _read_manifests(
             continue
         inputs[file] = digest(data)
         if manifest.module in owners:
-            message = f"the module `{manifest.module}` is already made by `{owners[manifest.module]}`"
+            message = (
+                f"the module `{manifest.module}` is already made by `{owners[manifest.module]}`"
+            )
             problems.add("duplicate-module", Place(file), message, "set another `module:`")
             continue
         owners[manifest.module] = file

@@ -54,14 +54,18 @@ def read_lock(root: Path, output: str) -> Lock:
     except FileNotFoundError:
         return Lock()
     except OSError as error:
-        raise fail("bad-json", Place(name), f"the lock file cannot be read: {error.strerror}") from None
+        raise fail(
+            "bad-json", Place(name), f"the lock file cannot be read: {error.strerror}"
+        ) from None
     try:
         value = json.loads(data)
         lock = Lock(value["revision"], value["inputs"], value["outputs"])
         paths = [*lock.inputs.items(), *lock.outputs.items()]
         sound = value["format"] == LOCK_FORMAT and type(lock.revision) is int
         sound = sound and all(type(path) is str and type(mark) is str for path, mark in paths)
-        sound = sound and all(path.startswith(f"{output}/") and ".." not in path for path in lock.outputs)
+        sound = sound and all(
+            path.startswith(f"{output}/") and ".." not in path for path in lock.outputs
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         sound = False
     if not sound:
@@ -78,7 +82,9 @@ def file_bytes(path: Path) -> bytes | None:
         return None
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise fail("cannot-write", Place(path.name), f"the output cannot be read: {reason}") from None
+        raise fail(
+            "cannot-write", Place(path.name), f"the output cannot be read: {reason}"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,11 @@ def write_outputs(root: Path, output: str, lock: Lock, new: Lock, outputs: Outpu
 
 
 def _on_disk(lock: Lock, differences: list[Difference]) -> dict[str, str]:
-    return {d.path: digest(d.before) for d in differences if d.before is not None and d.path in lock.outputs}
+    return {
+        d.path: digest(d.before)
+        for d in differences
+        if d.before is not None and d.path in lock.outputs
+    }
 
 
 def _refused(lock: Lock, difference: Difference) -> list[Problem]:
@@ -171,7 +181,9 @@ def replace_file(path: Path, data: bytes, name: str) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
+        )
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
@@ -195,7 +207,7 @@ def _remove(path: Path, name: str) -> None:
 
 
 def clean_outputs(root: Path, output: str, package_path: str) -> list[str]:
-    """Remove the files that the lock lists and that are as we wrote them; returns what was removed."""
+    """Remove the files of the lock that are as we wrote them; returns their paths."""
     lock = read_lock(root, output)
     removed = []
     for path, mark in sorted(lock.outputs.items()):

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def add_commands(subparsers: Any) -> None:
-    regen = _command(subparsers, "regen", "bring the generated package up to date", "irpytorch regen")
+    regen = _command(
+        subparsers, "regen", "bring the generated package up to date", "irpytorch regen"
+    )
     regen.set_defaults(run=run_regen)
     check = _command(subparsers, "check", "show what `regen` would change", "irpytorch check")
     check.set_defaults(run=run_check)
@@ -30,7 +32,10 @@ def add_commands(subparsers: Any) -> None:
     _add_emit_arguments(emit)
     emit.set_defaults(run=run_emit)
     schema = _command(
-        subparsers, "schema", "print the JSON schema of a manifest", "irpytorch schema > schema.json"
+        subparsers,
+        "schema",
+        "print the JSON schema of a manifest",
+        "irpytorch schema > schema.json",
     )
     schema.set_defaults(run=run_schema)
 
@@ -102,9 +107,7 @@ def run_emit(options: argparse.Namespace) -> int:
         raise fail("bad-option", Place("--weights"), message)
     model = read_model(options.ir, options.params)
     weights_file = output.with_suffix(".safetensors").name if output else None
-    emitted = emit_module(
-        model, emit_options, origin=options.ir.name, weights_file=weights_file
-    )
+    emitted = emit_module(model, emit_options, origin=options.ir.name, weights_file=weights_file)
     if output is None:
         print(emitted.source, end="")
         return 0

@@ -112,7 +112,9 @@ def _value(plan: ModulePlan, binding: Binding) -> Call | str:
         kind = "torch.bool" if binding.mask else "dtype"
         return call("torch.zeros", binding.shape, dtype=kind)
     upper = binding.name.upper()
-    built = call("torch.tensor", upper) if binding.mask else call("torch.tensor", upper, dtype="dtype")
+    built = (
+        call("torch.tensor", upper) if binding.mask else call("torch.tensor", upper, dtype="dtype")
+    )
     if len(binding.shape) == 1:
         return built
     chained = f"{flat(built)}.reshape{_arguments(binding.shape)}"

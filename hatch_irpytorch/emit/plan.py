@@ -90,6 +90,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     bindings: list[Binding] = []
     steps: list[Step] = []
     before_inverse = _ancestors_of_inverse(graph, live)
+    code: Code | list[Code]
     for node in nodes:
         site = _site(model, node, node.id in before_inverse)
         if isinstance(node.op, Const):
@@ -124,9 +125,7 @@ def _site(model: Model, node: Node, zero_sign_matters: bool) -> Site:
     slots = node.op.payload(*shapes)
     present = frozenset(slot.field for slot in slots if (node.id, slot.field) in model.params)
     parents = tuple(f"v{parent}" for parent in node.parents)
-    return Site(
-        node.id, parents, shapes, node.shape, node.op.prefix, present, zero_sign_matters
-    )
+    return Site(node.id, parents, shapes, node.shape, node.op.prefix, present, zero_sign_matters)
 
 
 def _domain(node: Node, site: Site) -> str:
@@ -152,15 +151,19 @@ def _bind_const(
     if learned:
         row = value.repeated_row() if options.compress_broadcast_params else None
         if row is not None:
-            vector = Binding(node.id, compressed_name(name), row.shape, True, values=rounded(row, options.dtype))
+            vector = Binding(
+                node.id, compressed_name(name), row.shape, True, values=rounded(row, options.dtype)
+            )
             code = call(f"self.{vector.name}.unsqueeze(0).expand", node.shape[0], -1)
             return vector, code
-        return Binding(node.id, name, node.shape, True, values=rounded(value.array, options.dtype)), (
-            f"self.{name}"
-        )
+        return Binding(
+            node.id, name, node.shape, True, values=rounded(value.array, options.dtype)
+        ), (f"self.{name}")
     if value.filled:
         fill = float(rounded(value.first, options.dtype))
-        return Binding(node.id, name, node.shape, False, code=_filled(node.shape, fill)), f"self.{name}"
+        return Binding(
+            node.id, name, node.shape, False, code=_filled(node.shape, fill)
+        ), f"self.{name}"
     values = rounded(value.array, options.dtype)
     return Binding(node.id, name, node.shape, False, values=values), f"self.{name}"
 
@@ -226,9 +229,8 @@ def _skeleton(graph: Graph, bindings: list[Binding]) -> Skeleton:
     reached: set[int] = set()
     for node in graph.nodes:
         parents = any(parent in reached for parent in node.parents)
-        if node.id in learned:
-            reached.add(node.id)
-        elif parents and node.op.passes_gradient(*graph.parent_shapes(node)):
+        passed = parents and node.op.passes_gradient(*graph.parent_shapes(node))
+        if node.id in learned or passed:
             reached.add(node.id)
     has_gradient = any(output in reached for output in graph.output_ids)
     return Skeleton(single and last.op.tag == "mse_loss", has_gradient)

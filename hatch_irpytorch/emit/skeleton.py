@@ -23,16 +23,16 @@ def make_optimizer(
 
 _LOSS = "    loss: torch.Tensor = model(x)\n"
 _SINGLE = "    loss = F.mse_loss(model(x), y)\n"
-_SEVERAL = '''\
+_SEVERAL = """\
     pairs = zip(model(x), y, strict=True)
     loss = torch.stack([F.mse_loss(out, target) for out, target in pairs]).sum()
-'''
-_STEP = '''\
+"""
+_STEP = """\
     if opt is not None:
         opt.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         opt.step()
-'''
+"""
 _STEPS = 5
 
 RUN_AS_PROGRAM = """\

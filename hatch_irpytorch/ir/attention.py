@@ -38,7 +38,7 @@ class Attention:
 
 @dataclass(frozen=True)
 class Expansion:
-    """The tensor ids an attention became: each linear with its payload prefix, the scale, the result."""
+    """The tensor ids of an attention: its linears with their payload prefix, scale and result."""
 
     linears: dict[int, str]
     scale_id: int
@@ -80,9 +80,7 @@ def expand(attention: Attention, x: int, append: Append) -> Expansion:
     return Expansion({q: "q", k: "k", v: "v", out: "out"}, scale_id, out)
 
 
-def _one_head(
-    attention: Attention, qkv: tuple[int, int, int], append: Append
-) -> tuple[int, int]:
+def _one_head(attention: Attention, qkv: tuple[int, int, int], append: Append) -> tuple[int, int]:
     batch, tokens, embed = attention.shape
     q, k, v = qkv
     scores = (batch, tokens, tokens)

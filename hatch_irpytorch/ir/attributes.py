@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, fields
-from functools import cache
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import numpy as np
 
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir.graph import Shape, numel, shape_text
-from hatch_irpytorch.ir.ops import Mask, Op
+from hatch_irpytorch.ir.ops import OPS, Mask, Op
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 MAX_EXTENT = 2**63 - 1
 
 
-class ValueProblem(Exception):
+class ValueFormError(Exception):
     """A value has the wrong type: what was expected, what was found."""
 
     def __init__(self, expected: str, found: str) -> None:
@@ -33,13 +32,13 @@ class ValueProblem(Exception):
 def nat(value: object) -> int:
     """A natural number: an integer literal without sign, fraction or exponent."""
     if type(value) is not int or value < 0:
-        raise ValueProblem("a natural number", shown(value))
+        raise ValueFormError("a natural number", shown(value))
     return value
 
 
 def nats(value: object) -> tuple[int, ...]:
     if type(value) is not list:
-        raise ValueProblem("an array of natural numbers", shown(value))
+        raise ValueFormError("an array of natural numbers", shown(value))
     return tuple(nat(item) for item in value)
 
 
@@ -47,36 +46,36 @@ def shape(value: object) -> Shape:
     """A shape: natural numbers that torch and NumPy can hold as extents."""
     extents = nats(value)
     if any(extent > MAX_EXTENT for extent in extents):
-        raise ValueProblem("extents below 2**63", shown(max(extents)))
+        raise ValueFormError("extents below 2**63", shown(max(extents)))
     return extents
 
 
 def boolean(value: object) -> bool:
     if type(value) is not bool:
-        raise ValueProblem("`true` or `false`", shown(value))
+        raise ValueFormError("`true` or `false`", shown(value))
     return value
 
 
 def number(value: object) -> float:
     """A finite binary64 number."""
     if type(value) is not int and type(value) is not float:
-        raise ValueProblem("a number", shown(value))
+        raise ValueFormError("a number", shown(value))
     try:
         result = float(value)
     except OverflowError:
         result = math.inf
     if not math.isfinite(result):
-        raise ValueProblem("a number within the range of binary64", shown(value))
+        raise ValueFormError("a number within the range of binary64", shown(value))
     return result
 
 
 def mask(value: object) -> Mask:
     """torchlean.ir.v1: 2.6, `{"shape": [...], "allowed": [...]}`."""
     if type(value) is not dict or set(value) != {"shape", "allowed"}:
-        raise ValueProblem("an object with `shape` and `allowed`", shown(value))
+        raise ValueFormError("an object with `shape` and `allowed`", shown(value))
     allowed = value["allowed"]
     if type(allowed) is not list:
-        raise ValueProblem("`allowed` as an array of booleans", shown(allowed))
+        raise ValueFormError("`allowed` as an array of booleans", shown(allowed))
     return Mask(shape(value["shape"]), tuple(boolean(item) for item in allowed))
 
 
@@ -89,8 +88,7 @@ _DECODERS: dict[object, Any] = {
 }
 
 
-@cache
-def attribute_types(op: type[Op]) -> dict[str, tuple[object, bool]]:
+def _attribute_types(op: type[Op]) -> dict[str, tuple[object, bool]]:
     """The JSON attributes of an op: name to (type, required)."""
     hints = get_type_hints(op)
     result: dict[str, tuple[object, bool]] = {}
@@ -101,6 +99,10 @@ def attribute_types(op: type[Op]) -> dict[str, tuple[object, bool]]:
             optional = field.default is not MISSING
             result[field.name] = (kinds[0] if optional else hint, not optional)
     return result
+
+
+ATTRIBUTES = {op.tag: _attribute_types(op) for op in OPS}
+"""The JSON attributes of every op: name to (type, required)."""
 
 
 def decode_fields(
@@ -122,7 +124,7 @@ def decode_fields(
             continue
         try:
             decoded[name] = _DECODERS[kind](values[name])
-        except ValueProblem as problem:
+        except ValueFormError as problem:
             sound = False
             problems.mismatch("bad-attribute", place, name, problem.expected, problem.found)
     return decoded if sound else None
@@ -136,7 +138,7 @@ def decode_op(
     problems: Problems,
 ) -> Op | None:
     """An op from its JSON attributes and from what `from_node` takes of the node itself."""
-    decoded = decode_fields(attribute_types(op), values, place, problems)
+    decoded = decode_fields(ATTRIBUTES[op.tag], values, place, problems)
     if decoded is None:
         return None
     return op(**decoded, **{name: node[name] for name in op.from_node})
@@ -145,7 +147,7 @@ def decode_op(
 def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
     """Nested arrays of numbers with exactly the shape `expected`, or one flat array of them.
 
-    Raises `ValueProblem` that says where the nesting or a number is wrong.
+    Raises `ValueFormError` that says where the nesting or a number is wrong.
     """
     levels = (numel(expected),) if flat else expected
     rows: list[object] = []
@@ -153,9 +155,9 @@ def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
     try:
         result = np.array(rows, dtype=np.float64).reshape(expected)
     except OverflowError:
-        raise ValueProblem("numbers within the range of binary64", "a larger one") from None
+        raise ValueFormError("numbers within the range of binary64", "a larger one") from None
     if not np.isfinite(result).all():
-        raise ValueProblem("numbers within the range of binary64", "a larger one")
+        raise ValueFormError("numbers within the range of binary64", "a larger one")
     return result
 
 
@@ -165,21 +167,21 @@ _NUMBERS = frozenset({int, float})
 def _collect(value: object, levels: Shape, where: str, rows: list[object]) -> None:
     if not levels:
         if type(value) not in _NUMBERS:
-            raise ValueProblem(f"a number{where}", shown(value))
+            raise ValueFormError(f"a number{where}", shown(value))
         rows.append(value)
         return
     expected = f"an array of {levels[0]}{where}" if where else f"an array of {levels[0]}"
     if type(value) is not list:
-        raise ValueProblem(expected, shown(value))
+        raise ValueFormError(expected, shown(value))
     if len(value) != levels[0]:
-        raise ValueProblem(expected, f"one of {len(value)}")
+        raise ValueFormError(expected, f"one of {len(value)}")
     if len(levels) > 1:
         for index, item in enumerate(value):
             _collect(item, levels[1:], f" at {_deeper(where, index)}", rows)
         return
     if not _NUMBERS.issuperset(map(type, value)):
         index = next(i for i, item in enumerate(value) if type(item) not in _NUMBERS)
-        raise ValueProblem(f"a number at {_deeper(where, index)}", shown(value[index]))
+        raise ValueFormError(f"a number at {_deeper(where, index)}", shown(value[index]))
     rows.extend(value)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hatch_irpytorch.errors import Place, Problems, shown
-from hatch_irpytorch.ir.attributes import attribute_types, decode_fields
+from hatch_irpytorch.ir.attributes import ATTRIBUTES, decode_fields
 from hatch_irpytorch.ir.graph import Shape, shape_text
-from hatch_irpytorch.ir.ops import BY_TAG, Op
+from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.convolution import Conv, LegacyConv2d
 from hatch_irpytorch.ir.ops.movement import Transpose
 from hatch_irpytorch.ir.ops.normalization import BatchNormEval
@@ -86,7 +86,7 @@ def decode_legacy(
 ) -> Op | None:
     """The v1 op of a legacy node whose parent has shape `x`, or None after a problem."""
     legacy = KINDS[kind]
-    foreign = set(attribute_types(BY_TAG[legacy.tag])) - set(legacy.attributes)
+    foreign = set(ATTRIBUTES[legacy.tag]) - set(legacy.attributes)
     mixed = sorted((foreign - Conv.repeated_fields) & set(values))
     if mixed:
         message = f"`{mixed[0]}` belongs to the v1 dialect, `{kind}` to the legacy one"

@@ -12,7 +12,15 @@ from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir import attention, legacy
 from hatch_irpytorch.ir.attributes import decode_fields, decode_op
 from hatch_irpytorch.ir.graph import Graph, Node, Shape, shape_text
-from hatch_irpytorch.ir.kinds import ATTENTION, CUSTOM, KINDS, LEGACY_KINDS, PROJECTION, TUPLE_KINDS, kind_label
+from hatch_irpytorch.ir.kinds import (
+    ATTENTION,
+    CUSTOM,
+    KINDS,
+    LEGACY_KINDS,
+    PROJECTION,
+    TUPLE_KINDS,
+    kind_label,
+)
 from hatch_irpytorch.ir.ops import BY_TAG, Op
 from hatch_irpytorch.ir.ops.movement import Reshape
 from hatch_irpytorch.ir.ops.reduction import ReduceMean, ReduceSum
@@ -76,7 +84,9 @@ class _Lowering:
                 found = f"`{raw_id}`, a tuple node"
                 self.problems.mismatch("bad-tuple", place, where, expected, found)
             outputs.append(tensor_id or 0)
-        input_id = self._tensor(document.input_id) if document.input_id < len(self.tensor_ids) else 0
+        input_id = (
+            self._tensor(document.input_id) if document.input_id < len(self.tensor_ids) else 0
+        )
         graph = Graph(tuple(self.nodes), input_id or 0, tuple(outputs), document.file)
         return Lowered(graph, self.inline)
 
@@ -88,7 +98,11 @@ class _Lowering:
         return Place(self.document.file, node=raw.id, kind=kind, tensor=len(self.nodes))
 
     def _append(
-        self, raw: RawNode, op: Op, parents: tuple[int, ...], shape: Shape,
+        self,
+        raw: RawNode,
+        op: Op,
+        parents: tuple[int, ...],
+        shape: Shape,
         payload: InlinePayload | None = None,
     ) -> int:
         node_id = len(self.nodes)
@@ -141,7 +155,11 @@ class _Lowering:
             context: dict[str, object] = {"shape": raw.shape, "node_id": len(self.nodes)}
             values = raw.fields
             sound = legacy.refuse_legacy_fields(raw.kind, values, place, self.problems)
-            op = decode_op(BY_TAG[raw.kind], values, context, place, self.problems) if sound else None
+            op = (
+                decode_op(BY_TAG[raw.kind], values, context, place, self.problems)
+                if sound
+                else None
+            )
         if op is None:
             return None
         return self._append(raw, op, parents, raw.shape, InlinePayload(raw.fields))
@@ -212,7 +230,9 @@ class _Lowering:
     def _reduction_axes(self, raw: RawNode, place: Place) -> tuple[tuple[int, ...], bool] | None:
         values = raw.fields
         if "axis" in values and ("axes" in values or "keepdim" in values):
-            message = "`axis` (legacy dialect) and `axes`, `keepdim` (v1 dialect) exclude each other"
+            message = (
+                "`axis` (legacy dialect) and `axes`, `keepdim` (v1 dialect) exclude each other"
+            )
             self.problems.add("mixed-dialects", place, message)
             return None
         if self.document.legacy and "axis" in values:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
-from hatch_irpytorch.ir.attributes import ValueProblem, describe_tensor, tensor
+from hatch_irpytorch.ir.attributes import ValueFormError, describe_tensor, tensor
 from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape, shape_text
 from hatch_irpytorch.ir.lower import InlinePayload
 from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
@@ -122,7 +122,7 @@ class _Binder:
         flat = isinstance(node.op, Const)
         try:
             return tensor(payload.values[name], slot.shape, flat)
-        except ValueProblem as problem:
+        except ValueFormError as problem:
             hint = "write nested arrays flat, in row-major order" if flat else ""
             expected = f"{describe_tensor(slot.shape, flat)}: {problem.expected}"
             place = self.graph.place(node)
@@ -170,8 +170,10 @@ class _Binder:
             return np.zeros(())
         try:
             return entry.read()
-        except ValueProblem as problem:
-            message = f"`{name}` must be {problem.expected}, `{self.store.file}` has {problem.found}"
+        except ValueFormError as problem:
+            message = (
+                f"`{name}` must be {problem.expected}, `{self.store.file}` has {problem.found}"
+            )
             self._mismatch(place, name, message, problem.expected, problem.found)
             return np.zeros(())
 

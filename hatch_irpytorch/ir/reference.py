@@ -53,6 +53,8 @@ def _evaluate_node(model: Model, node: Node, values: dict[int, Array], x: Array)
     try:
         result = node.op.reference(*(values[parent] for parent in node.parents), **payload)
     except DomainError as error:
-        message = f"the entry at {error.index} is {error.value}, the op is defined for {node.op.domain}"
+        message = (
+            f"the entry at {error.index} is {error.value}, the op is defined for {node.op.domain}"
+        )
         raise fail("domain", graph.place(node), message) from None
     return np.asarray(result, dtype=np.float64)

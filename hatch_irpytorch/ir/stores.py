@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +28,7 @@ DTYPES = ("float64", "float32", "float16", "bfloat16")
 class Entry:
     """One named array: its shape and dtype are known before its data is read.
 
-    `read` returns the data as float64 of `shape`; it may raise `ValueProblem`.
+    `read` returns the data as float64 of `shape`; it may raise `ValueFormError`.
     """
 
     shape: Shape
@@ -53,11 +53,13 @@ _SAFETENSORS_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF
 
 
 def _read_safetensors(path: Path, file: str) -> dict[str, Entry]:
-    from safetensors import SafetensorError, deserialize
+    import safetensors
+
+    deserialize: Any = safetensors.deserialize
 
     try:
-        tensors = deserialize(read_bytes(path, file))
-    except SafetensorError as error:
+        tensors: list[tuple[str, dict[str, Any]]] = deserialize(read_bytes(path, file))
+    except safetensors.SafetensorError as error:
         raise fail("bad-params", Place(file), f"not a safetensors file: {_reason(error)}") from None
     entries: dict[str, Entry] = {}
     for name, tensor_info in tensors:
@@ -101,16 +103,16 @@ def _read_npz(path: Path, file: str) -> dict[str, Entry]:
 
 
 def _npy_header(stream: IO[bytes]) -> tuple[Shape, bool, np.dtype[np.generic]]:
-    version = np.lib.format.read_magic(stream)  # type: ignore[arg-type]
+    version = np.lib.format.read_magic(stream)
     if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)  # type: ignore[arg-type]
-    return np.lib.format.read_array_header_2_0(stream)  # type: ignore[arg-type]
+        return np.lib.format.read_array_header_1_0(stream)
+    return np.lib.format.read_array_header_2_0(stream)
 
 
 def _read_npy(path: Path, file: str, member: str, shape: Shape) -> Array:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-            array = np.lib.format.read_array(stream, allow_pickle=False)  # type: ignore[arg-type]
+            array = np.lib.format.read_array(stream, allow_pickle=False)
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         message = f"the array {shown(member)} cannot be read: {_reason(error)}"
         raise fail("bad-params", Place(file), message, "the file may be cut off") from None

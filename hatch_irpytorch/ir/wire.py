@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING
 
 from hatch_irpytorch.errors import Place, Problems, shown
-from hatch_irpytorch.ir.attributes import ValueProblem, nat, nats, shape
+from hatch_irpytorch.ir.attributes import ValueFormError, nat, nats, shape
 from hatch_irpytorch.ir.graph import Graph, Node, Shape
 from hatch_irpytorch.ir.kinds import kind_label
 from hatch_irpytorch.ir.ops import Mask
@@ -87,7 +87,7 @@ def _root_nat(value: dict[str, object], name: str, root: Place, problems: Proble
         return None
     try:
         return nat(value[name])
-    except ValueProblem as problem:
+    except ValueFormError as problem:
         problems.mismatch("bad-format", root, name, problem.expected, problem.found)
         return None
 
@@ -105,7 +105,7 @@ def _read_outputs(
     expected = "an array of at least one node id"
     try:
         outputs = nats(value.get("output_ids"))
-    except ValueProblem as problem:
+    except ValueFormError as problem:
         found = problem.found if "output_ids" in value else "nothing"
         problems.mismatch("bad-format", root, "output_ids", expected, found)
         return False, None
@@ -139,7 +139,7 @@ def _read_node(item: object, position: int, file: str, problems: Problems) -> Ra
         return RawNode(position, kind, parents, (), shapes, item, sound)
     try:
         declared = shape(item.get("shape"))
-    except ValueProblem as problem:
+    except ValueFormError as problem:
         found = problem.found if "shape" in item else "nothing"
         problems.mismatch("bad-shape", place, "shape", problem.expected, found)
         declared = ()
@@ -158,7 +158,7 @@ def _read_parents(
 ) -> tuple[int, ...]:
     try:
         parents = nats(item.get("parents"))
-    except ValueProblem as problem:
+    except ValueFormError as problem:
         found = problem.found if "parents" in item else "nothing"
         problems.mismatch("bad-parent", place, "parents", "an array of node ids", found)
         return ()
@@ -179,9 +179,9 @@ def _read_tuple_shapes(
     value = item.get("tuple_shapes")
     try:
         if not isinstance(value, list):
-            raise ValueProblem("", shown(value) if "tuple_shapes" in item else "nothing")
+            raise ValueFormError("", shown(value) if "tuple_shapes" in item else "nothing")
         return tuple(shape(entry) for entry in value)
-    except ValueProblem as problem:
+    except ValueFormError as problem:
         expected = "an array of shapes"
         problems.mismatch("bad-shape", place, "tuple_shapes", expected, problem.found)
         return ()

@@ -51,7 +51,9 @@ class RuleError(Exception):
 
 def require_axis(axis: int, x: Shape, field: str = "axis") -> None:
     if axis >= len(x):
-        raise RuleError(field, axis, f"smaller than the rank {len(x)} of the parent {shape_text(x)}")
+        raise RuleError(
+            field, axis, f"smaller than the rank {len(x)} of the parent {shape_text(x)}"
+        )
 
 
 def require_same(a: Shape, b: Shape) -> None:
@@ -133,6 +135,10 @@ def attribute_name(prefix: str, node_id: int, name: str) -> str:
     return f"{prefix}_{node_id}_{name}" if name else f"{prefix}_{node_id}"
 
 
+def _no_payload(op: object, *shapes: Shape) -> tuple[Slot, ...]:
+    return ()
+
+
 class Op:
     """One operation. A subclass is a frozen dataclass whose fields are its JSON attributes.
 
@@ -153,6 +159,8 @@ class Op:
     """The values of the parent for which the op is defined, when not all are."""
 
     infer: ClassVar[Callable[..., Shape]]
+    payload: ClassVar[Callable[..., tuple[Slot, ...]]] = _no_payload
+    """The payload slots for parents of the shapes it is called with."""
     reference: ClassVar[Callable[..., Array]]
 
     def __init_subclass__(cls, *, tag: str = "", prefix: str = "") -> None:
@@ -160,10 +168,6 @@ class Op:
         if tag:
             cls.tag = tag
             cls.prefix = prefix or tag
-
-    def payload(self, *shapes: Shape) -> tuple[Slot, ...]:
-        """The payload slots for parents of these shapes."""
-        return ()
 
     def optional_payload(self) -> bool:
         """Whether the node has a meaning without its payload."""

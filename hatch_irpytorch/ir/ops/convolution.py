@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,9 @@ class Conv(Op, tag="conv"):
 
     def _windows(self, spatial: Shape) -> Shape:
         padded = self._padded(spatial)
-        spans = [step * (size - 1) + 1 for step, size in zip(self.dilation, self.kernel, strict=True)]
+        spans = [
+            step * (size - 1) + 1 for step, size in zip(self.dilation, self.kernel, strict=True)
+        ]
         for extent, span in zip(padded, spans, strict=True):
             if extent < span:
                 found = f"a window of {span} over a padded extent of {extent}"
@@ -137,8 +140,9 @@ class Conv(Op, tag="conv"):
         )
         y = np.zeros((len(flat), self.groups, blocks.shape[1], *out_spatial))
         for offset in product(*map(range, self.kernel)):
-            window = grouped[(..., *self._slices(offset, out_spatial))]
-            y += np.einsum("ngi...,goi->ngo...", window, blocks[(..., *offset)])
+            here: Any = (..., *self._slices(offset, out_spatial))
+            there: Any = (..., *offset)
+            y += np.einsum("ngi...,goi->ngo...", grouped[here], blocks[there])
         y = y.reshape(len(flat), self.out_channels, *out_spatial)
         y += bias.reshape(-1, *[1] * self.spatial_rank)
         return y.reshape(*lead, self.out_channels, *out_spatial)

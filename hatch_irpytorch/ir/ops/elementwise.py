@@ -198,7 +198,7 @@ class Relu(_Unary, tag="relu"):
     def reference(self, x: Array) -> Array:
         return np.where(x == 0.0, 0.0, np.maximum(x, 0.0))
 
-    def torch(self, at: Site) -> Code:
+    def torch(self, at: Site) -> Code | list[Code]:
         relu = call("torch.relu", at.x)
         return [relu, f"{at.name} + 0.0"] if at.zero_sign_matters else relu
 
@@ -246,7 +246,7 @@ class Softplus(_Unary, tag="softplus"):
 
 @dataclass(frozen=True)
 class SafeLog(Op, tag="safe_log"):
-    """log(softplus(x) + eps) with eps from the scalar second parent. torchlean.ir.v1: safe_log, N4."""
+    """log(softplus(x) + eps), eps being the scalar second parent. torchlean.ir.v1: safe_log, N4."""
 
     parents = 2
 
@@ -257,5 +257,5 @@ class SafeLog(Op, tag="safe_log"):
     def reference(self, x: Array, eps: Array) -> Array:
         return np.log(softplus(x) + eps)
 
-    def torch(self, at: Site) -> Code:
+    def torch(self, at: Site) -> Code | list[Code]:
         return [call(SOFTPLUS, at.x), call("torch.log", f"{at.name} + {at.y}")]

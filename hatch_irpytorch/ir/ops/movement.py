@@ -35,7 +35,9 @@ class BroadcastTo(Op, tag="broadcast_to"):
             i in (1, j) for i, j in zip(x, target, strict=True)
         )
         if not fits:
-            raise RuleError("to_shape", self.to_shape, f"a shape that {shape_text(x)} broadcasts to")
+            raise RuleError(
+                "to_shape", self.to_shape, f"a shape that {shape_text(x)} broadcasts to"
+            )
         return self.to_shape
 
     def reference(self, x: Array) -> Array:

@@ -64,12 +64,14 @@ class LayerNorm(Op, tag="layernorm"):
         if present and self.eps is None:
             yield RuleError("eps", "nothing", "a number beside `gamma` and `beta`")
 
-    def reference(self, x: Array, *, gamma: Array | None = None, beta: Array | None = None) -> Array:
+    def reference(
+        self, x: Array, *, gamma: Array | None = None, beta: Array | None = None
+    ) -> Array:
         eps = DEFAULT_EPS if self.eps is None else self.eps
         rows = x.reshape(numel(x.shape[: self.axis]), numel(x.shape[self.axis :]))
         centred = rows - rows.mean(axis=1, keepdims=True)
         var = np.maximum(centred.var(axis=1, keepdims=True), 0.0)
-        y = (centred / np.sqrt(np.maximum(var + eps, 0.0))).reshape(x.shape)
+        y: Array = (centred / np.sqrt(np.maximum(var + eps, 0.0))).reshape(x.shape)
         return y if gamma is None or beta is None else y * gamma + beta
 
     def torch(self, at: Site) -> Code:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -116,8 +116,9 @@ class _Pool(Op):
         windows = []
         for offset in product(*map(range, self.kernel)):
             axes = zip(offset, self.stride, out[lead:], strict=True)
-            window = tuple(slice(k, k + (extent - 1) * step + 1, step) for k, step, extent in axes)
-            windows.append(padded[(..., *window)])
+            slices = [slice(k, k + (extent - 1) * step + 1, step) for k, step, extent in axes]
+            window: Any = (..., *slices)
+            windows.append(padded[window])
         return np.stack(windows)
 
     def torch(self, at: Site) -> Code | list[Code]:

@@ -36,8 +36,8 @@ class Softmax(Op, tag="softmax"):
     def reference(self, x: Array) -> Array:
         if x.size == 0:
             return x
-        e = np.exp(x - x.max(axis=self.axis, keepdims=True))
-        return e / e.sum(axis=self.axis, keepdims=True)
+        e: Array = np.exp(x - x.max(axis=self.axis, keepdims=True))
+        return np.asarray(e / e.sum(axis=self.axis, keepdims=True))
 
     def torch(self, at: Site) -> Code:
         return call("torch.softmax", at.x, dim=self.axis)

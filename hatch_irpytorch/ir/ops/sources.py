@@ -199,4 +199,3 @@ class BernoulliMask(Op, tag="bernoulli_mask"):
 
     def torch(self, at: Site) -> Code:
         return call(KEEP, at.x, at.slot("draw"))
-

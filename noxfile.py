@@ -2,26 +2,58 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
 import nox
 
-nox.options.error_on_missing_interpreters = True
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = [
+    "check",
+    "lint",
+    "build",
+    "models",
+    "typecheck",
+    "tests",
+    "downstream",
+]
 
 ROOT = Path(__file__).parent
 SHARED = ROOT / ".nox" / "shared"
 PYTHON = str(SHARED / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+HOOK = "./hatch_irpytorch"
 
 
+@functools.cache
 def shared_environment(session: nox.Session) -> None:
-    """One environment for every session that needs torch, made by the first of them."""
+    """One environment for all sessions that need torch, made by the first of them."""
     if not Path(PYTHON).exists():
         session.run(sys.executable, "-m", "venv", str(SHARED), external=True)
-    session.run(
-        PYTHON, "-m", "pip", "install", "-q", "pip>=25.1", "./hatch_irpytorch", external=True
-    )
-    session.run(PYTHON, "-m", "pip", "install", "-q", "--group", "test", external=True)
+    pip = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "-q")
+    session.run(*pip, "pip>=25.1", external=True)
+    session.run(*pip, HOOK, "--group", "test", "--group", "typecheck", external=True)
+
+
+@nox.session
+def regen(session: nox.Session) -> None:
+    """Bring `generated/` and the golden files up to date; names of models may follow `--`."""
+    session.install("-q", HOOK)
+    session.run("irpytorch", "regen", *session.posargs)
+
+
+@nox.session
+def check(session: nox.Session) -> None:
+    """Fail with a diff when `generated/` or a golden file is not what the inputs give."""
+    session.install("-q", HOOK)
+    session.run("irpytorch", "check")
+
+
+@nox.session(venv_backend="none")
+def models(session: nox.Session) -> None:
+    """Each generated module imports cleanly, runs, and equals its golden file and the reference."""
+    shared_environment(session)
+    session.run(PYTHON, "-m", "hatch_irpytorch", "verify", *session.posargs, external=True)
 
 
 @nox.session(venv_backend="none")
@@ -29,3 +61,61 @@ def tests(session: nox.Session) -> None:
     """The test suite."""
     shared_environment(session)
     session.run(PYTHON, "-m", "pytest", *session.posargs, external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Formatter and linter: our rules for our code, their own defaults for generated code."""
+    session.install("-q", *nox.project.dependency_groups(nox.project.load_toml(), "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", "--isolated", "generated")
+    session.run("ruff", "format", "--isolated", "--check", "generated")
+
+
+@nox.session(venv_backend="none")
+def typecheck(session: nox.Session) -> None:
+    """Strict types in our code and in generated code."""
+    shared_environment(session)
+    session.run(PYTHON, "-m", "mypy", external=True)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Wheel, sdist and wheel from sdist of both distributions: the same bytes, a clean tree."""
+    session.install("-q", "build")
+    for name in (HOOK, "."):
+        direct = Path(session.create_tmp()) / "direct" / name
+        by_way = Path(session.create_tmp()) / "from-sdist" / name
+        session.run("python", "-m", "build", "-q", "--wheel", "--outdir", str(direct), name)
+        session.run("python", "-m", "build", "-q", "--outdir", str(by_way), name)
+        for wheel in direct.glob("*.whl"):
+            if wheel.read_bytes() != (by_way / wheel.name).read_bytes():
+                session.error(f"{wheel.name} from the sdist differs from the direct one")
+    session.run("git", "diff", "--exit-code", "--", "generated", external=True)
+
+
+@nox.session(venv_backend="none")
+def downstream(session: nox.Session) -> None:
+    """A project that requires the built hook: its wheel is built in isolation and its model run."""
+    shared_environment(session)
+    folder = ROOT / ".nox" / "downstream"
+    pip = (PYTHON, "-m", "pip", "--disable-pip-version-check")
+    for name in ("hook", "wheel", "site"):
+        session.run(
+            PYTHON, "-c", f"import shutil; shutil.rmtree({str(folder / name)!r}, True)", external=True
+        )
+    session.run(*pip, "wheel", "-q", "--no-deps", "-w", str(folder / "hook"), HOOK, external=True)
+    session.run(
+        *(*pip, "wheel", "-q", "--no-deps", "-w", str(folder / "wheel"), "./tests/sample_project"),
+        env={"PIP_FIND_LINKS": str(folder / "hook")},
+        external=True,
+    )
+    wheels = [str(path) for path in (folder / "wheel").glob("*.whl")]
+    install = (*pip, "install", "-q", "--no-deps", "--target", str(folder / "site"))
+    session.run(*install, *wheels, external=True)
+    session.run(
+        *(PYTHON, "tests/sample_project/run_model.py"),
+        env={"PYTHONPATH": str(folder / "site")},
+        external=True,
+    )

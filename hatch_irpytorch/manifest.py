@@ -6,7 +6,7 @@ import keyword
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hatch_irpytorch.emit.options import (
@@ -22,10 +22,19 @@ from hatch_irpytorch.source import Mapping, Scalar, Value, parse_yaml
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far a module may be from its golden outputs."""
+    """How far a module may be from its golden outputs: atol + rtol * |expected|."""
 
-    rtol: float = 1e-5
-    atol: float = 1e-6
+    rtol: float
+    atol: float
+
+
+TOLERANCES = {
+    "float32": Tolerance(1e-5, 1e-6),
+    "float64": Tolerance(1e-5, 1e-6),
+    "float16": Tolerance(1e-2, 1e-2),
+    "bfloat16": Tolerance(5e-2, 5e-2),
+}
+"""What a manifest without `golden:` gets, by `emit.dtype`."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +46,9 @@ class Manifest:
     params: str | None
     module: str
     emit: EmitOptions
-    golden: Tolerance = field(default_factory=Tolerance)
-    ir_place: Place = field(default_factory=lambda: Place(""))
-    params_place: Place = field(default_factory=lambda: Place(""))
+    golden: Tolerance
+    ir_place: Place
+    params_place: Place
 
 
 class _WrongValueError(Exception):
@@ -168,8 +177,8 @@ EMIT_FIELDS: tuple[Field, ...] = (
     ),
 )
 GOLDEN_FIELDS: tuple[Field, ...] = (
-    Field("rtol", _number, {"type": "number", "minimum": 0, "default": 1e-5}, "relative tolerance"),
-    Field("atol", _number, {"type": "number", "minimum": 0, "default": 1e-6}, "absolute tolerance"),
+    Field("rtol", _number, {"type": "number", "minimum": 0}, "relative; default: by dtype, 1e-5"),
+    Field("atol", _number, {"type": "number", "minimum": 0}, "absolute; default: by dtype, 1e-6"),
 )
 SECTIONS: dict[str, tuple[Field, ...]] = {"emit": EMIT_FIELDS, "golden": GOLDEN_FIELDS}
 
@@ -204,13 +213,14 @@ def read_manifest(data: bytes, file: str) -> Manifest:
     if problem:
         problems.add("bad-name", Place(file), problem, "set `emit.class_name`")
         problems.raise_if_any()
+    options = EmitOptions(**emit)
     return Manifest(
         file,
         top["ir"],
         top.get("params"),
         module,
-        EmitOptions(**emit),
-        Tolerance(**sections["golden"]),
+        options,
+        replace(TOLERANCES[options.dtype], **sections["golden"]),
         places["ir"],
         places.get("params", places["ir"]),
     )

@@ -20,18 +20,17 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Bring the outputs up to date, or fail with `check`; then add them as artifacts."""
-        from hatch_irpytorch.build.generate import differences, regenerate
         from hatch_irpytorch.build.outputs import describe
+        from hatch_irpytorch.build.regenerate import build_outputs, differences
 
         try:
             project = self._project()
             if project.check:
-                found = differences(project)
+                found = differences(project, golden=False)
                 if found:
                     raise IRPyTorchError([describe(difference) for difference in found])
             else:
-                _, notes = regenerate(project, skip_current=True)
-                for note in notes:
+                for note in build_outputs(project):
                     self.app.display_warning(str(note).replace("error[", "note[", 1))
         except IRPyTorchError as error:
             self._abort(error)
@@ -39,8 +38,8 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
 
     def clean(self, versions: list[str]) -> None:
         """Remove what the hook wrote, and nothing else."""
-        from hatch_irpytorch.build.generate import project_lock
         from hatch_irpytorch.build.outputs import clean_outputs
+        from hatch_irpytorch.build.regenerate import project_lock
 
         try:
             project = self._project()

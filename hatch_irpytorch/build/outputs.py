@@ -145,14 +145,19 @@ def write_outputs(root: Path, output: str, lock: Lock, new: Lock, outputs: Outpu
     if differences:
         interim = Lock(0, {}, {**lock.outputs, **new.outputs, **_on_disk(lock, differences)})
         replace_file(lock_path, interim.encode(), f"{output}/{LOCK_NAME}")
+    apply(root, differences)
+    if file_bytes(lock_path) != new.encode():
+        replace_file(lock_path, new.encode(), f"{output}/{LOCK_NAME}")
+    return [difference.path for difference in differences]
+
+
+def apply(root: Path, differences: list[Difference]) -> None:
+    """Write and remove what the differences say, each file at once or not at all."""
     for difference in differences:
         if difference.after is None:
             _remove(root / difference.path, difference.path)
         else:
             replace_file(root / difference.path, difference.after, difference.path)
-    if file_bytes(lock_path) != new.encode():
-        replace_file(lock_path, new.encode(), f"{output}/{LOCK_NAME}")
-    return [difference.path for difference in differences]
 
 
 def _on_disk(lock: Lock, differences: list[Difference]) -> dict[str, str]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
+from hatch_irpytorch import __version__
+from hatch_irpytorch.cli import check, emit, regen, schema, verify
 from hatch_irpytorch.errors import IRPyTorchError
+
+_COMMANDS = (regen, check, verify, emit, schema)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -13,20 +18,25 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except IRPyTorchError as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read us, `head` for one, has what it wanted; nothing is left to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return 130
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
-    from hatch_irpytorch.cli import commands
-
     parser = argparse.ArgumentParser(
         prog="irpytorch", description="torchlean.ir.v1 graphs as readable PyTorch modules"
     )
+    parser.add_argument("--version", action="version", version=f"irpytorch {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_commands(subparsers)
+    for command in _COMMANDS:
+        command.add_to(subparsers)
     return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ if TYPE_CHECKING:
     from hatch_irpytorch.emit.options import EmitOptions
     from hatch_irpytorch.ir.graph import Model
 
-REVISION = 1
+REVISION = 2
 """Raised with every change of emitted text, so that builds know their outputs are stale."""
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ def emit_module(
     from hatch_irpytorch.emit.plan import plan_module
     from hatch_irpytorch.emit.weights import weights_bytes
 
+    if weights_file is not None and not _PLAIN_NAME.fullmatch(weights_file):
+        raise ValueError("a weight file's name may hold letters, digits, `.`, `_` and `-`")
     plan = plan_module(model, options)
     stored = plan.weights_in_file and bool(plan.stored)
     source = module_text(plan, header(origin), weights_file)

@@ -53,6 +53,7 @@ class Skeleton:
 
     output_is_loss: bool
     has_gradient: bool
+    positive_input: bool
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
         steps=tuple(steps),
         returns=tuple(f"v{output}" for output in graph.output_ids),
         functions=_functions(codes),
-        skeleton=_skeleton(graph, bindings) if options.training_skeleton else None,
+        skeleton=_skeleton(graph, bindings, steps) if options.training_skeleton else None,
         weights_in_file=options.weights == "safetensors",
     )
 
@@ -222,7 +223,7 @@ def _called(code: Code) -> Iterable[Function]:
             yield from _called(value)
 
 
-def _skeleton(graph: Graph, bindings: list[Binding]) -> Skeleton:
+def _skeleton(graph: Graph, bindings: list[Binding], steps: list[Step]) -> Skeleton:
     single = len(graph.output_ids) == 1
     last = graph.nodes[graph.output_ids[0]]
     learned = {binding.node_id for binding in bindings if binding.learned}
@@ -233,4 +234,5 @@ def _skeleton(graph: Graph, bindings: list[Binding]) -> Skeleton:
         if node.id in learned or passed:
             reached.add(node.id)
     has_gradient = any(output in reached for output in graph.output_ids)
-    return Skeleton(single and last.op.tag == "mse_loss", has_gradient)
+    positive_input = any(step.domain for step in steps)
+    return Skeleton(single and last.op.tag == "mse_loss", has_gradient, positive_input)

@@ -18,8 +18,10 @@ def make_optimizer(
         return None
     if kind == "sgd":
         return torch.optim.SGD(parameters, lr=lr)
-    return torch.optim.Adam(parameters, lr=lr)
+    return torch.optim.Adam(parameters, lr=lr{eps})
 '''
+# Adam's own 1e-8 is 0 in float16, and a parameter without gradient would become 0 / 0.
+_EPS = {"float16": ", eps=1e-4"}
 
 _LOSS = "    loss: torch.Tensor = model(x)\n"
 _SINGLE = "    loss = F.mse_loss(model(x), y)\n"
@@ -43,7 +45,8 @@ if __name__ == "__main__":
 
 def skeleton_text(plan: ModulePlan, skeleton: Skeleton) -> list[str]:
     """The functions of the training part, each ending in a newline."""
-    return [_MAKE_OPTIMIZER, _train_step(plan, skeleton), _main(plan, skeleton)]
+    optimizer = _MAKE_OPTIMIZER.replace("{eps}", _EPS.get(plan.dtype, ""))
+    return [optimizer, _train_step(plan, skeleton), _main(plan, skeleton)]
 
 
 def _target_type(plan: ModulePlan) -> str:
@@ -76,6 +79,7 @@ def _train_step(plan: ModulePlan, skeleton: Skeleton) -> str:
 
 def _main(plan: ModulePlan, skeleton: Skeleton) -> str:
     """Trains on random numbers for a few steps and prints the loss of each."""
+    source = "torch.rand" if skeleton.positive_input else "torch.randn"
     lines = [
         "def main() -> None:",
         '    """Train on random numbers for a few steps and print the loss of each."""',
@@ -83,11 +87,11 @@ def _main(plan: ModulePlan, skeleton: Skeleton) -> str:
         '    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")',
         f"    model = {plan.class_name}().to(device)",
         "    opt = make_optimizer(model)",
-        *statement("x", _random(plan.input_shape, plan.dtype), indent=4),
+        *statement("x", _random(source, plan.input_shape, plan.dtype), indent=4),
     ]
     arguments = "model, x, opt"
     if not skeleton.output_is_loss:
-        targets = [_random(shape, plan.dtype) for shape in plan.output_shapes]
+        targets = [_random("torch.randn", shape, plan.dtype) for shape in plan.output_shapes]
         lines += statement("y", targets[0] if len(targets) == 1 else call("", *targets), indent=4)
         arguments = "model, x, y, opt"
     lines += [
@@ -98,5 +102,5 @@ def _main(plan: ModulePlan, skeleton: Skeleton) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _random(shape: tuple[int, ...], dtype: str) -> Code:
-    return call("torch.randn", shape, dtype=f"torch.{dtype}", device="device")
+def _random(source: str, shape: tuple[int, ...], dtype: str) -> Code:
+    return call(source, shape, dtype=f"torch.{dtype}", device="device")

@@ -1,0 +1,161 @@
+"""Golden files: inputs and outputs of a model as the NumPy reference computes them.
+
+They stand in the repository, so that a check compares torch with something torch did not compute.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hatch_irpytorch.build.outputs import Difference, file_bytes
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
+from hatch_irpytorch.ir.graph import Model, Shape, numel
+from hatch_irpytorch.ir.ops.sources import draw_key, draws
+from hatch_irpytorch.ir.reference import evaluate
+from hatch_irpytorch.source import parse_json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+FOLDER = "tests/golden"
+FORMAT = "irpytorch.golden.v1"
+SAME = 1e-9
+"""Outputs this close are the same: NumPy sums in another order on another machine."""
+
+_VALUES_PER_LINE = 5
+_CASES = 3
+_LARGE = 1000
+_NOT_FINITE = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf}
+
+
+@dataclass(frozen=True)
+class GoldenCase:
+    """One input and the outputs of the graph for it, all float64."""
+
+    input: Array
+    outputs: tuple[Array, ...]
+
+
+def golden_path(module: str) -> str:
+    return f"{FOLDER}/{module}.json"
+
+
+def golden_input(shape: Shape, seed: int, positive: bool) -> Array:
+    """Multiples of 1/64 in [-2, 2), or in (0, 2]: every dtype holds them exactly."""
+    u = np.floor(draws(draw_key(seed, 0), shape) / 2**25)
+    return (u + 1.0) / 64.0 if positive else u / 32.0 - 2.0
+
+
+def make_golden(model: Model) -> tuple[GoldenCase, ...]:
+    """The golden cases of a model; none when no trial input lies in the domain of its `log`s."""
+    shape = model.graph.input_shape
+    count = _CASES if numel(shape) <= _LARGE else 1
+    for positive in (False, True):
+        inputs = [golden_input(shape, seed, positive) for seed in range(count)]
+        try:
+            return tuple(GoldenCase(x, evaluate(model, x)) for x in inputs)
+        except IRPyTorchError as error:
+            if any(problem.code != "domain" for problem in error.problems):
+                raise
+    return ()
+
+
+def golden_note(module: str) -> Problem:
+    message = "no trial input lies where every `log` of the graph is defined: the file has no case"
+    return Problem("domain", Place(golden_path(module)), message)
+
+
+def encode_golden(cases: Iterable[GoldenCase]) -> bytes:
+    """JSON text with a few values a line, always the same for the same numbers."""
+    texts = []
+    for case in cases:
+        outputs = ",\n".join(_tensor_text(output) for output in case.outputs)
+        texts.append(f'{{"input":\n{_tensor_text(case.input)},\n"outputs": [\n{outputs}\n]}}')
+    listed = ",\n".join(texts)
+    return f'{{"format": "{FORMAT}", "cases": [\n{listed}\n]}}\n'.encode("ascii")
+
+
+def _tensor_text(array: Array) -> str:
+    values = [_value_text(value) for value in array.reshape(-1).tolist()]
+    rows = range(0, len(values), _VALUES_PER_LINE)
+    lines = ",\n".join("  " + ", ".join(values[row : row + _VALUES_PER_LINE]) for row in rows)
+    return f'{{"shape": {list(array.shape)}, "values": [\n{lines}\n]}}'
+
+
+def _value_text(value: float) -> str:
+    return repr(value) if np.isfinite(value) else json.dumps(repr(value))
+
+
+def read_golden(data: bytes, file: str) -> tuple[GoldenCase, ...]:
+    """The cases in a golden file. Raises `bad-golden`, `bad-json`."""
+    value = parse_json(data, file)
+    try:
+        assert isinstance(value, dict)
+        if value["format"] != FORMAT:
+            raise ValueError
+        return tuple(
+            GoldenCase(
+                _read_tensor(case["input"]), tuple(_read_tensor(out) for out in case["outputs"])
+            )
+            for case in value["cases"]
+        )
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError):
+        message = f"the file is not a golden file of the format `{FORMAT}`"
+        raise fail("bad-golden", Place(file), message, "run `irpytorch regen`") from None
+
+
+def _read_tensor(value: dict[str, list[object]]) -> Array:
+    numbers = [_NOT_FINITE[v] if isinstance(v, str) else v for v in value["values"]]
+    return np.array(numbers, dtype=np.float64).reshape(value["shape"])  # type: ignore[arg-type]
+
+
+def current_golden(root: Path, module: str, cases: tuple[GoldenCase, ...]) -> bytes:
+    """What the golden file has to hold: its present bytes when they say the same numbers."""
+    path = golden_path(module)
+    before = file_bytes(root / path)
+    if before is not None:
+        try:
+            if _same_cases(read_golden(before, path), cases):
+                return before
+        except IRPyTorchError:
+            pass
+    return encode_golden(cases)
+
+
+def _same_cases(a: tuple[GoldenCase, ...], b: tuple[GoldenCase, ...]) -> bool:
+    return len(a) == len(b) and all(
+        np.array_equal(one.input, two.input)
+        and len(one.outputs) == len(two.outputs)
+        and all(
+            x.shape == y.shape and np.allclose(x, y, rtol=SAME, atol=SAME, equal_nan=True)
+            for x, y in zip(one.outputs, two.outputs, strict=True)
+        )
+        for one, two in zip(a, b, strict=True)
+    )
+
+
+def golden_differences(
+    root: Path, wanted: dict[str, tuple[GoldenCase, ...]], prune: bool
+) -> list[Difference]:
+    """The golden files to write, and with `prune` those of no manifest to remove."""
+    found = []
+    for module, cases in sorted(wanted.items()):
+        path = golden_path(module)
+        before, after = file_bytes(root / path), current_golden(root, module, cases)
+        if before != after:
+            found.append(Difference(path, "stale" if before else "missing", before, after))
+    known = {golden_path(module) for module in wanted}
+    for file in sorted((root / FOLDER).glob("*.json")) if prune else ():
+        path = f"{FOLDER}/{file.name}"
+        data = file_bytes(file)
+        if path not in known and data is not None and FORMAT.encode("ascii") in data[:100]:
+            found.append(Difference(path, "orphaned", data, None))
+    return found

@@ -1,0 +1,140 @@
+"""Bring a project's outputs up to date, or say what that would change."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from hatch_irpytorch import emit
+from hatch_irpytorch.build.generate import Generated, generate_project, input_path
+from hatch_irpytorch.build.outputs import (
+    Difference,
+    Lock,
+    apply,
+    compare,
+    digest,
+    file_bytes,
+    read_lock,
+    write_outputs,
+)
+from hatch_irpytorch.errors import Place, Problem, fail
+from hatch_irpytorch.project import Project, find_manifests
+
+WAIT_SECONDS = 600.0
+
+
+def build_outputs(project: Project) -> tuple[Problem, ...]:
+    """What a build does: nothing when nothing changed, else write; returns notes."""
+    with project_lock(project):
+        lock = read_lock(project.root, project.output)
+        if is_current(project, lock):
+            return ()
+        generated = generate_project(project)
+        new = generated.lock()
+        write_outputs(project.root, project.output, lock, new, generated.outputs)
+        return generated.notes
+
+
+def regenerate(
+    project: Project, names: Sequence[str] = ()
+) -> tuple[list[str], tuple[Problem, ...]]:
+    """Write outputs and golden files, of all modules or those named: changed paths and notes."""
+    with project_lock(project):
+        lock = read_lock(project.root, project.output)
+        generated = generate_project(project, names)
+        goldens, notes = _golden_differences(project, generated, prune=not names)
+        before, after = lock, generated.lock()
+        if names:
+            before, after = _partial_locks(project, lock, generated)
+        changed = write_outputs(project.root, project.output, before, after, generated.outputs)
+        apply(project.root, goldens)
+        changed += [difference.path for difference in goldens]
+        return changed, (*generated.notes, *notes)
+
+
+def _partial_locks(project: Project, lock: Lock, generated: Generated) -> tuple[Lock, Lock]:
+    """The lock as far as it speaks of the chosen modules, and the whole lock afterwards.
+
+    An input that another module reads too keeps its old digest, so that this one stays stale.
+    """
+    chosen = {manifest.module for manifest, _ in generated.models}
+    others: set[str] = set()
+    for manifest in generated.manifests:
+        if manifest.module not in chosen:
+            others.add(manifest.file)
+            named = [(manifest.ir, manifest.ir_place)]
+            if manifest.params is not None:
+                named.append((manifest.params, manifest.params_place))
+            others.update(input_path(project, manifest, *entry)[1] for entry in named)
+    read = {path: mark for path, mark in generated.inputs.items() if path not in others}
+    kept = {path: mark for path, mark in lock.inputs.items() if path in others}
+    written = {path: digest(data) for path, data in generated.outputs.items()}
+    after = Lock(lock.revision, {**kept, **read}, {**lock.outputs, **written})
+    now = {path: mark for path, mark in lock.outputs.items() if path in written}
+    return Lock(lock.revision, lock.inputs, now), after
+
+
+def _golden_differences(
+    project: Project, generated: Generated, prune: bool
+) -> tuple[list[Difference], list[Problem]]:
+    from hatch_irpytorch.build.golden import golden_differences, golden_note, make_golden
+
+    cases = {manifest.module: make_golden(model) for manifest, model in generated.models}
+    notes = [golden_note(module) for module, found in cases.items() if not found]
+    return golden_differences(project.root, cases, prune), notes
+
+
+def differences(project: Project, *, golden: bool) -> list[Difference]:
+    """What `regenerate` would change; a build does not look at golden files."""
+    generated = generate_project(project)
+    lock = read_lock(project.root, project.output)
+    found = compare(project.root, lock, generated.outputs)
+    lock_path = f"{project.output}/irpytorch.lock.json"
+    before, after = file_bytes(project.root / lock_path), generated.lock().encode()
+    if before != after and not found:
+        found.append(Difference(lock_path, "stale" if before else "missing", before, after))
+    if golden:
+        found += _golden_differences(project, generated, prune=True)[0]
+    return found
+
+
+def is_current(project: Project, lock: Lock) -> bool:
+    """Whether nothing changed since the lock was written. Reads bytes only: no numpy."""
+    if lock.revision != emit.REVISION or not lock.outputs:
+        return False
+    if not all(path.startswith(f"{project.package_path}/") for path in lock.outputs):
+        return False
+    manifests = {path for path in lock.inputs if path.endswith((".yaml", ".yml"))}
+    if manifests != set(find_manifests(project)):
+        return False
+    recorded = [*lock.inputs.items(), *lock.outputs.items()]
+    return all(_has_digest(project.root / path, mark) for path, mark in recorded)
+
+
+def _has_digest(path: Path, mark: str) -> bool:
+    data = file_bytes(path) if path.is_file() else None
+    return data is not None and digest(data) == mark
+
+
+@contextmanager
+def project_lock(project: Project) -> Iterator[None]:
+    """Builds of one project wait for each other. The lock stands outside the tree."""
+    from filelock import FileLock, Timeout
+
+    owner = os.getuid() if hasattr(os, "getuid") else 0
+    name = sha256(str(project.root).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    path = Path(tempfile.gettempdir()) / f"hatch-irpytorch-{owner}-{name}.lock"
+    lock = FileLock(path, timeout=WAIT_SECONDS)
+    try:
+        lock.acquire()
+    except (Timeout, OSError):
+        message = "another build of this project does not end"
+        raise fail("busy", Place(project.package_path), message) from None
+    try:
+        yield
+    finally:
+        lock.release()

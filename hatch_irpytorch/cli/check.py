@@ -1,0 +1,39 @@
+"""`irpytorch check`: what `regen` would change, as a unified diff."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hatch_irpytorch.cli.command import new_command, print_problems
+
+if TYPE_CHECKING:
+    from hatch_irpytorch.build.outputs import Difference
+
+
+def add_to(subparsers: Any) -> None:
+    doc = "show what `regen` would change; exit code 1 if there is anything"
+    new_command(subparsers, run, "check", doc, "irpytorch check")
+
+
+def run(options: argparse.Namespace) -> int:
+    from hatch_irpytorch.build.outputs import describe
+    from hatch_irpytorch.build.regenerate import differences
+    from hatch_irpytorch.project import find_project
+
+    found = differences(find_project(Path()), golden=True)
+    for difference in found:
+        print(_shown(difference), end="")
+    print_problems(describe(difference) for difference in found)
+    return 1 if found else 0
+
+
+def _shown(difference: Difference) -> str:
+    if difference.path.endswith(".safetensors"):
+        return f"{difference.path}: binary files differ\n"
+    before = (difference.before or b"").decode("utf-8", "replace").splitlines(keepends=True)
+    after = (difference.after or b"").decode("utf-8", "replace").splitlines(keepends=True)
+    names = f"{difference.path} on disk", f"{difference.path} regenerated"
+    return "".join(difflib.unified_diff(before, after, *names))

@@ -1,0 +1,38 @@
+"""What every command has: a parser whose help shows an example, and a way to print remarks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from hatch_irpytorch.errors import Problem
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def new_command(
+    subparsers: Any, run: Run, name: str, doc: str, example: str
+) -> argparse.ArgumentParser:
+    """The parser of a command; `run` returns the exit code."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=doc, description=doc, epilog=f"example: {example}"
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_names(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a module; default: all")
+
+
+def print_problems(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        print(problem, file=sys.stderr)
+
+
+def print_notes(notes: Iterable[Problem]) -> None:
+    """Remarks about legal inputs: like problems, but called notes."""
+    for note in notes:
+        print(str(note).replace("error[", "note[", 1), file=sys.stderr)

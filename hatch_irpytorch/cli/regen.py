@@ -1,0 +1,25 @@
+"""`irpytorch regen`: bring the generated package and the golden files up to date."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from hatch_irpytorch.cli.command import add_names, new_command, print_notes
+
+
+def add_to(subparsers: Any) -> None:
+    doc = "bring the generated package and the golden files up to date; print what changed"
+    add_names(new_command(subparsers, run, "regen", doc, "irpytorch regen digits_mlp"))
+
+
+def run(options: argparse.Namespace) -> int:
+    from hatch_irpytorch.build.regenerate import regenerate
+    from hatch_irpytorch.project import find_project
+
+    changed, notes = regenerate(find_project(Path()), options.names)
+    print_notes(notes)
+    for path in changed:
+        print(path)
+    return 0

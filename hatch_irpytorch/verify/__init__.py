@@ -1,0 +1,1 @@
+"""Checks of generated modules: import, smoke, parity, golden. Each returns findings."""

@@ -1,0 +1,66 @@
+"""All checks of a project's generated modules."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hatch_irpytorch.errors import Place, Problem, fail
+from hatch_irpytorch.project import Project
+from hatch_irpytorch.verify.importing import check_import
+from hatch_irpytorch.verify.smoke import check_smoke
+
+if TYPE_CHECKING:
+    from hatch_irpytorch.ir.graph import Model
+    from hatch_irpytorch.manifest import Manifest
+
+_PROCESSES = 2
+
+
+def require_torch() -> None:
+    """Raise `missing-torch` where torch is not installed."""
+    if find_spec("torch") is None:
+        message = "checking generated modules needs torch, which is not installed"
+        raise fail("missing-torch", Place("irpytorch verify"), message, "pip install torch")
+
+
+def verify_models(project: Project, models: list[tuple[Manifest, Model]]) -> list[Problem]:
+    """Every finding of import, smoke, parity and golden, in the order of the manifests."""
+    require_torch()
+    with ThreadPoolExecutor(_PROCESSES) as pool:
+        runs = list(pool.map(lambda entry: _fresh_processes(project, entry[0]), models))
+    problems: list[Problem] = []
+    for (manifest, model), found in zip(models, runs, strict=True):
+        problems.extend(found)
+        if not found:
+            problems.extend(_in_process(project, manifest, model))
+    return problems
+
+
+def _paths(project: Project, manifest: Manifest) -> tuple[Path, str, str]:
+    """The import root, the dotted name and the path of a module."""
+    name = f"{project.package}.{manifest.module}"
+    return project.root / project.output, name, f"{project.package_path}/{manifest.module}.py"
+
+
+def _fresh_processes(project: Project, manifest: Manifest) -> list[Problem]:
+    folder, name, file = _paths(project, manifest)
+    if not (project.root / file).is_file():
+        message = "the module was not generated"
+        return [Problem("stale", Place(file), message, "run `irpytorch regen`")]
+    found = check_import(folder, name, file)
+    if not found and manifest.emit.training_skeleton:
+        found = check_smoke(folder, name, file)
+    return found
+
+
+def _in_process(project: Project, manifest: Manifest, model: Model) -> list[Problem]:
+    from hatch_irpytorch.verify.golden import check_golden
+    from hatch_irpytorch.verify.parity import check_parity, load_module
+
+    _, _, file = _paths(project, manifest)
+    loaded = load_module(project.root / file, manifest.emit.class_name, file)
+    found = check_golden(project.root, manifest, loaded)
+    return found + check_parity(loaded, model, manifest.emit.dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,14 +25,19 @@ PYTHON = str(SHARED / ("Scripts" if sys.platform == "win32" else "bin") / "pytho
 HOOK = "./hatch_irpytorch"
 
 
-@functools.cache
+_installed: list[str] = []
+
+
 def shared_environment(session: nox.Session) -> None:
     """One environment for all sessions that need torch, made by the first of them."""
+    if _installed:
+        return
     if not Path(PYTHON).exists():
         session.run(sys.executable, "-m", "venv", str(SHARED), external=True)
     pip = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "-q")
     session.run(*pip, "pip>=25.1", external=True)
     session.run(*pip, HOOK, "--group", "test", "--group", "typecheck", external=True)
+    _installed.append(HOOK)
 
 
 @nox.session
@@ -84,9 +89,10 @@ def typecheck(session: nox.Session) -> None:
 def build(session: nox.Session) -> None:
     """Wheel, sdist and wheel from sdist of both distributions: the same bytes, a clean tree."""
     session.install("-q", "build")
+    folder = ROOT / ".nox" / "dist"
+    shutil.rmtree(folder, ignore_errors=True)
     for name in (HOOK, "."):
-        direct = Path(session.create_tmp()) / "direct" / name
-        by_way = Path(session.create_tmp()) / "from-sdist" / name
+        direct, by_way = folder / "direct" / name, folder / "from-sdist" / name
         session.run("python", "-m", "build", "-q", "--wheel", "--outdir", str(direct), name)
         session.run("python", "-m", "build", "-q", "--outdir", str(by_way), name)
         for wheel in direct.glob("*.whl"):
@@ -100,22 +106,20 @@ def downstream(session: nox.Session) -> None:
     """A project that requires the built hook: its wheel is built in isolation and its model run."""
     shared_environment(session)
     folder = ROOT / ".nox" / "downstream"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "tests" / "sample_project", folder / "project")
+    hooks, wheels, site = (str(folder / name) for name in ("hooks", "wheels", "site"))
     pip = (PYTHON, "-m", "pip", "--disable-pip-version-check")
-    for name in ("hook", "wheel", "site"):
-        session.run(
-            PYTHON, "-c", f"import shutil; shutil.rmtree({str(folder / name)!r}, True)", external=True
-        )
-    session.run(*pip, "wheel", "-q", "--no-deps", "-w", str(folder / "hook"), HOOK, external=True)
+    session.run(*pip, "wheel", "-q", "--no-deps", "-w", hooks, HOOK, external=True)
     session.run(
-        *(*pip, "wheel", "-q", "--no-deps", "-w", str(folder / "wheel"), "./tests/sample_project"),
-        env={"PIP_FIND_LINKS": str(folder / "hook")},
+        *(*pip, "wheel", "-q", "--no-deps", "-w", wheels, str(folder / "project")),
+        env={"PIP_FIND_LINKS": hooks},
         external=True,
     )
-    wheels = [str(path) for path in (folder / "wheel").glob("*.whl")]
-    install = (*pip, "install", "-q", "--no-deps", "--target", str(folder / "site"))
-    session.run(*install, *wheels, external=True)
     session.run(
-        *(PYTHON, "tests/sample_project/run_model.py"),
-        env={"PYTHONPATH": str(folder / "site")},
+        *(*pip, "install", "-q", "--no-deps", "--no-index", "--find-links", wheels),
+        *("--target", site, "sample-nets"),
         external=True,
     )
+    run_model = str(folder / "project" / "run_model.py")
+    session.run(PYTHON, run_model, env={"PYTHONPATH": site}, external=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ VALUES_PER_LINE = {"float64": 3, "float32": 5, "float16": 5, "bfloat16": 5}
 """How many values fit into a line whatever they are, so that a value never moves another."""
 
 _BFLOAT16_DROPPED = 16
+_BFLOAT16_DIGITS = 4
 
 
 def rounded(array: Array, dtype: str) -> Array:
@@ -62,8 +64,7 @@ def decimals(array: Array, dtype: str) -> list[str]:
         short = _shortest_bfloat16(target)
     else:
         short = target.astype(dtype).astype("U32").astype(np.float64)
-    with np.errstate(over="ignore"):
-        read_back = _as_torch_reads(short, dtype)
+    read_back = _as_torch_reads(short, dtype)
     same = (read_back == target) & (np.signbit(read_back) == np.signbit(target))
     exact = np.where(same | np.isnan(target), short, target)
     return [float_literal(value) for value in exact.tolist()]
@@ -72,7 +73,8 @@ def decimals(array: Array, dtype: str) -> list[str]:
 def _as_torch_reads(values: Array, dtype: str) -> Array:
     if dtype == "float64":
         return values
-    return rounded(values.astype(np.float32).astype(np.float64), dtype)
+    with np.errstate(over="ignore"):
+        return rounded(values.astype(np.float32).astype(np.float64), dtype)
 
 
 def _shortest_bfloat16(values: Array) -> Array:
@@ -83,12 +85,13 @@ def _shortest_bfloat16(values: Array) -> Array:
 
 
 def _short(value: float) -> float:
-    if not np.isfinite(value):
+    """The shortest decimal of a bfloat16; next to a power of 2 it is not always the nearest."""
+    if value == 0.0 or not math.isfinite(value):
         return value
-    for digits in range(4):
-        candidate = float(f"{value:.{digits}e}")
-        step = 10.0 ** (np.floor(np.log10(abs(value))) - digits) if value else 0.0
-        for near in (candidate, float(repr(candidate + step)), float(repr(candidate - step))):
+    exponent = math.floor(math.log10(abs(value)))
+    for digits in range(_BFLOAT16_DIGITS):
+        step = 10.0 ** (exponent - digits)
+        for near in (value, value + step, value - step):
             text = float(f"{near:.{digits}e}")
             if _as_torch_reads(np.array([text]), "bfloat16")[0] == value:
                 return text

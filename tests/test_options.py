@@ -1,0 +1,232 @@
+"""Every emission option: what it changes in the plan, in the text and in the numbers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from documents import Document, const, document, module, namespace, op, plan, read, source
+
+from hatch_irpytorch import EmitOptions, emit_module, evaluate
+from hatch_irpytorch.emit.options import DTYPES
+from hatch_irpytorch.manifest import EMIT_FIELDS
+
+ROWS = np.array([[1.0, 2.0, 3.0]] * 2)
+
+
+def rows_document(values: Any = ROWS) -> Document:
+    return document([2, 3], const([2, 3], values), op("add", [0, 1], [2, 3]))
+
+
+def regression() -> Document:
+    weight, bias = np.eye(3, 2).tolist(), [0.5, 0.25, 0.125]
+    return document([4, 2], op("linear", [0], [4, 3], weight=weight, bias=bias))
+
+
+def test_options_and_manifest_keys_are_the_same() -> None:
+    assert {f.name for f in fields(EmitOptions)} == {f.name for f in EMIT_FIELDS}
+
+
+def test_class_name() -> None:
+    assert "class Net(nn.Module):" in source(regression(), class_name="Net")
+    assert namespace(source(regression(), class_name="Net"))["Net"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dtype(dtype: str) -> None:
+    value = document(
+        [2],
+        const([2], [0.1, 1e-3]),
+        const([2], 0.1),
+        op("add", [0, 1], [2]),
+        op("mul_elem", [3, 2], [2]),
+    )
+    loaded = module(source(value, dtype=f"torch.{dtype}"))
+    kind = getattr(torch, dtype)
+    exact = torch.tensor([0.1, 1e-3], dtype=torch.float64).to(kind)
+    assert torch.equal(loaded.get_parameter("const_1"), exact)
+    assert {t.dtype for t in [*loaded.parameters(), *loaded.buffers()]} == {kind}
+    x = torch.ones(2, dtype=kind)
+    assert loaded(x).dtype == kind
+    expected = evaluate(read(value), [1.0, 1.0])[0]
+    tolerance = 4 * torch.finfo(kind).eps
+    found = loaded(x).detach().double().numpy()
+    np.testing.assert_allclose(found, expected, rtol=tolerance)
+
+
+def test_training_skeleton_off() -> None:
+    text = source(regression(), training_skeleton=False)
+    for word in ("make_optimizer", "train_step", "__main__", "fmt: on"):
+        assert word not in text
+
+
+def test_train_step_of_an_output() -> None:
+    defined = namespace(source(regression()))
+    model = defined["ExportedIRModel"]()
+    x, y = torch.ones(4, 2), torch.zeros(4, 3)
+    opt = defined["make_optimizer"](model, "sgd", lr=0.1)
+    assert isinstance(opt, torch.optim.SGD)
+    with torch.no_grad():
+        expected = float(((model(x) - y) ** 2).mean())
+    losses = [defined["train_step"](model, x, y, opt) for _ in range(5)]
+    assert losses[0] == pytest.approx(expected)
+    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
+    assert defined["train_step"](model, x, y) == defined["train_step"](model, x, y)
+
+
+def test_train_step_of_an_mse_loss() -> None:
+    value = regression()
+    value["nodes"] += [
+        {"id": 2, "kind": "const", "parents": [], "shape": [4, 3], "values": [0.0] * 12},
+        {"id": 3, "kind": "mse_loss", "parents": [1, 2], "shape": []},
+    ]
+    value["output_ids"] = [3]
+    defined = namespace(source(value))
+    model = defined["ExportedIRModel"]()
+    opt = defined["make_optimizer"](model)
+    assert isinstance(opt, torch.optim.Adam)
+    losses = [defined["train_step"](model, torch.ones(4, 2), opt) for _ in range(3)]
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_train_step_of_several_outputs() -> None:
+    value = regression()
+    value["nodes"].append({"id": 2, "kind": "relu", "parents": [1], "shape": [4, 3]})
+    value["output_ids"] = [1, 2]
+    defined = namespace(source(value))
+    model = defined["ExportedIRModel"]()
+    y = (torch.zeros(4, 3), torch.zeros(4, 3))
+    opt = defined["make_optimizer"](model)
+    losses = [defined["train_step"](model, torch.ones(4, 2), y, opt) for _ in range(3)]
+    assert losses[2] < losses[0]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_run_as_a_program_prints_a_falling_loss(tmp_path: Path, dtype: str) -> None:
+    (tmp_path / "net.py").write_text(source(regression(), dtype=dtype), encoding="utf-8")
+    command = [sys.executable, "-W", "error", str(tmp_path / "net.py")]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    losses = [float(line.split()[-1]) for line in result.stdout.splitlines()]
+    # A step of 1e-3 is less than half a bfloat16's spacing at these weights.
+    assert len(losses) == 5 and (losses[-1] < losses[0] or dtype == "bfloat16")
+
+
+def test_a_log_is_trained_on_positive_inputs() -> None:
+    text = source(document([2], op("log", [0], [2])))
+    assert "x = torch.rand(2, " in text or "x = torch.rand((2,), " in text
+
+
+def test_learnable_consts() -> None:
+    on, off = plan(rows_document()), plan(rows_document(), learnable_consts=False)
+    assert [(b.name, b.learned) for b in on.bindings] == [("const_1_vec", True)]
+    assert [(b.name, b.learned) for b in off.bindings] == [("const_1", False)]
+    assert "const_1" in dict(
+        module(source(rows_document(), learnable_consts=False)).named_buffers()
+    )
+
+
+def test_compress_broadcast_params() -> None:
+    loose = plan(rows_document(), compress_broadcast_params=False)
+    assert [(b.name, b.shape) for b in loose.bindings] == [("const_1", (2, 3))]
+    tied = module(source(rows_document()))
+    x = torch.zeros(2, 3)
+    torch.testing.assert_close(tied(x), torch.tensor(ROWS, dtype=torch.float32))
+    torch.autograd.backward(tied(x).sum())
+    assert tied.get_parameter("const_1_vec").grad is not None
+    grad = tied.get_parameter("const_1_vec").grad
+    assert grad is not None and grad.tolist() == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "values", "name"),
+    [
+        ([1, 3], [[1.0, 2.0, 3.0]], "const_1_vec"),
+        ([2, 2], [[1.0, 2.0], [1.0, 2.5]], "const_1"),
+        ([2, 2], [[0.0, 2.0], [-0.0, 2.0]], "const_1"),
+        ([3], [1.0, 2.0, 3.0], "const_1"),
+        ([1, 2, 2], [[[1.0, 2.0], [1.0, 2.0]]], "const_1"),
+    ],
+)
+def test_what_is_compressed(shape: list[int], values: Any, name: str) -> None:
+    value = document(shape, const(shape, values), op("add", [0, 1], shape))
+    assert [b.name for b in plan(value).bindings] == [name]
+
+
+@pytest.mark.parametrize(
+    ("values", "learned"),
+    [([1.0, 1.0], False), ([0.0, -0.0], False), ([1.0, 2.0], True), ([], False)],
+)
+def test_uniform_consts_are_buffers(values: list[float], learned: bool) -> None:
+    shape = [len(values)]
+    value = document(shape, const(shape, values), op("add", [0, 1], shape))
+    assert [b.learned for b in plan(value).bindings] == [learned]
+    x = torch.zeros(shape, dtype=torch.float64)
+    found = module(source(value, dtype="float64")).state_dict()["const_1"]
+    assert torch.equal(
+        torch.copysign(x + 1, found), torch.copysign(x + 1, torch.tensor(values).double())
+    )
+
+
+def test_weights_in_a_file(tmp_path: Path) -> None:
+    options = EmitOptions(weights="safetensors")
+    model = read(regression())
+    emitted = emit_module(model, options, weights_file="net.safetensors")
+    assert emitted.weights is not None and "LINEAR_1_W" not in emitted.source
+    (tmp_path / "net.py").write_text(emitted.source, encoding="utf-8")
+    (tmp_path / "net.safetensors").write_bytes(emitted.weights)
+    program = (
+        "import sys, torch; sys.path.insert(0, sys.argv[1]); from net import ExportedIRModel\n"
+        "print(ExportedIRModel()(torch.ones(4, 2)).tolist())"
+    )
+    command = [sys.executable, "-W", "error", "-c", program, str(tmp_path)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    expected = evaluate(model, np.ones((4, 2)))[0].tolist()
+    assert result.stdout.strip() == str(expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_weight_file_is_what_safetensors_reads(dtype: Any) -> None:
+    from safetensors.torch import load
+
+    model = read(regression())
+    options = EmitOptions(weights="safetensors", dtype=dtype)
+    emitted = emit_module(model, options, weights_file="net.safetensors")
+    assert emitted.weights is not None
+    found = load(emitted.weights)
+    inline = module(source(regression(), dtype=dtype)).state_dict()
+    assert found.keys() == inline.keys()
+    assert all(torch.equal(found[name], inline[name]) for name in found)
+    assert all(tensor.dtype == getattr(torch, dtype) for tensor in found.values())
+
+
+@pytest.mark.parametrize("name", ['a"b.safetensors', "../x.safetensors", "a b"])
+def test_a_weight_file_s_name_cannot_carry_code(name: str) -> None:
+    with pytest.raises(ValueError, match="name"):
+        emit_module(read(regression()), EmitOptions(weights="safetensors"), weights_file=name)
+
+
+def test_a_weight_file_needs_a_name() -> None:
+    with pytest.raises(ValueError, match="name"):
+        emit_module(read(regression()), EmitOptions(weights="safetensors"))
+
+
+def test_a_state_dict_is_a_param_store(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from hatch_irpytorch.ir.params import StoreFile
+    from hatch_irpytorch.ir.stores import read_store
+
+    value = rows_document()
+    trained = module(source(value))
+    with torch.no_grad():
+        trained.get_parameter("const_1_vec").add_(1.0)
+    save_file(trained.state_dict(), tmp_path / "p.safetensors")
+    store = StoreFile("p", read_store(tmp_path / "p.safetensors", "p"))
+    again = read(value, store)
+    np.testing.assert_array_equal(again.params[1, "values"], ROWS + 1.0)

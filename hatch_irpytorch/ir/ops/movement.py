@@ -155,4 +155,4 @@ class Concat(Op, tag="concat"):
         return np.concatenate(inputs, axis=self.axis)
 
     def torch(self, at: Site) -> Code:
-        return call("torch.cat", call("", *at.parents), dim=self.axis)
+        return call("torch.cat", call("", *at.parents), **({"dim": self.axis} if self.axis else {}))

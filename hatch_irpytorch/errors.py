@@ -26,7 +26,6 @@ CODES: dict[str, str] = {
     "bad-yaml": "the text is not YAML",
     "busy": "another build holds the project for too long",
     "cannot-write": "an output could not be written or removed",
-    "check-failed": "committed outputs differ from what the inputs give",
     "custom-op": "a `custom` node needs its Lean body, which JSON cannot carry",
     "domain": "a value lies outside the domain of an operation",
     "duplicate-key": "a key is given twice in one object",

@@ -38,21 +38,21 @@ def conv_nd(
     """Cross-correlation of (N, C, *spatial) for the ranks that `F` has no function for."""
     rank = len(stride)
     kernel_size = kernel.shape[2:]
-    x = x.unflatten(1, (groups, x.shape[1] // groups))
-    kernel = kernel.unflatten(0, (groups, kernel.shape[0] // groups))
+    batch, channels, *spatial = x.shape
+    x = x.reshape(batch, groups, channels // groups, *spatial)
+    weights = kernel.reshape(groups, -1, channels // groups, math.prod(kernel_size))
     y = bias.reshape(groups, -1, *[1] * rank)
-    for offset in itertools.product(*map(range, kernel_size)):
+    for i, offset in enumerate(itertools.product(*map(range, kernel_size))):
         window = x
         for axis in range(rank):
             span = dilation[axis] * (kernel_size[axis] - 1)
             first = offset[axis] * dilation[axis]
-            window = window.narrow(axis + 3, first, x.shape[axis + 3] - span)
+            window = window.narrow(axis + 3, first, spatial[axis] - span)
             window = window.unfold(axis + 3, 1, stride[axis]).squeeze(-1)
-        weight = kernel[(..., *offset)]
-        y = y + torch.einsum("ngi...,goi->ngo...", window, weight)
+        y = y + torch.einsum("ngi...,goi->ngo...", window, weights[..., i])
     return y.flatten(1, 2)
 ''',
-    modules=("itertools",),
+    modules=("itertools", "math"),
 )
 
 

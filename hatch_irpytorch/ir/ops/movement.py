@@ -155,4 +155,5 @@ class Concat(Op, tag="concat"):
         return np.concatenate(inputs, axis=self.axis)
 
     def torch(self, at: Site) -> Code:
-        return call("torch.cat", call("", *at.parents), **({"dim": self.axis} if self.axis else {}))
+        parts = call("", *at.parents)
+        return call("torch.cat", parts, dim=self.axis) if self.axis else call("torch.cat", parts)

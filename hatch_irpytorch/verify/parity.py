@@ -125,6 +125,8 @@ def _difference(module: torch.nn.Module, case: GoldenCase, within: Within) -> st
 def _tensor_difference(output: torch.Tensor, expected: Array, within: Within) -> str:
     if tuple(output.shape) != expected.shape:
         return f" is {shape_text(tuple(output.shape))}, expected {shape_text(expected.shape)}"
+    if output.dtype != getattr(torch, within.dtype):
+        return f" is {output.dtype}, expected torch.{within.dtype}"
     found = output.detach().cpu().double().numpy()
     atol = within.atol
     if atol is None:

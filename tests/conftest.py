@@ -1,0 +1,30 @@
+"""Counts of the default run and of `nox -s soak`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much a test tries: `graphs` and `inputs` in all, `floats` for each dtype."""
+
+    graphs: int
+    inputs: int
+    floats: int
+    first_seed: int
+
+
+DEFAULT = Counts(graphs=300, inputs=2_000, floats=200_000, first_seed=0)
+SOAK = Counts(graphs=20_000, inputs=200_000, floats=50_000_000, first_seed=1_000)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="the long form of the random tests")
+
+
+@pytest.fixture(scope="session")
+def counts(request: pytest.FixtureRequest) -> Counts:
+    return SOAK if request.config.getoption("--soak") else DEFAULT

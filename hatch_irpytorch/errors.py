@@ -32,6 +32,7 @@ CODES: dict[str, str] = {
     "duplicate-module": "two manifests produce the same module",
     "edited-by-hand": "a generated file differs from what was last generated",
     "extra-payload": "the parameter file holds an entry that no node of the graph uses",
+    "foreign-code": "a generated module holds something that the emitter never writes",
     "import-failed": "a generated module does not import cleanly",
     "missing-file": "a file does not exist",
     "missing-key": "a required key is missing",

@@ -33,10 +33,10 @@ def allowance(node: Node, inputs: list[Array], payload: dict[str, Array], expect
         magnitudes = {name: np.abs(values) for name, values in payload.items()}
         return np.asarray(node.op.reference(*map(np.abs, inputs), **magnitudes))
     if tag == "sub":
-        return np.abs(inputs[0]) + np.abs(inputs[1])
+        return np.add(np.abs(inputs[0]), np.abs(inputs[1]))
     if tag in ("softmax", "hard_masked_softmax"):
         finite = np.abs(inputs[0][np.isfinite(inputs[0])])
-        return np.abs(expected) * (1.0 + 2.0 * finite.max(initial=0.0))
+        return np.asarray(np.abs(expected) * (1.0 + 2.0 * finite.max(initial=0.0)))
     if tag == "softplus":
         return 1.0 + np.abs(expected)
     if tag == "safe_log":

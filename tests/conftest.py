@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
+pytest.register_assert_rewrite("documents", "closeness")
+
 
 @dataclass(frozen=True)
 class Counts:

@@ -12,6 +12,7 @@ from hatch_irpytorch import EmitOptions, IRPyTorchError, Model, Problem, emit_mo
 from hatch_irpytorch.emit.plan import ModulePlan, plan_module
 from hatch_irpytorch.ir.params import StoreFile
 from hatch_irpytorch.ir.read import build_model
+from hatch_irpytorch.verify.source import check_source
 
 Node = dict[str, Any]
 Document = dict[str, Any]
@@ -61,7 +62,9 @@ def source(value: Document, **options: Any) -> str:
 
 
 def namespace(text: str) -> dict[str, Any]:
-    """What a generated module defines."""
+    """What a generated module defines, once its text is found to be nothing but ours."""
+    foreign = check_source(text, "generated.py")
+    assert not foreign, "\n".join(map(str, foreign))
     found: dict[str, Any] = {"__name__": "generated"}
     exec(compile(text, "generated.py", "exec"), found)
     return found

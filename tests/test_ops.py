@@ -5,18 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from documents import module
 from op_cases import CASES, Case, model
 
 from hatch_irpytorch import EmitOptions, emit_module, evaluate
 from hatch_irpytorch.ir.ops import OPS
-
-
-def load(source: str) -> type[torch.nn.Module]:
-    namespace: dict[str, object] = {"__name__": "generated"}
-    exec(compile(source, "generated.py", "exec"), namespace)
-    loaded = namespace["ExportedIRModel"]
-    assert isinstance(loaded, type)
-    return loaded
 
 
 def test_every_op_has_a_numeric_case() -> None:
@@ -37,7 +30,7 @@ def test_module_equals_reference(case: Case, dtype: str) -> None:
         x = np.asarray(0.5)
     expected = evaluate(checked, x)[0]
     source = emit_module(checked, EmitOptions(dtype=dtype)).source  # type: ignore[arg-type]
-    found = load(source)()(torch.tensor(x, dtype=getattr(torch, dtype)))
+    found = module(source)(torch.tensor(x, dtype=getattr(torch, dtype)))
     tolerance = 1e-12 if dtype == "float64" else 1e-5
     assert tuple(found.shape) == expected.shape == case.out
     assert found.dtype == getattr(torch, dtype)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatch_irpytorch.build.outputs import Difference, file_bytes
+from hatch_irpytorch.build.files import output_bytes
+from hatch_irpytorch.build.outputs import Difference
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
 from hatch_irpytorch.ir.graph import Model, Shape, numel
 from hatch_irpytorch.ir.ops.sources import draw_key, draws
@@ -120,7 +121,7 @@ def _read_tensor(value: dict[str, list[object]]) -> Array:
 def current_golden(root: Path, module: str, cases: tuple[GoldenCase, ...]) -> bytes:
     """What the golden file has to hold: its present bytes when they say the same numbers."""
     path = golden_path(module)
-    before = file_bytes(root / path)
+    before = output_bytes(root, path)
     if before is not None:
         try:
             if _same_cases(read_golden(before, path), cases):
@@ -147,15 +148,25 @@ def golden_differences(
 ) -> list[Difference]:
     """The golden files to write, and with `prune` those of no manifest to remove."""
     found = []
+    problems = []
     for module, cases in sorted(wanted.items()):
         path = golden_path(module)
-        before, after = file_bytes(root / path), current_golden(root, module, cases)
-        if before != after:
+        before, after = output_bytes(root, path), current_golden(root, module, cases)
+        if before is not None and not _is_ours(before):
+            message = "a file that is not a golden file stands where one belongs"
+            problems.append(Problem("not-ours", Place(path), message, "move it away"))
+        elif before != after:
             found.append(Difference(path, "stale" if before else "missing", before, after))
+    if problems:
+        raise IRPyTorchError(problems)
     known = {golden_path(module) for module in wanted}
     for file in sorted((root / FOLDER).glob("*.json")) if prune else ():
         path = f"{FOLDER}/{file.name}"
-        data = file_bytes(file)
-        if path not in known and data is not None and FORMAT.encode("ascii") in data[:100]:
+        data = None if path in known or file.is_symlink() else output_bytes(root, path)
+        if data is not None and _is_ours(data):
             found.append(Difference(path, "orphaned", data, None))
     return found
+
+
+def _is_ours(data: bytes) -> bool:
+    return FORMAT.encode("ascii") in data[:100]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hatch_irpytorch.build.files import (
+    output_bytes,
+    output_path,
+    remove_file,
+    remove_leftovers,
+    replace_file,
+)
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
 
 LOCK_NAME = "irpytorch.lock.json"
@@ -74,19 +79,6 @@ def read_lock(root: Path, output: str) -> Lock:
     return lock
 
 
-def file_bytes(path: Path) -> bytes | None:
-    """The content of a regular file, or None when there is nothing."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise fail(
-            "cannot-write", Place(path.name), f"the output cannot be read: {reason}"
-        ) from None
-
-
 @dataclass(frozen=True)
 class Difference:
     """One output that is not as it should be: `state` is also the problem's code."""
@@ -109,7 +101,7 @@ def compare(root: Path, lock: Lock, outputs: Outputs) -> list[Difference]:
     """Every output that writing would change, by path."""
     found = []
     for path in sorted({*outputs, *lock.outputs}):
-        before, after = file_bytes(root / path), outputs.get(path)
+        before, after = output_bytes(root, path), outputs.get(path)
         if before == after:
             continue
         if before is None:
@@ -141,13 +133,15 @@ def write_outputs(root: Path, output: str, lock: Lock, new: Lock, outputs: Outpu
     problems = [problem for d in differences for problem in _refused(lock, d)]
     if problems:
         raise IRPyTorchError(problems)
-    lock_path = root / output / LOCK_NAME
+    name = f"{output}/{LOCK_NAME}"
     if differences:
         interim = Lock(0, {}, {**lock.outputs, **new.outputs, **_on_disk(lock, differences)})
-        replace_file(lock_path, interim.encode(), f"{output}/{LOCK_NAME}")
+        replace_file(output_path(root, name), interim.encode(), name)
     apply(root, differences)
-    if file_bytes(lock_path) != new.encode():
-        replace_file(lock_path, new.encode(), f"{output}/{LOCK_NAME}")
+    for folder in {(root / path).parent for path in (name, *lock.outputs, *new.outputs)}:
+        remove_leftovers(folder)
+    if output_bytes(root, name) != new.encode():
+        replace_file(output_path(root, name), new.encode(), name)
     return [difference.path for difference in differences]
 
 
@@ -155,9 +149,10 @@ def apply(root: Path, differences: list[Difference]) -> None:
     """Write and remove what the differences say, each file at once or not at all."""
     for difference in differences:
         if difference.after is None:
-            _remove(root / difference.path, difference.path)
+            remove_file(output_path(root, difference.path), difference.path)
         else:
-            replace_file(root / difference.path, difference.after, difference.path)
+            path = output_path(root, difference.path)
+            replace_file(path, difference.after, difference.path)
 
 
 def _on_disk(lock: Lock, differences: list[Difference]) -> dict[str, str]:
@@ -181,52 +176,24 @@ def _refused(lock: Lock, difference: Difference) -> list[Problem]:
     return [Problem("not-ours", place, message, "move it away or rename the module")]
 
 
-def replace_file(path: Path, data: bytes, name: str) -> None:
-    """Write to a temporary name in the same folder, flush it to disk, rename it."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent
-        )
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary is not None:
-            with suppress(OSError):
-                Path(temporary).unlink()
-        reason = error.strerror or type(error).__name__
-        raise fail("cannot-write", Place(name), f"the file cannot be written: {reason}") from None
-
-
-def _remove(path: Path, name: str) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise fail("cannot-write", Place(name), f"the file cannot be removed: {reason}") from None
-
-
 def clean_outputs(root: Path, output: str, package_path: str) -> list[str]:
     """Remove the files of the lock that are as we wrote them; returns their paths."""
     lock = read_lock(root, output)
     removed = []
     for path, mark in sorted(lock.outputs.items()):
-        data = file_bytes(root / path)
+        data = output_bytes(root, path)
         if data is None:
             continue
         if digest(data) != mark:
             message = "the file was edited by hand and is left alone"
             raise fail("edited-by-hand", Place(path), message, "restore it or remove it yourself")
-        _remove(root / path, path)
+        remove_file(root / path, path)
         removed.append(path)
     if lock.outputs:
-        _remove(root / output / LOCK_NAME, f"{output}/{LOCK_NAME}")
+        name = f"{output}/{LOCK_NAME}"
+        remove_file(output_path(root, name), name)
     for folder in (root / package_path, root / output):
+        remove_leftovers(folder)
         with suppress(OSError):
             folder.rmdir()
     return removed

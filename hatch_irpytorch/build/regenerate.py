@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from hatch_irpytorch import emit
+from hatch_irpytorch.build.files import output_bytes, remove_leftovers
 from hatch_irpytorch.build.generate import Generated, generate_project, input_path
 from hatch_irpytorch.build.outputs import (
     Difference,
@@ -17,7 +18,6 @@ from hatch_irpytorch.build.outputs import (
     apply,
     compare,
     digest,
-    file_bytes,
     read_lock,
     write_outputs,
 )
@@ -52,6 +52,7 @@ def regenerate(
             before, after = _partial_locks(project, lock, generated)
         changed = write_outputs(project.root, project.output, before, after, generated.outputs)
         apply(project.root, goldens)
+        _remove_golden_leftovers(project)
         changed += [difference.path for difference in goldens]
         return changed, (*generated.notes, *notes)
 
@@ -88,13 +89,19 @@ def _golden_differences(
     return golden_differences(project.root, cases, prune), notes
 
 
+def _remove_golden_leftovers(project: Project) -> None:
+    from hatch_irpytorch.build.golden import FOLDER
+
+    remove_leftovers(project.root / FOLDER)
+
+
 def differences(project: Project, *, golden: bool) -> list[Difference]:
     """What `regenerate` would change; a build does not look at golden files."""
     generated = generate_project(project)
     lock = read_lock(project.root, project.output)
     found = compare(project.root, lock, generated.outputs)
     lock_path = f"{project.output}/irpytorch.lock.json"
-    before, after = file_bytes(project.root / lock_path), generated.lock().encode()
+    before, after = output_bytes(project.root, lock_path), generated.lock().encode()
     if before != after and not found:
         found.append(Difference(lock_path, "stale" if before else "missing", before, after))
     if golden:
@@ -116,8 +123,12 @@ def is_current(project: Project, lock: Lock) -> bool:
 
 
 def _has_digest(path: Path, mark: str) -> bool:
-    data = file_bytes(path) if path.is_file() else None
-    return data is not None and digest(data) == mark
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        return digest(path.read_bytes()) == mark
+    except OSError:
+        return False
 
 
 @contextmanager

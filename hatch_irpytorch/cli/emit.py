@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     if output is None:
         print(emitted.source, end="")
         return 0
-    _write(output, emitted.source.encode("utf-8"), emitted.weights)
+    _write(options, emitted.source.encode("utf-8"), emitted.weights)
     return 0
 
 
@@ -62,17 +62,23 @@ def _weights_file(output: Path | None) -> str:
     return output.with_suffix(".safetensors").name
 
 
-def _write(output: Path, source: bytes, weights: bytes | None) -> None:
-    from hatch_irpytorch.build.outputs import OUR_FIRST_WORDS, file_bytes, replace_file
+def _write(options: argparse.Namespace, source: bytes, weights: bytes | None) -> None:
+    """Replace only what an earlier run wrote: the module, and the weight file that it names."""
+    from hatch_irpytorch.build.files import file_bytes, replace_file
+    from hatch_irpytorch.build.outputs import OUR_FIRST_WORDS
 
-    before = file_bytes(output)
+    output: Path = options.output
+    before = file_bytes(output, str(output))
     if before is not None and not before.startswith(OUR_FIRST_WORDS):
         message = "the file exists and was not written by hatch-irpytorch"
         raise fail("not-ours", Place(str(output)), message, "choose another name")
     if weights is not None:
         beside = output.with_suffix(".safetensors")
-        if before is None and beside.exists():
-            raise fail("not-ours", Place(str(beside)), "the weight file exists already")
+        named = before is not None and f'with_name("{beside.name}")'.encode() in before
+        inputs = [options.ir.resolve(), *(p.resolve() for p in [options.params] if p is not None)]
+        if beside.exists() and (not named or beside.resolve() in inputs):
+            message = "the file exists and the module beside it does not name it as its weights"
+            raise fail("not-ours", Place(str(beside)), message, "choose another name")
         replace_file(beside, weights, str(beside))
     replace_file(output, source, str(output))
 

@@ -1,1 +1,1 @@
-"""Checks of generated modules: import, smoke, parity, golden. Each returns findings."""
+"""Checks of generated modules: source, import, smoke, parity, golden. Each returns findings."""

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from hatch_irpytorch.errors import Place, Problem, fail
 from hatch_irpytorch.project import Project
+from hatch_irpytorch.source import read_bytes
 from hatch_irpytorch.verify.importing import check_import
 from hatch_irpytorch.verify.smoke import check_smoke
+from hatch_irpytorch.verify.source import check_source
 
 if TYPE_CHECKING:
     from hatch_irpytorch.ir.graph import Model
@@ -27,7 +29,10 @@ def require_torch() -> None:
 
 
 def verify_models(project: Project, models: list[tuple[Manifest, Model]]) -> list[Problem]:
-    """Every finding of import, smoke, parity and golden, in the order of the manifests."""
+    """Every finding of source, import, smoke, parity and golden, in the order of the manifests.
+
+    A module whose text is not ours is not run.
+    """
     require_torch()
     with ThreadPoolExecutor(_PROCESSES) as pool:
         runs = list(pool.map(lambda entry: _fresh_processes(project, entry[0]), models))
@@ -50,10 +55,17 @@ def _fresh_processes(project: Project, manifest: Manifest) -> list[Problem]:
     if not (project.root / file).is_file():
         message = "the module was not generated"
         return [Problem("stale", Place(file), message, "run `irpytorch regen`")]
-    found = check_import(folder, name, file)
+    found = _check_text(project.root / file, file)
+    if not found:
+        found = check_import(folder, name, file)
     if not found and manifest.emit.training_skeleton:
         found = check_smoke(folder, name, file)
     return found
+
+
+def _check_text(path: Path, file: str) -> list[Problem]:
+    data = read_bytes(path, file)
+    return check_source(data.decode("utf-8", "surrogateescape"), file)
 
 
 def _in_process(project: Project, manifest: Manifest, model: Model) -> list[Problem]:

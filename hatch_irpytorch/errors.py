@@ -19,6 +19,7 @@ CODES: dict[str, str] = {
     "bad-option": "an option or value has the wrong type or is out of its closed set",
     "bad-parent": "a parent is not an earlier node, or not a tensor",
     "bad-params": "the parameter file cannot be read",
+    "bad-path": "a path does not mean the same on every system",
     "bad-payload": "a payload value has the wrong type or shape",
     "bad-project": "the project's own configuration cannot be used",
     "bad-shape": "a declared shape is not an array of natural numbers",
@@ -26,6 +27,8 @@ CODES: dict[str, str] = {
     "bad-yaml": "the text is not YAML",
     "busy": "another build holds the project for too long",
     "cannot-write": "an output could not be written or removed",
+    "case-clash": "two paths differ only in upper and lower case",
+    "changed": "an input changed while it was read",
     "custom-op": "a `custom` node needs its Lean body, which JSON cannot carry",
     "domain": "a value lies outside the domain of an operation",
     "duplicate-key": "a key is given twice in one object",
@@ -94,7 +97,14 @@ class Problem:
 
     def __str__(self) -> str:
         hint = f"; {self.hint}" if self.hint else ""
-        return f"{self.place}: error[{self.code}]: {self.message}{hint}"
+        return _printable(f"{self.place}: error[{self.code}]: {self.message}{hint}")
+
+
+def _printable(text: str) -> str:
+    """One line: control characters, line breaks and marks of direction become escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class IRPyTorchError(Exception):

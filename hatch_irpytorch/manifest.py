@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 import math
 import re
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from hatch_irpytorch.emit.options import (
     normal_dtype,
 )
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
+from hatch_irpytorch.names import import_name_problem
 from hatch_irpytorch.source import Mapping, Scalar, Value, parse_yaml
 
 
@@ -112,20 +112,10 @@ def _weights(value: Scalar) -> str:
 
 
 def _module(value: Scalar) -> str:
-    problem = module_name_problem(_text(value))
+    problem = import_name_problem(_text(value))
     if problem:
         raise _WrongValueError("a module name", problem)
     return value.text
-
-
-def module_name_problem(name: str) -> str:
-    """Why `name` cannot be a generated module, or an empty string."""
-    if len(name) > 60:
-        return "a module name has at most 60 characters"
-    plain = name.isascii() and name.isidentifier() and name == name.lower()
-    if not plain or keyword.iskeyword(name) or name.startswith("_"):
-        return "a module name is a lower-case ASCII identifier, set it with `module:`"
-    return ""
 
 
 @dataclass(frozen=True)
@@ -203,8 +193,9 @@ def read_manifest(data: bytes, file: str) -> Manifest:
         problems.add("bad-yaml", Place(file, 1, 1), message)
     stem = file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
     module = top.get("module", stem)
-    if "module" not in top and module_name_problem(stem) and not len(problems):
-        problems.add("bad-name", Place(file), module_name_problem(stem))
+    if "module" not in top and import_name_problem(stem) and not len(problems):
+        hint = "set another name with `module:`"
+        problems.add("bad-name", Place(file), import_name_problem(stem), hint)
     problems.raise_if_any()
     assert isinstance(value, Mapping)
     places = {key.text: Place(file, v.line, v.column) for key, v in value.entries}

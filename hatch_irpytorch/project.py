@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hatch_irpytorch.errors import Place, Problems, fail, nearest, shown
+from hatch_irpytorch.names import import_name_problem, path_problem
 from hatch_irpytorch.source import read_bytes
 
 HOOK = "tool.hatch.build.hooks.irpytorch"
@@ -53,14 +54,22 @@ def read_options(root: Path, options: Mapping[str, Any], where: str = HOOK) -> P
             problems.mismatch("bad-option", place, f"{where}.{name}", expected, shown(value))
             continue
         known[name] = value
-    package = known.get("package", "irpytorch_models")
-    if not package.isascii() or not package.isidentifier():
-        expected = "an ASCII identifier"
-        problems.mismatch("bad-name", place, f"{where}.package", expected, shown(package))
+    problem = import_name_problem(known.get("package", Project.package))
+    if problem:
+        found = shown(known["package"])
+        problems.mismatch("bad-name", place, f"{where}.package", "a package name", found, problem)
     problems.raise_if_any()
     project = Project(root.resolve(), **known)
+    folders: dict[str, str] = {}
     for name in ("models", "output"):
-        inside(project, getattr(project, name), root, place)
+        folder = inside(project, getattr(project, name), project.root, place)
+        if folder == project.root:
+            expected = "a folder below the project's root"
+            problems.mismatch("bad-option", place, f"{where}.{name}", expected, "the root itself")
+        folders[name] = folder.relative_to(project.root).as_posix()
+    problems.raise_if_any()
+    project = replace(project, models=folders["models"], output=folders["output"])
+    inside(project, project.package_path, project.root, place)
     return project
 
 
@@ -91,7 +100,7 @@ def find_manifests(project: Project) -> list[str]:
     """The manifests relative to the root, sorted. None at all is an error."""
     folder = inside(project, project.models, project.root, Place("pyproject.toml"))
     found = [*folder.glob("*.yaml"), *folder.glob("*.yml")]
-    names = sorted(f"{project.models.rstrip('/')}/{path.name}" for path in found)
+    names = sorted(f"{project.models}/{path.name}" for path in found)
     if not names:
         message = f"no file matches `{project.models}/*.yaml`"
         hint = "if this is an sdist, its include list lacks the manifests"
@@ -101,8 +110,11 @@ def find_manifests(project: Project) -> list[str]:
 
 def inside(project: Project, relative: str, base: Path, place: Place) -> Path:
     """`relative` to `base` as a resolved path, which must not leave the project's root."""
-    if "\0" in relative or Path(relative).is_absolute():
+    if relative.startswith(("/", "\\")) or Path(relative).is_absolute():
         raise fail("outside-project", place, f"{shown(relative)} must be a relative path")
+    problem = path_problem(relative)
+    if problem:
+        raise fail("bad-path", place, f"{shown(relative)} cannot be used: {problem}")
     path = (base / relative).resolve()
     if not path.is_relative_to(project.root):
         message = f"{shown(relative)} leads out of the project"

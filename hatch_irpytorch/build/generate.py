@@ -51,7 +51,30 @@ def generate_project(project: Project, names: Sequence[str] = ()) -> Generated:
     for manifest, model in models:
         outputs |= _emit(project, manifest, model)
     outputs |= _package_files(project, manifests)
+    _refuse_case_clashes([*inputs, *outputs])
+    _refuse_changes(project, inputs)
     return Generated(tuple(manifests), tuple(models), inputs, outputs)
+
+
+def _refuse_case_clashes(paths: list[str]) -> None:
+    """Two files that some systems take for one are an error on all."""
+    problems = Problems()
+    seen: dict[str, str] = {}
+    for path in paths:
+        other = seen.setdefault(path.casefold(), path)
+        if other != path:
+            message = f"the path differs from {shown(other)} only in upper and lower case"
+            problems.add("case-clash", Place(path), message, "rename one of the two")
+    problems.raise_if_any()
+
+
+def _refuse_changes(project: Project, inputs: dict[str, str]) -> None:
+    """An input edited while it was read would be recorded under another content's digest."""
+    problems = Problems()
+    for path, mark in inputs.items():
+        if digest(read_bytes(project.root / path, path)) != mark:
+            problems.add("changed", Place(path), "the file changed while it was read", "run again")
+    problems.raise_if_any()
 
 
 def read_manifests(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 
@@ -15,6 +16,9 @@ _COMMANDS = (regen, check, verify, emit, schema)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `irpytorch` with these arguments (default: those of the process)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A diff may show what the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)

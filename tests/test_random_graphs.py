@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from closeness import KEEPS_ZERO_SIGN, allowance, far
+from closeness import KEEPS_ZERO_SIGN, allowance, far, largest_step
 from conftest import Counts
 from documents import namespace
 from hypothesis import HealthCheck, given, seed, settings
@@ -125,7 +125,8 @@ def check_node(model: Model, node: Node, values: list[Array], x: Array, dtype: s
             return
         expected = np.asarray(expected)
         allowed = np.asarray(allowance(node, inputs, payload, expected))
-        wrong = far(values[node.id], expected, allowed, dtype, TOLERANCE[dtype])
+        step = largest_step(node, inputs)
+        wrong = far(values[node.id], expected, allowed, step, dtype, TOLERANCE[dtype])
     assert not wrong.any(), (node, inputs, values[node.id], expected, allowed)
     if node.op.tag in KEEPS_ZERO_SIGN - {"relu"}:
         same_sign = np.signbit(values[node.id]) == np.signbit(expected)

@@ -230,3 +230,12 @@ def test_a_state_dict_is_a_param_store(tmp_path: Path) -> None:
     store = StoreFile("p", read_store(tmp_path / "p.safetensors", "p"))
     again = read(value, store)
     np.testing.assert_array_equal(again.params[1, "values"], ROWS + 1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_narrow_average_pooling_over_three_axes_runs_on_a_cpu(dtype: str) -> None:
+    """torch has no CPU kernel of `avg_pool3d` for these."""
+    fields = {"spatial_rank": 3, "kernel": [2] * 3, "stride": [2] * 3, "padding": [0] * 3}
+    text = source(document([4] * 3, op("avg_pool", [0], [2] * 3, **fields)), dtype=dtype)
+    x = torch.ones(4, 4, 4, dtype=getattr(torch, dtype))
+    assert torch.equal(module(text)(x), torch.ones(2, 2, 2, dtype=x.dtype))

@@ -210,3 +210,12 @@ def test_a_log_gets_positive_inputs_and_an_impossible_one_no_case() -> None:
     assert len(fits) == 3 and all(case.input.min() > 0 for case in fits)
     below = document([4], const([4], -9.0), op("add", [0, 1], [4]), op("log", [2], [4]))
     assert make_golden(read(below)) == ()
+
+
+def test_a_module_that_raises_is_a_finding(project: Path) -> None:
+    edit(project, MODULE, "torch.relu(v1)", "torch.cat((v1, x), dim=7)")
+    manifest = project / "models/affine.yaml"
+    manifest.write_text("ir: affine.ir.json\nemit:\n  training_skeleton: false\n")
+    result = run(project, "verify", "affine")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "case 0: the module raises IndexError: " in result.stderr

@@ -93,7 +93,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     before_inverse = _ancestors_of_inverse(graph, live)
     code: Code | list[Code]
     for node in nodes:
-        site = _site(model, node, node.id in before_inverse)
+        site = _site(model, node, options.dtype, node.id in before_inverse)
         if isinstance(node.op, Const):
             binding, code = _bind_const(model, node, node.id in affine, options)
             bindings.append(binding)
@@ -120,13 +120,19 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     )
 
 
-def _site(model: Model, node: Node, zero_sign_matters: bool) -> Site:
-    graph = model.graph
-    shapes = graph.parent_shapes(node)
+def _site(model: Model, node: Node, dtype: str, zero_sign_matters: bool) -> Site:
+    shapes = model.graph.parent_shapes(node)
     slots = node.op.payload(*shapes)
-    present = frozenset(slot.field for slot in slots if (node.id, slot.field) in model.params)
-    parents = tuple(f"v{parent}" for parent in node.parents)
-    return Site(node.id, parents, shapes, node.shape, node.op.prefix, present, zero_sign_matters)
+    return Site(
+        id=node.id,
+        parents=tuple(f"v{parent}" for parent in node.parents),
+        shapes=shapes,
+        out=node.shape,
+        prefix=node.op.prefix,
+        payload=frozenset(slot.field for slot in slots if (node.id, slot.field) in model.params),
+        dtype=dtype,
+        zero_sign_matters=zero_sign_matters,
+    )
 
 
 def _domain(node: Node, site: Site) -> str:

@@ -17,6 +17,7 @@ from hatch_irpytorch.emit.literals import rounded
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem
 from hatch_irpytorch.ir.graph import Model, shape_text
 from hatch_irpytorch.ir.reference import evaluate
+from hatch_irpytorch.verify.process import last_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -110,8 +111,11 @@ def compare(
 
 
 def _difference(module: torch.nn.Module, case: GoldenCase, within: Within) -> str:
-    with torch.no_grad():
-        found = module(torch.tensor(case.input, dtype=getattr(torch, within.dtype)))
+    try:
+        with torch.no_grad():
+            found = module(torch.tensor(case.input, dtype=getattr(torch, within.dtype)))
+    except Exception as error:
+        return f"the module raises {type(error).__name__}: {last_line(str(error))}"
     outputs = found if isinstance(found, tuple) else (found,)
     if len(outputs) != len(case.outputs):
         return f"{len(outputs)} outputs, expected {len(case.outputs)}"

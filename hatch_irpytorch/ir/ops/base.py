@@ -111,6 +111,7 @@ class Site:
     out: Shape
     prefix: str
     payload: frozenset[str]
+    dtype: str
     zero_sign_matters: bool = False
 
     @property

@@ -68,7 +68,7 @@ def avg_pool_nd(
     stride: tuple[int, ...],
     padding: tuple[int, ...],
 ) -> torch.Tensor:
-    """Average pooling, padding counted, for the ranks that `F` has no function for."""
+    """Average pooling, padding counted, where `F` has no function or no kernel on a CPU."""
     return pool_windows(x, kernel_size, stride, padding, 0.0).mean(dim=-1)
 ''',
     needs=(POOL_WINDOWS,),
@@ -125,24 +125,38 @@ class _Pool(Op):
         if numel(at.out) == 0:
             return call(f"{at.x}.new_empty", at.out)
         rank = self.spatial_rank
-        if rank > 3:
+        if rank > 3 or not self._has_kernel(at.dtype):
             return call(self.general, at.x, self.kernel, self.stride, self.padding)
-        pool = f"F.{self.function}{rank}d"
-        keywords = self._keywords()
         lead, spatial = at.shapes[0][:-rank], at.shapes[0][-rank:]
-        if len(lead) in (1, 2):
-            return call(pool, at.x, **keywords)
-        return [
-            call(f"{at.x}.reshape", numel(lead), *spatial),
-            call(pool, at.name, **keywords),
-            call(f"{at.name}.reshape", *at.out),
-        ]
+        folded = len(lead) not in (1, 2)
+        steps: list[Code] = []
+        name = at.x
+        if folded:
+            steps.append(call(f"{name}.reshape", numel(lead), *spatial))
+            name = at.name
+        pads_first = self._pads_first(spatial)
+        if pads_first:
+            pairs = tuple(amount for amount in reversed(self.padding) for _ in range(2))
+            steps.append(call("F.pad", name, pairs))
+            name = at.name
+        steps.append(call(f"F.{self.function}{rank}d", name, **self._keywords(not pads_first)))
+        if folded:
+            steps.append(call(f"{at.name}.reshape", *at.out))
+        return steps
 
-    def _keywords(self) -> dict[str, int | tuple[int, ...]]:
+    def _has_kernel(self, dtype: str) -> bool:
+        """Whether torch's function of this rank runs on every device in `dtype`."""
+        return True
+
+    def _pads_first(self, spatial: Shape) -> bool:
+        """Whether torch needs the padding made beforehand."""
+        return False
+
+    def _keywords(self, pad: bool) -> dict[str, int | tuple[int, ...]]:
         keywords = {"kernel_size": one_or_all(self.kernel)}
         if self.stride != self.kernel:
             keywords["stride"] = one_or_all(self.stride)
-        if any(self.padding):
+        if pad and any(self.padding):
             keywords["padding"] = one_or_all(self.padding)
         return keywords
 
@@ -172,6 +186,14 @@ class AvgPool(_Pool, tag="avg_pool"):
 
     function = "avg_pool"
     general = AVG_POOL_ND
+
+    def _has_kernel(self, dtype: str) -> bool:
+        return self.spatial_rank < 3 or dtype in ("float32", "float64")
+
+    def _pads_first(self, spatial: Shape) -> bool:
+        """`F.avg_pool3d` refuses an extent below the kernel's, even where padding makes it fit."""
+        axes = zip(spatial, self.kernel, strict=True)
+        return self.spatial_rank == 3 and any(extent < size for extent, size in axes)
 
     def reference(self, x: Array) -> Array:
         return np.asarray(self._windows(x, 0.0).sum(axis=0) / numel(self.kernel))

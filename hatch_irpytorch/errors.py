@@ -168,7 +168,9 @@ def shown(value: object, limit: int = 60) -> str:
         return f"an array of {len(value)}"
     elif isinstance(value, int) and value.bit_length() > 256:
         return "a very large integer"
-    else:
+    elif isinstance(value, str | int | float):
         text = str(value)[: limit + 1]
+    else:
+        return str(value)[:limit]
     text = text.encode("unicode_escape").decode("ascii")
     return f"`{text[:limit]}...`" if len(text) > limit else f"`{text}`"

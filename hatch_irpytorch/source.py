@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hatch_irpytorch.errors import IRPyTorchError, Place, fail, shown
+from hatch_irpytorch.errors import Place, fail, shown
+from hatch_irpytorch.number_text import NumberText, long_runs
 
 MAX_MANIFEST_BYTES = 65_536
 
-_JSON_STRING = r'"(?:[^"\\]|\\.)*"'
-_NOT_FINITE = re.compile(rf"{_JSON_STRING}|NaN|-?Infinity")
 _NEGATIVE_ZERO = re.compile(r"-0(?![\d.eE])")
 
 
@@ -65,14 +64,6 @@ def _unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return result
 
 
-class _NotFiniteError(Exception):
-    pass
-
-
-def _refuse_constant(name: str) -> object:
-    raise _NotFiniteError(name)
-
-
 def _signed_integer(text: str) -> int | float:
     """`-0` keeps its sign as a float, so that it is never taken for a natural number."""
     return -0.0 if text == "-0" else int(text)
@@ -81,19 +72,30 @@ def _signed_integer(text: str) -> int | float:
 def parse_json(data: bytes, file: str) -> object:
     """The JSON value in `data`: duplicate keys, NaN and infinities are errors.
 
-    Raises: `bad-encoding`, `bad-json`, `duplicate-key`, `not-finite`, `too-deep`.
+    Long arrays of numbers come as `NumberText`.
+    Raises: `bad-encoding`, `bad-json`, `duplicate-key`, `not-finite`, `too-deep`, `too-large`.
     """
-    text = decode_text(data, file)
+    if b"NaN" in data or b"Infinity" in data:
+        _refuse_constants(decode_text(data, file), file)
+    outline, blocks = _split(data)
+    text = decode_text(outline if _is_text(outline) else data, file)
+    _refuse_too_many(text, file)
+    waiting = iter(blocks)
+
+    def constant(name: str) -> object:
+        return NumberText(data[slice(*next(waiting))])
+
     parse_int = _signed_integer if _NEGATIVE_ZERO.search(text) else None
     try:
         value: object = json.loads(
             text,
             object_pairs_hook=_unique_object,
-            parse_constant=_refuse_constant,
+            parse_constant=constant,
             parse_int=parse_int,
         )
     except json.JSONDecodeError as error:
-        place = Place(file, error.lineno, error.colno)
+        before = _original(text[: error.pos], data, blocks)
+        place = Place(file, *_line_and_column(before))
         end = error.pos >= len(text.rstrip())
         hint = "the file may be cut off" if end else ""
         raise fail("bad-json", place, _lower_first(error.msg), hint) from None
@@ -101,8 +103,6 @@ def parse_json(data: bytes, file: str) -> object:
         node = error.owner if type(error.owner) is int else None
         message = f"the key {shown(error.key)} is given twice in one object"
         raise fail("duplicate-key", Place(file, node=node), message) from None
-    except _NotFiniteError as error:
-        raise _not_finite(text, str(error), file) from None
     except RecursionError:
         raise fail("too-deep", Place(file), "arrays or objects are nested too deeply") from None
     except ValueError:
@@ -110,11 +110,73 @@ def parse_json(data: bytes, file: str) -> object:
     return value
 
 
-def _not_finite(text: str, name: str, file: str) -> IRPyTorchError:
-    starts = (m.start() for m in _NOT_FINITE.finditer(text) if m.group() == name)
-    line, column = _line_and_column(text[: next(starts, 0)])
-    message = f"`{name}` is not JSON; every number must be finite"
-    return fail("not-finite", Place(file, line, column), message)
+_PLACEHOLDER = b"NaN"
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'
+_STRINGS = re.compile(_STRING.encode(), re.DOTALL)
+_STRING_OR_CONSTANT = re.compile(rf"{_STRING}|NaN|-?Infinity", re.DOTALL)
+
+
+def _split(data: bytes) -> tuple[bytes, list[tuple[int, int]]]:
+    """The text with `NaN` in place of each long array of numbers, and where those stand."""
+    pieces: list[bytes] = []
+    blocks: list[tuple[int, int]] = []
+    done = 0
+    strings = _STRINGS.finditer(data)
+    string = next(strings, None)
+    for start, stop in long_runs(data):
+        while string is not None and string.end() <= start:
+            string = next(strings, None)
+        if string is not None and string.start() < start:
+            continue
+        first = data.find(b"[", start, stop)
+        end = data.rfind(b"]", start, stop) + 1
+        if first < 0 or data.count(b"[", first, end) != data.count(b"]", first, end):
+            continue
+        pieces += [data[done:first], _PLACEHOLDER]
+        blocks.append((first, end))
+        done = end
+    return b"".join([*pieces, data[done:]]) if blocks else data, blocks
+
+
+def _refuse_constants(text: str, file: str) -> None:
+    """Refuse NaN and infinities before `NaN` gets a meaning of its own."""
+    for match in _STRING_OR_CONSTANT.finditer(text):
+        if not match[0].startswith('"'):
+            line, column = _line_and_column(text[: match.start()])
+            message = f"`{match[0]}` is not JSON; every number must be finite"
+            raise fail("not-finite", Place(file, line, column), message)
+
+
+def _original(before: str, data: bytes, blocks: list[tuple[int, int]]) -> str:
+    """The text before a position, with the arrays that stand there in it again."""
+    waiting = iter(blocks)
+
+    def restored(match: re.Match[str]) -> str:
+        if match[0].startswith('"'):
+            return match[0]
+        return data[slice(*next(waiting))].decode("ascii")
+
+    return _STRING_OR_CONSTANT.sub(restored, before) if blocks else before
+
+
+_FREE_BYTES = 1 << 24
+_PER_BYTE = 10
+
+
+def _refuse_too_many(text: str, file: str) -> None:
+    """Refuse text whose arrays and objects would take far more memory than the text."""
+    needed = 72 * text.count("[") + 240 * text.count("{") + 32 * text.count(",")
+    if needed > _FREE_BYTES + _PER_BYTE * len(text):
+        message = "the text has more brackets and commas than any real document of its size"
+        raise fail("too-large", Place(file), message)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _lower_first(message: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir.graph import Shape, numel, shape_text
 from hatch_irpytorch.ir.ops import OPS, Mask, Op
+from hatch_irpytorch.number_text import NumberText
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 MAX_EXTENT = 2**63 - 1
+MAX_RANK = 32
+"""How many axes every version of NumPy can hold."""
 
 
 class ValueFormError(Exception):
@@ -36,7 +39,18 @@ def nat(value: object) -> int:
     return value
 
 
+def items(value: object) -> object:
+    """The items of a long array as a list; any other value as it is."""
+    if not isinstance(value, NumberText):
+        return value
+    try:
+        return value.to_list()
+    except (ValueError, RecursionError):
+        raise ValueFormError("an array of JSON numbers", "something else in it") from None
+
+
 def nats(value: object) -> tuple[int, ...]:
+    value = items(value)
     if type(value) is not list:
         raise ValueFormError("an array of natural numbers", shown(value))
     return tuple(nat(item) for item in value)
@@ -47,6 +61,8 @@ def shape(value: object) -> Shape:
     extents = nats(value)
     if any(extent > MAX_EXTENT for extent in extents):
         raise ValueFormError("extents below 2**63", shown(max(extents)))
+    if len(extents) > MAX_RANK:
+        raise ValueFormError(f"at most {MAX_RANK} extents", str(len(extents)))
     return extents
 
 
@@ -73,7 +89,7 @@ def mask(value: object) -> Mask:
     """torchlean.ir.v1: 2.6, `{"shape": [...], "allowed": [...]}`."""
     if type(value) is not dict or set(value) != {"shape", "allowed"}:
         raise ValueFormError("an object with `shape` and `allowed`", shown(value))
-    allowed = value["allowed"]
+    allowed = items(value["allowed"])
     if type(allowed) is not list:
         raise ValueFormError("`allowed` as an array of booleans", shown(allowed))
     return Mask(shape(value["shape"]), tuple(boolean(item) for item in allowed))
@@ -150,6 +166,8 @@ def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
     Raises `ValueFormError` that says where the nesting or a number is wrong.
     """
     levels = (numel(expected),) if flat else expected
+    if isinstance(value, NumberText):
+        return _long_tensor(value, levels, expected)
     rows: list[object] = []
     _collect(value, levels, "", rows)
     try:
@@ -159,6 +177,20 @@ def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
     if not np.isfinite(result).all():
         raise ValueFormError("numbers within the range of binary64", "a larger one")
     return result
+
+
+def _long_tensor(value: NumberText, levels: Shape, expected: Shape) -> Array:
+    try:
+        result = value.array(levels)
+    except (ValueError, OverflowError, RecursionError):
+        message = "JSON numbers within the range of binary64"
+        raise ValueFormError(message, "something else among them") from None
+    if result is None:
+        found = f"one that begins like {shape_text(value.shape())}"
+        raise ValueFormError(f"an array of {shape_text(levels)}", found)
+    if not np.isfinite(result).all():
+        raise ValueFormError("numbers within the range of binary64", "a larger one")
+    return result.reshape(expected)
 
 
 _NUMBERS = frozenset({int, float})

@@ -14,6 +14,7 @@ import numpy as np
 from hatch_irpytorch.errors import Place, fail, shown
 from hatch_irpytorch.ir.attributes import tensor
 from hatch_irpytorch.ir.graph import Shape
+from hatch_irpytorch.number_text import NumberText
 from hatch_irpytorch.source import parse_json, read_bytes
 
 if TYPE_CHECKING:
@@ -133,6 +134,8 @@ def _read_json(path: Path, file: str) -> dict[str, Entry]:
 
 def _nested_shape(value: object) -> Shape:
     """The shape that the first entries of nested arrays suggest."""
+    if isinstance(value, NumberText):
+        return value.shape()
     shape: list[int] = []
     while isinstance(value, list):
         shape.append(len(value))

@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING
 
 from hatch_irpytorch.errors import Place, Problems, shown
-from hatch_irpytorch.ir.attributes import ValueFormError, nat, nats, shape
+from hatch_irpytorch.ir.attributes import ValueFormError, items, nat, nats, shape
 from hatch_irpytorch.ir.graph import Graph, Node, Shape
 from hatch_irpytorch.ir.kinds import kind_label
 from hatch_irpytorch.ir.ops import Mask
@@ -176,8 +176,8 @@ def _read_parents(
 def _read_tuple_shapes(
     item: dict[str, object], place: Place, problems: Problems
 ) -> tuple[Shape, ...]:
-    value = item.get("tuple_shapes")
     try:
+        value = items(item.get("tuple_shapes"))
         if not isinstance(value, list):
             raise ValueFormError("", shown(value) if "tuple_shapes" in item else "nothing")
         return tuple(shape(entry) for entry in value)

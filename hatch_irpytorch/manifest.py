@@ -17,7 +17,7 @@ from hatch_irpytorch.emit.options import (
 )
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.names import import_name_problem
-from hatch_irpytorch.source import Mapping, Scalar, Value, parse_yaml
+from hatch_irpytorch.source.yaml_text import Mapping, Scalar, Value, parse_yaml
 
 
 @dataclass(frozen=True)

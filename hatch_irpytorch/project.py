@@ -10,7 +10,7 @@ from typing import Any
 
 from hatch_irpytorch.errors import Place, Problems, fail, nearest, shown
 from hatch_irpytorch.names import import_name_problem, path_problem
-from hatch_irpytorch.source import read_bytes
+from hatch_irpytorch.source.reading import read_bytes
 
 HOOK = "tool.hatch.build.hooks.irpytorch"
 OPTIONS = ("models", "output", "package", "check")

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hatch_irpytorch"
 LAYERS = (
-    {"errors", "names", "number_text"},
+    {"errors", "names"},
     {"source"},
     {"ir"},
     {"emit"},

@@ -11,7 +11,7 @@ from hatch_irpytorch import emit
 from hatch_irpytorch.build.outputs import Lock, digest
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, fail, nearest, shown
 from hatch_irpytorch.project import Project, find_manifests, inside
-from hatch_irpytorch.source import read_bytes
+from hatch_irpytorch.source.reading import read_bytes
 
 if TYPE_CHECKING:
     from hatch_irpytorch.ir.graph import Model

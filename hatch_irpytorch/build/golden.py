@@ -19,7 +19,7 @@ from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
 from hatch_irpytorch.ir.graph import Model, Shape, numel
 from hatch_irpytorch.ir.ops.sources import draw_key, draws
 from hatch_irpytorch.ir.reference import evaluate
-from hatch_irpytorch.source import parse_json
+from hatch_irpytorch.source.json_text import parse_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,7 @@ import numpy as np
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir.graph import Shape, numel, shape_text
 from hatch_irpytorch.ir.ops import OPS, Mask, Op
-from hatch_irpytorch.number_text import NumberText
+from hatch_irpytorch.source.number_text import NumberText
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 Shape = tuple[int, ...]
+_MAX_SHOWN = 32
 
 
 def numel(shape: Shape) -> int:
@@ -26,7 +27,10 @@ def numel(shape: Shape) -> int:
 
 
 def shape_text(shape: Shape) -> str:
-    """A shape as Python writes a tuple: `()`, `(3,)`, `(2, 3)`."""
+    """A shape as Python writes a tuple: `()`, `(3,)`, `(2, 3)`; only the first of many extents."""
+    if len(shape) > _MAX_SHOWN:
+        first = ", ".join(map(str, shape[:3]))
+        return f"({first}, ...) of {len(shape)} axes"
     return str(tuple(shape))
 
 

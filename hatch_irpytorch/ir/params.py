@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
+MAX_EXTRA = 20
+"""How many entries without a node are named one by one."""
+
+
 @dataclass(frozen=True)
 class StoreFile:
     """A parameter file: its display name and its entries."""
@@ -160,8 +164,9 @@ class _Binder:
         if entry.shape not in shapes:
             inputs = self.graph.parent_shapes(node)
             source = f" for an input of {shape_text(inputs[0])}" if inputs else ""
-            message = f"`{name}` must be {expected}{source}, `{self.store.file}` has {entry.shape}"
-            self._mismatch(place, name, message, expected, shape_text(entry.shape))
+            found = shape_text(entry.shape)
+            message = f"`{name}` must be {expected}{source}, `{self.store.file}` has {found}"
+            self._mismatch(place, name, message, expected, found)
             return np.zeros(())
         if entry.dtype not in DTYPES:
             allowed = ", ".join(DTYPES)
@@ -194,7 +199,11 @@ class _Binder:
     def report_extra(self) -> None:
         if self.store is None:
             return
-        for name in sorted(set(self.store.entries) - self.used):
+        extra = sorted(set(self.store.entries) - self.used)
+        for name in extra[:MAX_EXTRA]:
             hint = nearest(name, self.known - self.used)
             message = f"the entry {shown(name)} belongs to no node of `{self.graph.file}`"
             self.problems.add("extra-payload", Place(self.store.file), message, hint)
+        if len(extra) > MAX_EXTRA:
+            message = f"{len(extra) - MAX_EXTRA} more entries belong to no node"
+            self.problems.add("extra-payload", Place(self.store.file), message)

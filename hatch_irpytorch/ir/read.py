@@ -11,7 +11,8 @@ from hatch_irpytorch.ir.lower import lower
 from hatch_irpytorch.ir.params import StoreFile, bind_params
 from hatch_irpytorch.ir.stores import read_store
 from hatch_irpytorch.ir.wire import read_document
-from hatch_irpytorch.source import parse_json, read_bytes
+from hatch_irpytorch.source.json_text import parse_json
+from hatch_irpytorch.source.reading import read_bytes
 
 
 def read_model(
@@ -38,7 +39,7 @@ def read_model(
 def build_model(data: bytes, file: str, store: StoreFile | None = None) -> Model:
     """The checked model in the bytes of a graph document. Raises `IRPyTorchError`."""
     problems = Problems()
-    document = read_document(parse_json(data, file), file, problems)
+    document = read_document(parse_json(data, file, long_arrays=True), file, problems)
     if document is None:
         problems.raise_if_any()
         raise AssertionError("a document is missing only after a problem")

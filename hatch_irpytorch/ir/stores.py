@@ -14,8 +14,9 @@ import numpy as np
 from hatch_irpytorch.errors import Place, fail, shown
 from hatch_irpytorch.ir.attributes import tensor
 from hatch_irpytorch.ir.graph import Shape
-from hatch_irpytorch.number_text import NumberText
-from hatch_irpytorch.source import parse_json, read_bytes
+from hatch_irpytorch.source.number_text import NumberText
+from hatch_irpytorch.source.json_text import parse_json
+from hatch_irpytorch.source.reading import read_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,7 +122,7 @@ def _read_npy(path: Path, file: str, member: str, shape: Shape) -> Array:
 
 
 def _read_json(path: Path, file: str) -> dict[str, Entry]:
-    value = parse_json(read_bytes(path, file), file)
+    value = parse_json(read_bytes(path, file), file, long_arrays=True)
     if not isinstance(value, dict):
         message = f"the root must be an object of arrays by name, found {shown(value)}"
         raise fail("bad-params", Place(file), message)

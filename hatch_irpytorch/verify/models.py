@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hatch_irpytorch.errors import Place, Problem, fail
 from hatch_irpytorch.project import Project
-from hatch_irpytorch.source import read_bytes
+from hatch_irpytorch.source.reading import read_bytes
 from hatch_irpytorch.verify.importing import check_import
 from hatch_irpytorch.verify.smoke import check_smoke
 from hatch_irpytorch.verify.source import check_source

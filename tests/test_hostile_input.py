@@ -1,0 +1,359 @@
+"""Mutated and made-up files: only our own error comes out, soon, and without much memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import time
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Counts
+from documents import document, op
+
+from hatch_irpytorch import IRPyTorchError
+from hatch_irpytorch.ir.params import StoreFile
+from hatch_irpytorch.ir.read import build_model
+from hatch_irpytorch.ir.stores import read_store
+from hatch_irpytorch.manifest import read_manifest
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 2.0
+FLOOR = 24 << 20
+"""Memory that any input may take: modules that load on first use, and the readers' own buffers."""
+
+FACTOR = 10
+TOKENS: tuple[bytes, ...] = (
+    *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\0", b"\xff", b"\xef\xbb\xbf", b"\r\n"),
+    *(b"-0", b"1e999", b"-1", b"1.0", b"1e2", b"true", b"null", b"NaN", b"-Infinity", b"9" * 400),
+    *(b"1000000000000000", b"9223372036854775808", b"18446744073709551616", b"[]", b"{}", b"[[]]"),
+    *(b'"id"', b'"kind"', b'"shape"', b'"parents"', b'"conv"', b'"tuple"', b'"\\ud800"', b"  "),
+    *(b"&a ", b"*a", b"<<: ", b"!!python/object:os.system ", b"? ", b"- ", b"|\n", b"%YAML 1.1\n"),
+    *(b"---\n", b"...\n", b"no", b"1_0", b"0x10", b"~", b"\t", b"\xe2\x80\xae", b"#"),
+)
+
+
+def affine() -> bytes:
+    return (ROOT / "tests/sample_project/models/affine.ir.json").read_bytes()
+
+
+def legacy() -> bytes:
+    return (ROOT / "models/legacy_cnn.ir.json").read_bytes()
+
+
+def transformer() -> bytes:
+    return (ROOT / "models/digits_transformer.ir.json").read_bytes()
+
+
+GRAPH = document([2, 3], op("linear", [0], [2, 4], out_dim=4, in_dim=3))
+ARRAYS = {"linear_1_W": np.arange(12.0).reshape(4, 3), "linear_1_b": np.arange(4.0)}
+
+
+def npz(compressed: bool) -> bytes:
+    stream = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(stream, **ARRAYS)
+    return stream.getvalue()
+
+
+def safetensors() -> bytes:
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, array in ARRAYS.items():
+        size = array.size * 8
+        header[name] = {"dtype": "F64", "shape": array.shape, "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + b"".join(a.tobytes() for a in ARRAYS.values())
+
+
+def json_store() -> bytes:
+    return json.dumps({name: array.tolist() for name, array in ARRAYS.items()}).encode()
+
+
+def long_json_store() -> bytes:
+    wide = {**ARRAYS, "linear_1_W": np.linspace(0, 1, 600).reshape(4, 150)}
+    return json.dumps({name: array.tolist() for name, array in wide.items()}).encode()
+
+
+def manifest() -> bytes:
+    return (
+        b"ir: affine.ir.json\nparams: p.npz\nmodule: nets\nemit:\n  class_name: Net\n"
+        b"  dtype: float32\n  weights: inline\n  learnable_consts: true\ngolden:\n  rtol: 1.0e-5\n"
+    )
+
+
+def store_reader(ending: str) -> Callable[[bytes, Path], object]:
+    def read(data: bytes, folder: Path) -> object:
+        path = folder / f"params{ending}"
+        path.write_bytes(data)
+        store = StoreFile(path.name, read_store(path, path.name))
+        return build_model(json.dumps(GRAPH).encode(), "graph.json", store)
+
+    return read
+
+
+Reader = Callable[[bytes, Path], object]
+READERS: dict[str, tuple[Reader, tuple[Callable[[], bytes], ...]]] = {
+    "manifest": (lambda data, folder: read_manifest(data, "models/m.yaml"), (manifest,)),
+    "graph": (
+        lambda data, folder: build_model(data, "graph.json"),
+        (affine, legacy, transformer),
+    ),
+    "safetensors": (store_reader(".safetensors"), (safetensors,)),
+    "npz": (store_reader(".npz"), (lambda: npz(False), lambda: npz(True))),
+    "json": (store_reader(".json"), (json_store, long_json_store)),
+}
+
+
+def mutated(data: bytes, rng: random.Random, seeds: list[bytes]) -> bytes:
+    """A few changes of one file: bytes, tokens, numbers, lost, doubled and foreign pieces."""
+    result = bytearray(data)
+    for _ in range(rng.choice([1, 1, 2, 3, 8])):
+        at = rng.randrange(len(result) + 1)
+        span = rng.choice([1, 1, 2, 4, 16, 64, 1024])
+        kind = rng.randrange(7)
+        if kind == 0 and result:
+            result[at % len(result)] = rng.randrange(256)
+        elif kind == 1:
+            result[at:at] = rng.choice(TOKENS)
+        elif kind == 2:
+            result[at : at + span] = rng.choice(TOKENS)
+        elif kind == 3:
+            del result[at : at + span]
+        elif kind == 4:
+            result[at:at] = result[at : at + span] * rng.choice([1, 2, 20])
+        elif kind == 5:
+            other = rng.choice(seeds)
+            start = rng.randrange(len(other))
+            result[at:at] = other[start : start + span]
+        else:
+            del result[at:]
+    return bytes(result)
+
+
+def outcome(reader: Reader, data: bytes, folder: Path) -> str:
+    """`read` or `refused`; anything else that comes out is the test's failure."""
+    try:
+        reader(data, folder)
+    except IRPyTorchError as error:
+        assert error.problems
+        assert all(str(problem).isprintable() for problem in error.problems)
+        return "refused"
+    return "read"
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_mutated_files_are_read_or_refused(name: str, counts: Counts, tmp_path: Path) -> None:
+    reader, makers = READERS[name]
+    seeds = [make() for make in makers]
+    rng = random.Random(f"{name} {counts.first_seed}")
+    outcomes = {"read": 0, "refused": 0}
+    for _ in range(counts.inputs // len(READERS)):
+        data = mutated(rng.choice(seeds), rng, seeds)
+        start = time.monotonic()
+        try:
+            outcomes[outcome(reader, data, tmp_path)] += 1
+        except Exception as error:
+            raise AssertionError(f"{type(error).__name__}: {error} for {data[:3000]!r}") from error
+        assert time.monotonic() - start < SECONDS, data[:3000]
+    assert min(outcomes.values()) > 0, outcomes
+
+
+def nodes(*fields: str) -> bytes:
+    listed = ",".join(fields)
+    root = '"format":"torchlean.ir.v1","input_id":0,"output_ids":[0]'
+    return f'{{{root},"nodes":[{listed}]}}'.encode()
+
+
+def with_input(fields: str) -> bytes:
+    return nodes('{"id":0,"kind":"input","parents":[],"shape":[1]}', fields)
+
+
+BIG = 2_000_000
+GRAPHS: dict[str, bytes] = {
+    "10^15 elements": with_input(
+        '{"id":1,"kind":"const","parents":[],"shape":[1000000000000000],"values":[1.0]}'
+    ),
+    "10^15 rows of nothing": with_input(
+        '{"id":1,"kind":"linear","parents":[0],"shape":[1000000000000000],"weight":[],"bias":[]}'
+    ),
+    "many extents": with_input(
+        '{"id":1,"kind":"const","parents":[],"shape":[' + "1," * 5000 + '1],"values":[1.0]}'
+    ),
+    "a large number of axes to pad": with_input(
+        '{"id":1,"kind":"conv","parents":[0],"shape":[1],"spatial_rank":1000000000000,"kernel":[],'
+        '"stride":[],"padding":[],"padding_after":[],"dilation":[],"groups":1,"channel_axis":0,'
+        '"in_channels":1,"out_channels":1}'
+    ),
+    "a mask of 10^15": with_input(
+        '{"id":1,"kind":"hard_masked_softmax","parents":[0],"shape":[1],'
+        '"mask":{"shape":[1000000000000000],"allowed":[]}}'
+    ),
+    "arrays nested deep": b"[" * 100_000 + b"]" * 100_000,
+    "arrays nested deep and open": b"[" * BIG,
+    "objects nested deep": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "values nested deep": with_input(
+        '{"id":1,"kind":"const","parents":[],"shape":[1],"values":'
+        + "[" * 100_000
+        + "1"
+        + "]" * 100_000
+        + "}"
+    ),
+    "empty arrays": nodes("[]," * BIG + "[]"),
+    "empty objects": nodes("{}," * (BIG // 2) + "{}"),
+    "short arrays": nodes('{"a":' + "[" + "[1]," * BIG + "[1]]}"),
+    "short strings": nodes('{"a":[' + '"",' * BIG + '""]}'),
+    "escaped quotes": b'{"a":"' + b'\\"' * BIG,
+    "quotes": b'"' * BIG,
+    "almost long arrays": (b"[" + b"1," * 126 + b"x") * (BIG // 256),
+    "one long string": nodes('{"id":"' + "x" * (5 * BIG) + '"}'),
+    "a kind of 10 MB": with_input('{"id":1,"kind":"' + "relu" * (BIG + BIG // 2) + '"}'),
+    "parents": with_input('{"id":1,"kind":"concat","parents":[' + "0," * BIG + '0],"shape":[1]}'),
+    "a natural number of 10 MB": with_input('{"id":' + "1" * (5 * BIG) + "}"),
+    "a float of 10 MB": with_input('{"id":0.' + "1" * (5 * BIG) + "}"),
+    "many keys": b'{"format":"torchlean.ir.v1",'
+    + b",".join(b'"%d":1' % i for i in range(BIG // 8))
+    + b"}",
+    "duplicate keys": b"{" + b'"a":1,' * BIG + b'"a":1}',
+    "many outputs": b'{"format":"torchlean.ir.v1","input_id":0,"output_ids":['
+    + b"0," * BIG
+    + b"0]}",
+    "1e999": with_input('{"id":1,"kind":"const","parents":[],"shape":[1],"values":[1e999]}'),
+    "-0 for an id": with_input('{"id":-0,"kind":"relu","parents":[0],"shape":[1]}'),
+    "1.0 for an id": with_input('{"id":1.0,"kind":"relu","parents":[0],"shape":[1]}'),
+    "true for an id": with_input('{"id":true,"kind":"relu","parents":[0],"shape":[1]}'),
+    "invalid UTF-8": with_input('{"id":1,"kind":"relu","x":"') + b'\xff"}]}',
+    "NUL": affine().replace(b" ", b"\0"),
+    "a byte order mark": b"\xef\xbb\xbf" + affine(),
+    "nothing": b"",
+    "white space": b" " * BIG,
+}
+MANIFESTS: dict[str, bytes] = {
+    "aliases that explode": b"a: &a [x,x]\n"
+    + b"".join(b"%c: &%c [*%c,*%c]\n" % (i + 1, i + 1, i, i) for i in range(97, 120)),
+    "a merge": b"x: &x {ir: a}\n<<: *x\n",
+    "a tag": b"ir: !!python/object/apply:os.system ['true']\n",
+    "nested deep": b"[" * 30_000,
+    "mappings nested deep": b"{a: " * 10_000,
+    "indented deep": b"".join(b" " * i + b"a:\n" for i in range(300)),
+    "a class name of 10 MB": b"ir: a\nemit:\n  class_name: " + b"A" * 10_000_000,
+    "a class name of 60 kB": b"ir: a\nemit:\n  class_name: " + b"A" * 60_000,
+    "keys": b"".join(b"k%d: 1\n" % i for i in range(6_000)),
+    "quotes": b'"' * 60_000,
+    "carriage returns": manifest().replace(b"\n", b"\r") * 2,
+    "two documents": b"ir: a\n---\nir: b\n",
+    "NUL": b"ir: a\0b\n",
+    "a list": b"- ir: a\n",
+    "a number": b"17\n",
+    "invalid UTF-8": b"ir: \xff\n",
+    "a byte order mark": b"\xef\xbb\xbfir: a.json\n",
+    "question marks": b"? " * 20_000,
+    "dashes": b"- " * 20_000,
+}
+
+
+def bomb(size: int, name: str = "linear_1_W", shape: tuple[int, ...] = (4, 3)) -> bytes:
+    """A zip whose one array claims a shape and unpacks to `size` zeros."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": "<f8", "fortran_order": False, "shape": shape}
+    )
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+            member.write(stream.getvalue())
+            for _ in range(size >> 20):
+                member.write(bytes(1 << 20))
+    return packed.getvalue()
+
+
+def many_members(count: int) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for index in range(count):
+            archive.writestr(f"{index}.npy", b"")
+    return packed.getvalue()
+
+
+def header_length(length: int, rest: bytes = b"") -> bytes:
+    return length.to_bytes(8, "little") + rest
+
+
+def tensors(**fields: object) -> bytes:
+    text = json.dumps(fields).encode()
+    return header_length(len(text), text)
+
+
+STORES: dict[str, tuple[str, bytes]] = {
+    "a bomb": (".npz", bomb(1 << 30)),
+    "a bomb with its shape": (".npz", bomb(1 << 29, shape=(8192, 8192))),
+    "many members": (".npz", many_members(20_000)),
+    "a shape of 10^15": (".npz", bomb(0, shape=(10**15,))),
+    "half a zip": (".npz", npz(True)[:200]),
+    "a header of 2 GB": (".safetensors", header_length(2 << 30, b"{}")),
+    "a header of 2^64": (".safetensors", b"\xff" * 8 + b"{}"),
+    "nothing": (".safetensors", b""),
+    "a shape of 10^18": (
+        ".safetensors",
+        tensors(linear_1_W={"dtype": "F32", "shape": [10**9] * 2, "data_offsets": [0, 0]}),
+    ),
+    "offsets backwards": (
+        ".safetensors",
+        tensors(linear_1_W={"dtype": "F32", "shape": [1], "data_offsets": [4, 0]}),
+    ),
+    "a dtype nobody knows": (
+        ".safetensors",
+        tensors(linear_1_W={"dtype": "F\n3", "shape": [0], "data_offsets": [0, 0]}),
+    ),
+    "names": (".json", json.dumps({f"n{i}": 1 for i in range(BIG // 8)}).encode()),
+    "deep values": (".json", b'{"linear_1_W":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    "numbers too large": (".json", b'{"linear_1_W":[' + b"1e999," * 300 + b"1]}"),
+    "numbers without commas": (".json", b'{"linear_1_W":[' + b"1 2 3 " * 300 + b"]}"),
+    "numbers beside arrays": (".json", b'{"linear_1_W":[' + b"[1,2,3]" * 100 + b"]}"),
+}
+
+
+def assert_refused_cheaply(read: Callable[[], object], size: int) -> None:
+    tracemalloc.start()
+    start = time.monotonic()
+    try:
+        with pytest.raises(IRPyTorchError) as caught:
+            read()
+        took = time.monotonic() - start
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Tracing every allocation slows the readers about threefold.
+    assert took < 3 * SECONDS
+    assert peak < FLOOR + FACTOR * size
+    assert all(len(str(problem)) < 1_000 for problem in caught.value.problems)
+    assert len(caught.value.problems) < 10_000
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_hostile_graph(name: str) -> None:
+    data = GRAPHS[name]
+    assert_refused_cheaply(lambda: build_model(data, "graph.json"), len(data))
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_hostile_manifest(name: str) -> None:
+    data = MANIFESTS[name]
+    assert_refused_cheaply(lambda: read_manifest(data, "models/m.yaml"), len(data))
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_hostile_parameter_file(name: str, tmp_path: Path) -> None:
+    ending, data = STORES[name]
+    read = store_reader(ending)
+    assert_refused_cheaply(lambda: read(data, tmp_path), len(data))
+
+
+def test_line_ends_of_windows_are_read() -> None:
+    assert build_model(affine().replace(b"\n", b"\r\n"), "graph.json")
+    assert read_manifest(manifest().replace(b"\n", b"\r\n"), "models/m.yaml")

@@ -10,6 +10,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ ARRAYS = {"linear_1_W": np.arange(12.0).reshape(4, 3), "linear_1_b": np.arange(4
 
 def npz(compressed: bool) -> bytes:
     stream = io.BytesIO()
-    (np.savez_compressed if compressed else np.savez)(stream, **ARRAYS)
+    save: Any = np.savez_compressed if compressed else np.savez
+    save(stream, **ARRAYS)
     return stream.getvalue()
 
 
@@ -264,11 +266,13 @@ def bomb(size: int, name: str = "linear_1_W", shape: tuple[int, ...] = (4, 3)) -
         stream, {"descr": "<f8", "fortran_order": False, "shape": shape}
     )
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-            member.write(stream.getvalue())
-            for _ in range(size >> 20):
-                member.write(bytes(1 << 20))
+    with (
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(f"{name}.npy", "w", force_zip64=True) as member,
+    ):
+        member.write(stream.getvalue())
+        for _ in range(size >> 20):
+            member.write(bytes(1 << 20))
     return packed.getvalue()
 
 

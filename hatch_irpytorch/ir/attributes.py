@@ -53,6 +53,8 @@ def nats(value: object) -> tuple[int, ...]:
     value = items(value)
     if type(value) is not list:
         raise ValueFormError("an array of natural numbers", shown(value))
+    if value and set(map(type, value)) == {int} and min(value) >= 0:
+        return tuple(value)
     return tuple(nat(item) for item in value)
 
 

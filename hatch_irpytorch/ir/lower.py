@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir import attention, legacy
@@ -165,18 +166,16 @@ class _Lowering:
         return self._append(raw, op, parents, raw.shape, InlinePayload(raw.fields))
 
     def _tensor_parents(self, raw: RawNode, place: Place) -> tuple[int, ...] | None:
-        parents = []
-        for index, parent in enumerate(raw.parents):
-            tensor_id = self._tensor(parent)
-            if tensor_id is None:
-                found = f"`{parent}`, a tuple node"
-                hint = "read one of its values with `tuple_getitem`"
-                self.problems.mismatch(
-                    "bad-tuple", place, f"parents[{index}]", "a tensor node", found, hint
-                )
-                return None
-            parents.append(tensor_id)
-        return tuple(parents)
+        parents = tuple(map(self.tensor_ids.__getitem__, raw.parents))
+        if None not in parents:
+            return cast("tuple[int, ...]", parents)
+        index = parents.index(None)
+        found = f"`{raw.parents[index]}`, a tuple node"
+        hint = "read one of its values with `tuple_getitem`"
+        self.problems.mismatch(
+            "bad-tuple", place, f"parents[{index}]", "a tensor node", found, hint
+        )
+        return None
 
     def _has_parents(self, count: int, found: int, place: Place) -> bool:
         if found != count:

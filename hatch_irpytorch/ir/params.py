@@ -199,7 +199,7 @@ class _Binder:
     def report_extra(self) -> None:
         if self.store is None:
             return
-        extra = sorted(set(self.store.entries) - self.used)
+        extra = sorted(name for name in self.store.entries if name not in self.used)
         for name in extra[:MAX_EXTRA]:
             hint = nearest(name, self.known - self.used)
             message = f"the entry {shown(name)} belongs to no node of `{self.graph.file}`"

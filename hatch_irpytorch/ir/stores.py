@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,8 @@ import numpy as np
 from hatch_irpytorch.errors import Place, fail, shown
 from hatch_irpytorch.ir.attributes import tensor
 from hatch_irpytorch.ir.graph import Shape
-from hatch_irpytorch.source.number_text import NumberText
 from hatch_irpytorch.source.json_text import parse_json
+from hatch_irpytorch.source.number_text import NumberText
 from hatch_irpytorch.source.reading import read_bytes
 
 if TYPE_CHECKING:
@@ -38,11 +39,12 @@ class Entry:
     read: Callable[[], Array]
 
 
-def read_store(path: Path, file: str) -> dict[str, Entry]:
+def read_store(path: Path, file: str) -> Mapping[str, Entry]:
     """The entries of a parameter file by name, chosen by the file's ending.
 
     Raises `IRPyTorchError`: `missing-file`, `bad-params`, and those of JSON.
     """
+    readers: dict[str, Callable[[Path, str], Mapping[str, Entry]]]
     readers = {".safetensors": _read_safetensors, ".npz": _read_npz, ".json": _read_json}
     reader = readers.get(path.suffix)
     if reader is None:
@@ -80,6 +82,17 @@ def _from_buffer(data: bytes, dtype: str, shape: Shape) -> Array:
     return np.frombuffer(data, dtype=little_endian).astype(np.float64).reshape(shape)
 
 
+_BAD_NPZ = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    NotImplementedError,
+)
+
+
 def _read_npz(path: Path, file: str) -> dict[str, Entry]:
     """Shapes come from the array headers; data is read only for entries the graph asks for."""
     entries: dict[str, Entry] = {}
@@ -98,7 +111,7 @@ def _read_npz(path: Path, file: str) -> dict[str, Entry]:
                     raise fail("bad-params", Place(file), message)
                 read = partial(_read_npy, path, file, member, shape)
                 entries[name] = Entry(shape, dtype.name, read)
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError) as error:
+    except _BAD_NPZ as error:
         hint = "the file may be cut off" if data.startswith(b"PK") else ""
         raise fail("bad-params", Place(file), f"not a .npz file: {_reason(error)}", hint) from None
     return entries
@@ -115,22 +128,39 @@ def _read_npy(path: Path, file: str, member: str, shape: Shape) -> Array:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
             array = np.lib.format.read_array(stream, allow_pickle=False)
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
+    except _BAD_NPZ as error:
         message = f"the array {shown(member)} cannot be read: {_reason(error)}"
         raise fail("bad-params", Place(file), message, "the file may be cut off") from None
     return np.asarray(array, dtype=np.float64).reshape(shape)
 
 
-def _read_json(path: Path, file: str) -> dict[str, Entry]:
+def _read_json(path: Path, file: str) -> Mapping[str, Entry]:
     value = parse_json(read_bytes(path, file), file, long_arrays=True)
     if not isinstance(value, dict):
         message = f"the root must be an object of arrays by name, found {shown(value)}"
         raise fail("bad-params", Place(file), message)
-    entries: dict[str, Entry] = {}
-    for name, nested in value.items():
+    return _JsonEntries(value)
+
+
+class _JsonEntries(Mapping[str, Entry]):
+    """Entries made when they are asked for: a file may hold many that no node names."""
+
+    def __init__(self, values: dict[str, object]) -> None:
+        self._values = values
+
+    def __getitem__(self, name: str) -> Entry:
+        nested = self._values[name]
         shape = _nested_shape(nested)
-        entries[name] = Entry(shape, "float64", partial(tensor, nested, shape))
-    return entries
+        return Entry(shape, "float64", partial(tensor, nested, shape))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 def _nested_shape(value: object) -> Shape:

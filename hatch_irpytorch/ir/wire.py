@@ -162,15 +162,15 @@ def _read_parents(
         found = problem.found if "parents" in item else "nothing"
         problems.mismatch("bad-parent", place, "parents", "an array of node ids", found)
         return ()
-    sound = True
+    if not parents or max(parents) < position:
+        return parents
     for index, parent in enumerate(parents):
         if parent >= position:
-            sound = False
             hint = "a graph has no cycles and no forward references"
             expected = f"smaller than {position}, the node's own id"
             field = f"parents[{index}]"
             problems.mismatch("bad-parent", place, field, expected, shown(parent), hint)
-    return parents if sound else ()
+    return ()
 
 
 def _read_tuple_shapes(

@@ -1,1 +1,1 @@
-"""Files into bytes, text and plain values: UTF-8, JSON and YAML, with the place of what is wrong."""
+"""Files into bytes, text and plain values, with the place of what is wrong."""

@@ -49,7 +49,7 @@ def parse_json(data: bytes, file: str, long_arrays: bool = False) -> object:
     outline, blocks = _split(data) if long_arrays else (data, [])
     text = decode_text(outline if _is_text(outline) else data, file)
     _refuse_too_many(text, file)
-    _refuse_too_deep(outline, file)
+    _refuse_too_deep(data, file)
     waiting = iter(blocks)
 
     def constant(name: str) -> object:
@@ -140,13 +140,15 @@ def _refuse_too_many(text: str, file: str) -> None:
         raise fail("too-large", Place(file), message)
 
 
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 def _refuse_too_deep(data: bytes, file: str) -> None:
     """Refuse nesting beyond `MAX_DEPTH`, before a parser recurses into it."""
-    outside = b"".join(data.split(b'"')[::2]) if b"\\" not in data else _STRINGS.sub(b"", data)
-    brackets = outside.translate(None, _NOT_BRACKETS)
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    structure = data.translate(None, _NOT_STRUCTURE).replace(b'""', b"")
+    brackets = b"".join(structure.split(b'"')[::2])
     for _ in range(MAX_DEPTH):
         if not brackets:
             return

@@ -49,6 +49,7 @@ CODES: dict[str, str] = {
     "not-parity": "a module's outputs differ from the reference",
     "orphaned": "a generated file has no manifest any more",
     "outside-project": "a path leads out of the project",
+    "process-died": "a process that generated models ended too early",
     "shape-mismatch": "a declared shape differs from what the shape rule gives",
     "smoke-failed": "the run of a generated module as a program failed",
     "stale": "a generated file is older than its inputs",

@@ -26,11 +26,11 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
         try:
             project = self._project()
             if project.check:
-                found = differences(project, golden=False)
+                found = differences(project, golden=False, jobs=None)
                 if found:
                     raise IRPyTorchError([describe(difference) for difference in found])
             else:
-                for note in build_outputs(project):
+                for note in build_outputs(project, jobs=None):
                     self.app.display_warning(str(note).replace("error[", "note[", 1))
         except IRPyTorchError as error:
             self._abort(error)

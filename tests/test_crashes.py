@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hatch_irpytorch import IRPyTorchError
-from hatch_irpytorch.build import generate
+from hatch_irpytorch.build import model
 from hatch_irpytorch.build.regenerate import build_outputs, regenerate
 from hatch_irpytorch.project import find_project
 
@@ -134,13 +134,13 @@ def test_an_input_edited_while_it_is_read_is_noticed(
     (project / "models/affine.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     (project / "models/affine.yaml").write_text("ir: affine.ir.json\nparams: affine.safetensors\n")
     path = project / "models" / edited
-    real = generate._emit
+    real = model._emit
 
     def emit_after_an_edit(*arguments: object) -> dict[str, bytes]:
         path.write_bytes(path.read_bytes() + b" ")
         return real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(generate, "_emit", emit_after_an_edit)
+    monkeypatch.setattr(model, "_emit", emit_after_an_edit)
     with pytest.raises(IRPyTorchError, match=r"error\[changed\]"):
         regenerate(find_project(project))
     assert not (project / "generated").exists()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from hatch_irpytorch import emit
 from hatch_irpytorch.build.files import output_bytes, remove_leftovers
-from hatch_irpytorch.build.generate import Generated, generate_project, input_path
+from hatch_irpytorch.build.generate import Generated, generate_project
+from hatch_irpytorch.build.model import input_path
 from hatch_irpytorch.build.outputs import (
     Difference,
     Lock,
@@ -27,25 +28,28 @@ from hatch_irpytorch.project import Project, find_manifests
 WAIT_SECONDS = 600.0
 
 
-def build_outputs(project: Project) -> tuple[Problem, ...]:
+def build_outputs(project: Project, jobs: int | None = 1) -> tuple[Problem, ...]:
     """What a build does: nothing when nothing changed, else write; returns notes."""
     with project_lock(project):
         lock = read_lock(project.root, project.output)
         if is_current(project, lock):
             return ()
-        generated = generate_project(project)
+        generated = generate_project(project, jobs=jobs)
         new = generated.lock()
         write_outputs(project.root, project.output, lock, new, generated.outputs)
         return generated.notes
 
 
 def regenerate(
-    project: Project, names: Sequence[str] = ()
+    project: Project, names: Sequence[str] = (), jobs: int | None = 1
 ) -> tuple[list[str], tuple[Problem, ...]]:
-    """Write outputs and golden files, of all modules or those named: changed paths and notes."""
+    """Write outputs and golden files, of all modules or those named: changed paths and notes.
+
+    `jobs` processes make them, None for as many as the machine has cores.
+    """
     with project_lock(project):
         lock = read_lock(project.root, project.output)
-        generated = generate_project(project, names)
+        generated = generate_project(project, names, golden=True, jobs=jobs)
         goldens, notes = _golden_differences(project, generated, prune=not names)
         before, after = lock, generated.lock()
         if names:
@@ -62,7 +66,7 @@ def _partial_locks(project: Project, lock: Lock, generated: Generated) -> tuple[
 
     An input that another module reads too keeps its old digest, so that this one stays stale.
     """
-    chosen = {manifest.module for manifest, _ in generated.models}
+    chosen = {model.manifest.module for model in generated.models}
     others: set[str] = set()
     for manifest in generated.manifests:
         if manifest.module not in chosen:
@@ -82,9 +86,9 @@ def _partial_locks(project: Project, lock: Lock, generated: Generated) -> tuple[
 def _golden_differences(
     project: Project, generated: Generated, prune: bool
 ) -> tuple[list[Difference], list[Problem]]:
-    from hatch_irpytorch.build.golden import golden_differences, golden_note, make_golden
+    from hatch_irpytorch.build.golden import golden_differences, golden_note
 
-    cases = {manifest.module: make_golden(model) for manifest, model in generated.models}
+    cases = {model.manifest.module: model.golden or () for model in generated.models}
     notes = [golden_note(module) for module, found in cases.items() if not found]
     return golden_differences(project.root, cases, prune), notes
 
@@ -95,9 +99,9 @@ def _remove_golden_leftovers(project: Project) -> None:
     remove_leftovers(project.root / FOLDER)
 
 
-def differences(project: Project, *, golden: bool) -> list[Difference]:
+def differences(project: Project, *, golden: bool, jobs: int | None = 1) -> list[Difference]:
     """What `regenerate` would change; a build does not look at golden files."""
-    generated = generate_project(project)
+    generated = generate_project(project, golden=golden, jobs=jobs)
     lock = read_lock(project.root, project.output)
     found = compare(project.root, lock, generated.outputs)
     lock_path = f"{project.output}/irpytorch.lock.json"

@@ -7,7 +7,7 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hatch_irpytorch.cli.command import new_command, print_problems
+from hatch_irpytorch.cli.command import add_jobs, new_command, print_problems
 
 if TYPE_CHECKING:
     from hatch_irpytorch.build.outputs import Difference
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_to(subparsers: Any) -> None:
     doc = "show what `regen` would change; exit code 1 if there is anything"
-    new_command(subparsers, run, "check", doc, "irpytorch check")
+    add_jobs(new_command(subparsers, run, "check", doc, "irpytorch check"))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.build.regenerate import differences
     from hatch_irpytorch.project import find_project
 
-    found = differences(find_project(Path()), golden=True)
+    found = differences(find_project(Path()), golden=True, jobs=options.jobs)
     for difference in found:
         print(_shown(difference), end="")
     print_problems(describe(difference) for difference in found)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from hatch_irpytorch.errors import Problem
+from hatch_irpytorch.errors import Problem, shown
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -25,6 +25,17 @@ def new_command(
 
 def add_names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a module; default: all")
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    text = "how many processes generate models; default: all cores, where there is work for them"
+    parser.add_argument("--jobs", type=_positive, metavar="N", help=text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, found {shown(text)}")
+    return int(text)
 
 
 def print_problems(problems: Iterable[Problem]) -> None:

@@ -6,19 +6,21 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hatch_irpytorch.cli.command import add_names, new_command, print_notes
+from hatch_irpytorch.cli.command import add_jobs, add_names, new_command, print_notes
 
 
 def add_to(subparsers: Any) -> None:
     doc = "bring the generated package and the golden files up to date; print what changed"
-    add_names(new_command(subparsers, run, "regen", doc, "irpytorch regen digits_mlp"))
+    parser = new_command(subparsers, run, "regen", doc, "irpytorch regen digits_mlp")
+    add_names(parser)
+    add_jobs(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.build.regenerate import regenerate
     from hatch_irpytorch.project import find_project
 
-    changed, notes = regenerate(find_project(Path()), options.names)
+    changed, notes = regenerate(find_project(Path()), options.names, options.jobs)
     print_notes(notes)
     for path in changed:
         print(path)

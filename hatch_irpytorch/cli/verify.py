@@ -15,14 +15,14 @@ def add_to(subparsers: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from hatch_irpytorch.build.generate import load_models, read_manifests
+    from hatch_irpytorch.build.generate import read_manifests
     from hatch_irpytorch.project import find_project
-    from hatch_irpytorch.verify.models import require_torch, verify_models
+    from hatch_irpytorch.verify.models import load_models, require_torch, verify_models
 
     project = find_project(Path())
     require_torch()
     manifests = read_manifests(project, {}, options.names)
-    models = load_models(project, manifests, {}, options.names)
+    models = load_models(project, manifests, options.names)
     found = verify_models(project, models)
     print_problems(found)
     if not found:

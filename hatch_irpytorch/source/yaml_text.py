@@ -8,7 +8,7 @@ from typing import Any
 from hatch_irpytorch.errors import Place, fail, shown
 from hatch_irpytorch.source.reading import decode_text, line_and_column
 
-MAX_BYTES = 65_536
+MAX_BYTES = 16_384
 MAX_DEPTH = 32
 
 

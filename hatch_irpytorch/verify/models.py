@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hatch_irpytorch.errors import Place, Problem, fail
+from hatch_irpytorch.build.model import load_model
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, fail
 from hatch_irpytorch.project import Project
 from hatch_irpytorch.source.reading import read_bytes
 from hatch_irpytorch.verify.importing import check_import
@@ -26,6 +28,22 @@ def require_torch() -> None:
     if find_spec("torch") is None:
         message = "checking generated modules needs torch, which is not installed"
         raise fail("missing-torch", Place("irpytorch verify"), message, "pip install torch")
+
+
+def load_models(
+    project: Project, manifests: Sequence[Manifest], names: Sequence[str] = ()
+) -> list[tuple[Manifest, Model]]:
+    """The checked models of the manifests, of all or of those named. Raises `IRPyTorchError`."""
+    problems = Problems()
+    models = []
+    for manifest in manifests:
+        if not names or manifest.module in names:
+            try:
+                models.append((manifest, load_model(project, manifest)[0]))
+            except IRPyTorchError as error:
+                problems.extend(error.problems)
+    problems.raise_if_any()
+    return models
 
 
 def verify_models(project: Project, models: list[tuple[Manifest, Model]]) -> list[Problem]:

@@ -1,0 +1,92 @@
+"""One manifest: its inputs read, its model checked, its outputs made in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hatch_irpytorch import emit
+from hatch_irpytorch.build.outputs import digest
+from hatch_irpytorch.errors import Place, Problem, fail
+from hatch_irpytorch.project import Project, inside
+from hatch_irpytorch.source.reading import read_bytes
+
+if TYPE_CHECKING:
+    from hatch_irpytorch.build.golden import GoldenCase
+    from hatch_irpytorch.ir.graph import Model
+    from hatch_irpytorch.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class GeneratedModel:
+    """What one manifest gives: digests of its inputs by path, outputs by path, notes, golden cases.
+
+    `golden` is None when it was not asked for, and empty when no trial input fits the graph.
+    """
+
+    manifest: Manifest
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, bytes]
+    notes: tuple[Problem, ...]
+    golden: tuple[GoldenCase, ...] | None
+
+
+def generate_model(project: Project, manifest: Manifest, golden: bool) -> GeneratedModel:
+    """The outputs of one manifest. Raises `IRPyTorchError`."""
+    model, inputs = load_model(project, manifest)
+    outputs = _emit(project, manifest, model)
+    cases = None
+    if golden:
+        from hatch_irpytorch.build.golden import make_golden
+
+        cases = make_golden(model)
+    return GeneratedModel(manifest, inputs, outputs, model.notes, cases)
+
+
+def load_model(project: Project, manifest: Manifest) -> tuple[Model, dict[str, str]]:
+    """The checked model of a manifest, and the digests of the files it came from."""
+    from hatch_irpytorch.ir.read import read_model
+
+    inputs: dict[str, str] = {}
+    graph, graph_name = _input_file(project, manifest, manifest.ir, manifest.ir_place, inputs)
+    params, params_name = None, None
+    if manifest.params is not None:
+        params, params_name = _input_file(
+            project, manifest, manifest.params, manifest.params_place, inputs
+        )
+    model = read_model(graph, params, graph_name=graph_name, params_name=params_name)
+    return model, inputs
+
+
+def _input_file(
+    project: Project, manifest: Manifest, relative: str, place: Place, inputs: dict[str, str]
+) -> tuple[Path, str]:
+    path, name = input_path(project, manifest, relative, place)
+    if not path.is_file():
+        message = f"`{relative}` does not exist beside the manifest"
+        raise fail("missing-file", place, message)
+    inputs[name] = digest(read_bytes(path, name))
+    return path, name
+
+
+def input_path(
+    project: Project, manifest: Manifest, relative: str, place: Place
+) -> tuple[Path, str]:
+    """A path that a manifest names: resolved, and relative to the root."""
+    folder = (project.root / manifest.file).parent
+    path = inside(project, relative, folder, place)
+    return path, path.relative_to(project.root).as_posix()
+
+
+def _emit(project: Project, manifest: Manifest, model: Model) -> dict[str, bytes]:
+    base = f"{project.package_path}/{manifest.module}"
+    weights_file = f"{manifest.module}.safetensors"
+    emitted = emit.emit_module(
+        model, manifest.emit, origin=manifest.file, weights_file=weights_file
+    )
+    outputs = {f"{base}.py": emitted.source.encode("utf-8")}
+    if emitted.weights is not None:
+        outputs[f"{base}.safetensors"] = emitted.weights
+    return outputs

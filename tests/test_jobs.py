@@ -1,0 +1,78 @@
+"""Several processes give what one gives: the same bytes, the same errors, in the same order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from hatch_irpytorch.build import jobs
+from hatch_irpytorch.build.generate import generate_project
+from hatch_irpytorch.errors import IRPyTorchError
+from hatch_irpytorch.project import Project
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "models", tmp_path / "models")
+    (tmp_path / "pyproject.toml").write_text("[tool.hatch.build.hooks.irpytorch]\n")
+    return tmp_path
+
+
+def test_eight_processes_give_the_same_bytes(project: Path) -> None:
+    one = generate_project(Project(project), golden=True, jobs=1)
+    eight = generate_project(Project(project), golden=True, jobs=8)
+    assert list(one.outputs.items()) == list(eight.outputs.items())
+    assert list(one.inputs.items()) == list(eight.inputs.items())
+    assert one.notes == eight.notes
+
+
+def test_the_command_takes_the_number_of_processes(project: Path) -> None:
+    command = [sys.executable, "-m", "hatch_irpytorch"]
+    run = partial(subprocess.run, cwd=project, capture_output=True, text=True, check=False)
+    first = run([*command, "regen", "--jobs", "8"])
+    assert first.returncode == 0, first.stderr
+    assert run([*command, "check", "--jobs", "1"]).returncode == 0
+    for module in (ROOT / "generated/irpytorch_models").glob("*.py"):
+        relative = module.relative_to(ROOT)
+        assert (project / relative).read_bytes() == module.read_bytes()
+    wrong = run([*command, "regen", "--jobs", "0"])
+    assert (wrong.returncode, "expected a number from 1 on" in wrong.stderr) == (2, True)
+
+
+def test_the_problems_of_all_processes_come_in_order(project: Path) -> None:
+    for name in ("digits_mlp", "digits_softmax", "legacy_cnn"):
+        (project / f"models/{name}.ir.json").write_text("[]")
+    found = []
+    for count in (1, 3):
+        with pytest.raises(IRPyTorchError) as caught:
+            generate_project(Project(project), jobs=count)
+        found.append(caught.value.problems)
+    assert found[0] == found[1]
+    assert len({problem.place.file for problem in found[0]}) == 3
+
+
+def dies(manifest: object) -> NoReturn:
+    os._exit(9)
+
+
+def test_a_process_that_dies_is_one_clear_error(project: Path) -> None:
+    manifests = generate_project(Project(project)).manifests
+    with pytest.raises(IRPyTorchError) as caught:
+        jobs._in_processes(dies, manifests, 2)
+    assert caught.value.problems[0].code == "process-died"
+
+
+def test_small_projects_stay_in_one_process() -> None:
+    assert jobs.process_count(None, 10) == 1
+    assert jobs.process_count(8, 3) == 3
+    assert jobs.process_count(8, 100) == 8
+    assert jobs.process_count(1, 0) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,24 +78,24 @@ def _as_torch_reads(values: Array, dtype: str) -> Array:
 
 
 def _shortest_bfloat16(values: Array) -> Array:
+    """The shortest decimals of bfloat16 values; next to a power of 2 they are not the nearest."""
     unique, inverse = np.unique(values, return_inverse=True)
-    short = np.array([_short(value) for value in unique.tolist()])
-    result = short[inverse.reshape(-1)] if unique.size else values
-    return np.copysign(result, values)
+    short = unique.copy()
+    pending = np.flatnonzero(np.isfinite(unique) & (unique != 0.0))
+    for digits, neighbour in product(range(_BFLOAT16_DIGITS), (0, 1, -1)):
+        sought = unique[pending]
+        texts = [_scientific(value, digits, neighbour) for value in sought.tolist()]
+        found = np.array(texts, dtype=np.float64)
+        fits = _as_torch_reads(found, "bfloat16") == sought
+        short[pending[fits]] = found[fits]
+        pending = pending[~fits]
+    return np.copysign(short[inverse.reshape(-1)], values)
 
 
-def _short(value: float) -> float:
-    """The shortest decimal of a bfloat16; next to a power of 2 it is not always the nearest."""
-    if value == 0.0 or not math.isfinite(value):
-        return value
-    exponent = math.floor(math.log10(abs(value)))
-    for digits in range(_BFLOAT16_DIGITS):
-        step = 10.0 ** (exponent - digits)
-        for near in (value, value + step, value - step):
-            text = float(f"{near:.{digits}e}")
-            if _as_torch_reads(np.array([text]), "bfloat16")[0] == value:
-                return text
-    return value
+def _scientific(value: float, digits: int, neighbour: int) -> str:
+    """A value with so many digits after the point, or the next such decimal on one side."""
+    exponent = int(f"{value:.17e}".partition("e")[2])
+    return f"{value + neighbour * 10.0 ** (exponent - digits):.{digits}e}"
 
 
 def table_lines(texts: list[str], shape: tuple[int, ...], per_line: int) -> list[str]:

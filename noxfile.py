@@ -68,6 +68,15 @@ def tests(session: nox.Session) -> None:
     session.run(PYTHON, "-m", "pytest", *session.posargs, external=True)
 
 
+@nox.session(venv_backend="none")
+def soak(session: nox.Session) -> None:
+    """The random tests for hours instead of minutes: graphs, hostile inputs, bit patterns."""
+    shared_environment(session)
+    files = ("test_random_graphs.py", "test_hostile_input.py", "test_exact_numbers.py")
+    paths = [f"tests/{file}" for file in files]
+    session.run(PYTHON, "-m", "pytest", "--soak", *paths, *session.posargs, external=True)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Formatter and linter: our rules for our code, their own defaults for generated code."""

@@ -264,6 +264,7 @@ def test_a_wrong_root(change: Document, code: str) -> None:
         ({"shape": [2**63]}, "bad-shape", ""),
         ({"shape": [3]}, "shape-mismatch", ""),
         ({"kind": "Relu"}, "unknown-kind", "`relu`"),
+        ({"kind": ""}, "unknown-kind", ""),
         ({"kind": "custom"}, "custom-op", ""),
         ({"kind": 3}, "bad-attribute", ""),
         ({"value_kind": "list"}, "bad-tuple", ""),

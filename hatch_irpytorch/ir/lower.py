@@ -114,7 +114,7 @@ class _Lowering:
 
     def _lower(self, raw: RawNode) -> int | None:
         place = self._place(raw)
-        if raw.kind and not self._known_kind(raw, place):
+        if (raw.kind or raw.sound) and not self._known_kind(raw, place):
             return None if raw.is_tuple else self._append(raw, Unreadable(), (), raw.shape)
         if raw.is_tuple:
             if raw.kind not in TUPLE_KINDS:

@@ -45,7 +45,7 @@ def items(value: object) -> object:
         return value
     try:
         return value.to_list()
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ValueFormError("an array of JSON numbers", "something else in it") from None
 
 
@@ -184,7 +184,7 @@ def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
 def _long_tensor(value: NumberText, levels: Shape, expected: Shape) -> Array:
     try:
         result = value.array(levels)
-    except (ValueError, OverflowError, RecursionError):
+    except (ValueError, OverflowError):
         message = "JSON numbers within the range of binary64"
         raise ValueFormError(message, "something else among them") from None
     if result is None:

@@ -200,8 +200,9 @@ class _Binder:
         if self.store is None:
             return
         extra = sorted(name for name in self.store.entries if name not in self.used)
+        unused = self.known - self.used
         for name in extra[:MAX_EXTRA]:
-            hint = nearest(name, self.known - self.used)
+            hint = nearest(name, unused)
             message = f"the entry {shown(name)} belongs to no node of `{self.graph.file}`"
             self.problems.add("extra-payload", Place(self.store.file), message, hint)
         if len(extra) > MAX_EXTRA:

@@ -56,7 +56,7 @@ class NumberText:
         return "a long array of numbers"
 
     def to_list(self) -> list[Any]:
-        """The array as lists. Raises `ValueError`, `RecursionError`."""
+        """The array as lists. Raises `ValueError`."""
         value: list[Any] = json.loads(self.text)
         return value
 

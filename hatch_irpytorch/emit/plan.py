@@ -152,11 +152,16 @@ def _bind_const(
     model: Model, node: Node, affine: bool, options: EmitOptions
 ) -> tuple[Binding, Code]:
     """The binding of a const and its expression in `forward`. torchlean.ir.v1: 5.3."""
+    assert isinstance(node.op, Const)
     name = attribute_name(node.op.prefix, node.id, "")
     value = read_const(model, node)
-    learned = options.learnable_consts and (affine or not value.uniform)
+    wanted = node.op.learnable
+    learned = options.learnable_consts and (
+        affine or not value.uniform if wanted is None else wanted
+    )
     if learned:
-        row = value.repeated_row() if options.compress_broadcast_params else None
+        tied = options.compress_broadcast_params and wanted is None
+        row = value.repeated_row() if tied else None
         if row is not None:
             vector = Binding(
                 node.id, compressed_name(name), row.shape, True, values=rounded(row, options.dtype)

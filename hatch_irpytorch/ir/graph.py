@@ -39,6 +39,7 @@ class Node:
     """One tensor node. `id` is its position after lowering, `raw_id` its position in the file.
 
     `raw_kind` is the kind that the file gives, which differs from the op's tag after lowering.
+    `origin` names the place in the program that the node came from; nothing depends on it.
     """
 
     id: int
@@ -47,6 +48,7 @@ class Node:
     shape: Shape
     raw_id: int
     raw_kind: str
+    origin: str = ""
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,15 @@ class Input(Op, tag="input"):
 
 @dataclass(frozen=True)
 class Const(Op, tag="const"):
-    """A stored tensor. torchlean.ir.v1: const, 5.3."""
+    """A stored tensor. torchlean.ir.v1: const, 5.3.
+
+    `learnable` is a project extension: whoever wrote the graph knew whether the tensor is a
+    parameter, and the rule of 5.3 need not guess.
+    """
 
     shape: Shape
     value_shape: Shape | None = None
+    learnable: bool | None = None
 
     parents = 0
     from_node = frozenset({"shape"})

@@ -1,0 +1,1 @@
+"""From other programs to graphs: PyTorch modules and ONNX files."""

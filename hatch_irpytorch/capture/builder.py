@@ -1,0 +1,223 @@
+"""A graph under construction: nodes are appended, shapes inferred, unused nodes dropped at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
+from hatch_irpytorch.ir.ops import Const, Input, Op
+from hatch_irpytorch.ir.ops.movement import BroadcastTo, Concat, Permute, Reshape, Transpose
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[np.float64]
+
+LARGEST = float(2.0**127)
+"""What stands for an infinity in a constant: JSON has none, and float32 holds this one."""
+
+
+class InexpressibleError(Exception):
+    """Something that no ops of torchlean.ir.v1 compute. The message says what, in one phrase."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A node of the graph under construction."""
+
+    id: int
+    shape: Shape
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    op: Op
+    parents: tuple[int, ...]
+    shape: Shape
+    payload: Mapping[str, Array]
+    origin: str
+    constant: bool
+    learned: bool
+
+
+@dataclass(frozen=True)
+class Padded:
+    """How a value came from another by zeros around its axes: (before, after) for each."""
+
+    source: Value
+    pads: tuple[tuple[int, int], ...]
+
+
+@dataclass
+class Builder:
+    """Nodes in order of creation. `origin` is what the nodes that follow are named after."""
+
+    origin: str = ""
+    file: str = "<captured>"
+    padded: dict[int, Padded] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _drafts: list[_Draft] = field(default_factory=list)
+    _known: dict[object, Value] = field(default_factory=dict)
+    _arrays: dict[int, Array] = field(default_factory=dict)
+
+    def input(self, shape: Sequence[int]) -> Value:
+        """The one run-time input."""
+        return self.node(Input(tuple(shape)))
+
+    def node(self, op: Op, *parents: Value, payload: Mapping[str, Any] | None = None) -> Value:
+        """Append a node, or find the one that computes the same. Raises `RuleError`."""
+        ids = tuple(parent.id for parent in parents)
+        key = (op, ids)
+        if not payload and key in self._known:
+            return self._known[key]
+        value = self._append(op, parents, payload or {})
+        if not payload:
+            self._known[key] = value
+        return value
+
+    def _append(self, op: Op, parents: tuple[Value, ...], payload: Mapping[str, Any]) -> Value:
+        drafts = [self._drafts[parent.id] for parent in parents]
+        shape = tuple(int(i) for i in op.infer(*(parent.shape for parent in parents)))
+        constant = not isinstance(op, Input) and all(draft.constant for draft in drafts)
+        learned = any(draft.learned for draft in drafts)
+        if isinstance(op, Const):
+            learned = bool(op.learnable) if op.learnable is not None else True
+        ids = tuple(parent.id for parent in parents)
+        arrays = {name: np.asarray(array, dtype=np.float64) for name, array in payload.items()}
+        learned = learned or bool(arrays and not isinstance(op, Const))
+        self._drafts.append(_Draft(op, ids, shape, arrays, self.origin, constant, learned))
+        return Value(len(self._drafts) - 1, shape)
+
+    def const(self, array: ArrayLike, learnable: bool | None = False) -> Value:
+        """A stored tensor; equal ones that are not learnable are stored once."""
+        values = np.asarray(array, dtype=np.float64)
+        if np.isnan(values).any():
+            raise InexpressibleError("a constant that holds NaN")
+        values = np.clip(values, -LARGEST, LARGEST)
+        shape = tuple(int(i) for i in values.shape)
+        op = Const(shape, learnable=learnable)
+        if learnable is not False:
+            return self._append(op, (), {"values": values})
+        key = (shape, values.tobytes())
+        if key not in self._known:
+            self._known[key] = self._append(op, (), {"values": values})
+        return self._known[key]
+
+    def full(self, shape: Shape, value: float) -> Value:
+        """A tensor filled with one number."""
+        return self.broadcast(self.const(value), shape)
+
+    def is_constant(self, value: Value) -> bool:
+        """Whether the value does not depend on the input."""
+        return self._drafts[value.id].constant
+
+    def is_learned(self, value: Value) -> bool:
+        """Whether the value depends on a tensor that training may change."""
+        return self._drafts[value.id].learned
+
+    def op(self, value: Value) -> Op:
+        return self._drafts[value.id].op
+
+    def parents(self, value: Value) -> tuple[Value, ...]:
+        ids = self._drafts[value.id].parents
+        return tuple(Value(i, self._drafts[i].shape) for i in ids)
+
+    def payload(self, value: Value) -> Mapping[str, Array]:
+        return self._drafts[value.id].payload
+
+    def array(self, value: Value) -> Array:
+        """The numbers of a value that does not depend on the input."""
+        found = self._arrays.get(value.id)
+        if found is None:
+            draft = self._drafts[value.id]
+            inputs = [self.array(parent) for parent in self.parents(value)]
+            with np.errstate(all="ignore"):
+                result = draft.op.reference(*inputs, **draft.payload)
+            found = self._arrays[value.id] = np.asarray(result, dtype=np.float64)
+        return found
+
+    # Movement: what does nothing is not written, and what repeats is joined.
+
+    def reshape(self, x: Value, shape: Sequence[int]) -> Value:
+        shape = tuple(int(i) for i in shape)
+        if shape == x.shape:
+            return x
+        if isinstance(self.op(x), Reshape):
+            (x,) = self.parents(x)
+            return self.reshape(x, shape)
+        return self.node(Reshape(x.shape, shape), x)
+
+    def broadcast(self, x: Value, shape: Sequence[int]) -> Value:
+        shape = tuple(int(i) for i in shape)
+        return x if shape == x.shape else self.node(BroadcastTo(x.shape, shape), x)
+
+    def permute(self, x: Value, perm: Sequence[int]) -> Value:
+        perm = tuple(int(axis) % max(x.rank, 1) for axis in perm)
+        op = self.op(x)
+        if isinstance(op, Permute | Transpose):
+            before = op.perm if isinstance(op, Permute) else swapped(x.rank, op.axis1, op.axis2)
+            (x,) = self.parents(x)
+            perm = tuple(before[axis] for axis in perm)
+        moved = [axis for axis in range(len(perm)) if perm[axis] != axis]
+        if not moved:
+            return x
+        if len(moved) == 2:
+            return self.node(Transpose(*moved), x)
+        return self.node(Permute(perm), x)
+
+    def transpose(self, x: Value, a: int, b: int) -> Value:
+        return self.permute(x, swapped(x.rank, a % max(x.rank, 1), b % max(x.rank, 1)))
+
+    def concat(self, values: Sequence[Value], axis: int) -> Value:
+        """The values that are not empty along `axis`, joined."""
+        axis %= values[0].rank
+        full = [value for value in values if value.shape[axis]] or list(values[:1])
+        return full[0] if len(full) == 1 else self.node(Concat(axis), *full)
+
+    def finish(self, outputs: Sequence[Value]) -> Model:
+        """The model of the nodes that the outputs depend on, numbered anew, input first."""
+        live = self._live(outputs)
+        ids: dict[int, int] = {}
+        nodes: list[Node] = []
+        params: dict[tuple[int, str], Array] = {}
+        for old, draft in enumerate(self._drafts):
+            if old not in live:
+                continue
+            new = ids[old] = len(nodes)
+            parents = tuple(ids[parent] for parent in draft.parents)
+            op = draft.op
+            nodes.append(Node(new, op, parents, draft.shape, new, op.tag, draft.origin))
+            for name, array in draft.payload.items():
+                params[new, name] = array
+        (input_id,) = (node.id for node in nodes if isinstance(node.op, Input))
+        graph = Graph(tuple(nodes), input_id, tuple(ids[o.id] for o in outputs), self.file)
+        return Model(graph, params)
+
+    def _live(self, outputs: Sequence[Value]) -> set[int]:
+        waiting = [output.id for output in outputs]
+        live = {i for i, draft in enumerate(self._drafts) if isinstance(draft.op, Input)}
+        while waiting:
+            current = waiting.pop()
+            if current not in live:
+                live.add(current)
+                waiting.extend(self._drafts[current].parents)
+        return live
+
+
+def swapped(rank: int, a: int, b: int) -> tuple[int, ...]:
+    perm = list(range(rank))
+    perm[a], perm[b] = perm[b], perm[a]
+    return tuple(perm)
+
+
+def split_at(shape: Shape, axis: int) -> tuple[int, int, int]:
+    """(entries before, extent, entries after) of an axis: the shape as one of rank 3."""
+    return numel(shape[:axis]), shape[axis], numel(shape[axis + 1 :])

@@ -1,0 +1,83 @@
+"""Normalisations, with their scale and shift as payload or as constants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.elementwise import add, mul, rsqrt, shifted, square, sub
+from hatch_irpytorch.capture.reductions import mean
+from hatch_irpytorch.ir.graph import numel
+from hatch_irpytorch.ir.ops.normalization import DEFAULT_EPS, BatchNormEval, LayerNorm
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+
+def standardized(b: Builder, x: Value, axes: Sequence[int], eps: float) -> Value:
+    """(x − mean) / √(var + eps) over the axes."""
+    first = x.rank - len(axes)
+    last = [axis % x.rank for axis in axes] == list(range(first, x.rank))
+    if last and eps == DEFAULT_EPS and numel(x.shape[first:]):
+        return b.node(LayerNorm(first), x)
+    centred = sub(b, x, mean(b, x, axes, True))
+    variance = mean(b, square(b, centred), axes, True)
+    return mul(b, centred, rsqrt(b, shifted(b, variance, eps)))
+
+
+def scale_shift(
+    b: Builder, x: Value, gamma: Value | None, beta: Value | None, shape: Sequence[int]
+) -> Value:
+    """x · gamma + beta, both seen with `shape`, which broadcasts to x."""
+    if gamma is not None:
+        x = mul(b, x, b.reshape(gamma, shape))
+    return x if beta is None else add(b, x, b.reshape(beta, shape))
+
+
+def layer_norm(
+    b: Builder, x: Value, axis: int, gamma: Array, beta: Array | None, eps: float
+) -> Value:
+    """One `layernorm` node over the axes from `axis` on; no beta is a beta of zeros."""
+    payload = {"gamma": gamma, "beta": np.zeros_like(gamma) if beta is None else beta}
+    return b.node(LayerNorm(axis, eps), x, payload=payload)
+
+
+def group_norm(
+    b: Builder, x: Value, groups: int, gamma: Value | None, beta: Value | None, eps: float
+) -> Value:
+    """x (N, C, ...) normalised over each of the groups of channels and all that follows."""
+    batch, channels, *spatial = x.shape
+    folded = b.reshape(x, (batch, groups, channels // groups * numel(tuple(spatial))))
+    y = b.reshape(standardized(b, folded, [2], eps), x.shape)
+    return scale_shift(b, y, gamma, beta, (channels, *[1] * len(spatial)))
+
+
+def rms_norm(
+    b: Builder, x: Value, axes: Sequence[int], gamma: Value | None, eps: float
+) -> Value:
+    """x / √(mean of squares + eps) over the axes, times gamma."""
+    factor = rsqrt(b, shifted(b, mean(b, square(b, x), axes, True), eps))
+    y = mul(b, x, factor)
+    return y if gamma is None else mul(b, y, gamma)
+
+
+def batch_norm(
+    b: Builder,
+    x: Value,
+    channel_axis: int,
+    gamma: Array | None,
+    beta: Array | None,
+    stored: tuple[Array, Array],
+    eps: float,
+) -> Value:
+    """One `batch_norm_eval` node with the stored (mean, var) of the channels."""
+    mean_, var = stored
+    channels = x.shape[channel_axis]
+    payload = {
+        "gamma": np.ones(channels) if gamma is None else gamma,
+        "beta": np.zeros(channels) if beta is None else beta,
+        "mean": mean_,
+        "var": var,
+    }
+    return b.node(BatchNormEval(channel_axis, channels, float(eps)), x, payload=payload)

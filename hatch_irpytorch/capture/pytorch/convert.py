@@ -1,0 +1,136 @@
+"""From a module to a checked model, node by node."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.finished import checked
+from hatch_irpytorch.capture.pytorch.program import (
+    OPS,
+    Program,
+    export,
+    module_path,
+    op_name,
+    source_place,
+)
+from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter
+from hatch_irpytorch.errors import Place, Problem, Problems, fail
+from hatch_irpytorch.ir.graph import Model
+from hatch_irpytorch.ir.ops import RuleError
+
+
+class _Unknown:
+    """Stands for the result of a node that has no form, so that the rest is looked at as well."""
+
+
+_UNKNOWN = _Unknown()
+
+
+def from_torch(module: nn.Module, example: torch.Tensor) -> Model:
+    """The graph of a module in eval mode for inputs like `example`, with its parameters.
+
+    Notes of the model tell where a parameter was copied or a value computed from parameters was
+    stored. Raises `IRPyTorchError` with every op that has no form, each with the line of the
+    user's source that it comes from.
+    """
+    name = type(module).__name__
+    if not isinstance(example, torch.Tensor) or not example.dtype.is_floating_point:
+        message = "the example must be one tensor of floating point numbers"
+        raise fail("capture-failed", Place(name), message)
+    program = export(module, example, name)
+    conversion = _Conversion(program, tuple(example.shape), name)
+    with torch.no_grad():
+        return conversion.run()
+
+
+class _Conversion:
+    def __init__(self, program: Program, shape: tuple[int, ...], name: str) -> None:
+        self.program = program
+        self.builder = Builder(file=name)
+        self.context = Context(self.builder, program.uses)
+        self.values: dict[fx.Node, Any] = {}
+        self.shape = shape
+        self.problems = Problems()
+        self.name = name
+
+    def run(self) -> Model:
+        outputs: list[Value] = []
+        for node in self.program.nodes:
+            self.builder.origin = module_path(node)
+            if node.op == "placeholder":
+                self.values[node] = self._placeholder(node)
+            elif node.op == "output":
+                outputs = self._outputs(node)
+            else:
+                self.values[node] = self._call(node)
+        self.problems.raise_if_any()
+        return checked(self.builder, outputs)
+
+    def _placeholder(self, node: fx.Node) -> Any:
+        if node.name == self.program.user_input:
+            return self.builder.input(self.shape)
+        return self.program.inputs[node.name]
+
+    def _outputs(self, node: fx.Node) -> list[Value]:
+        found = [self.values[n] for n in tree_leaves(node.args) if isinstance(n, fx.Node)]
+        values = []
+        for output in found:
+            if isinstance(output, torch.Tensor) and not output.dtype.is_floating_point:
+                message = f"an output of {output.dtype} is not a tensor of real numbers"
+                self.problems.add("capture-failed", Place(self.name), message)
+            elif not isinstance(output, _Unknown):
+                values.append(self.context.value(output))
+        if not found:
+            self.problems.add("capture-failed", Place(self.name), "the module returns no tensor")
+        return values
+
+    def _call(self, node: fx.Node) -> Any:
+        arguments = tree_map(self._resolved, (node.args, node.kwargs))
+        leaves = tree_leaves(arguments)
+        known = node.target is operator.getitem or op_name(node) in OPS
+        if any(leaf is _UNKNOWN for leaf in leaves):
+            if not known:
+                self._refuse(node, f"`{op_name(node)}`")
+            return _UNKNOWN
+        args, kwargs = arguments
+        if not any(isinstance(leaf, Value | Parameter) for leaf in leaves):
+            target: Callable[..., Any] = node.target  # type: ignore[assignment]
+            return target(*args, **kwargs)
+        if node.target is operator.getitem:
+            return self._item(node, args)
+        if not known:
+            self._refuse(node, f"`{op_name(node)}`")
+            return _UNKNOWN
+        try:
+            return OPS[op_name(node)](self.context, *args, **kwargs)
+        except InexpressibleError as error:
+            self._refuse(node, f"`{op_name(node)}`: {error}")
+        except (RuleError, ValueError, IndexError, TypeError) as error:
+            self._refuse(node, f"`{op_name(node)}` in this form ({error})")
+        return _UNKNOWN
+
+    def _item(self, node: fx.Node, args: Any) -> Any:
+        result = args[0][args[1]]
+        if result is None:
+            self._refuse(node, "the positions or statistics that an op returns beside its result")
+            return _UNKNOWN
+        return result
+
+    def _resolved(self, argument: Any) -> Any:
+        return self.values[argument] if isinstance(argument, fx.Node) else argument
+
+    def _refuse(self, node: fx.Node, what: str) -> None:
+        place = source_place(node, self.name)
+        where = module_path(node)
+        hint = f"in `{where}`" if where else ""
+        message = f"{what} has no form in torchlean.ir.v1"
+        self.problems.extend([Problem("inexpressible", place, message, hint)])
+
+

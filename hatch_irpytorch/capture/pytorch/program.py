@@ -1,0 +1,132 @@
+"""An `nn.Module` as an exported program of the ATen ops that the tables here know."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from hatch_irpytorch.capture.pytorch import elementwise_ops, layer_ops, movement_ops, reduction_ops
+from hatch_irpytorch.capture.pytorch.tensors import Identity, Parameter, identity
+from hatch_irpytorch.errors import IRPyTorchError, Place, fail
+
+OPS = {**elementwise_ops.OPS, **movement_ops.OPS, **reduction_ops.OPS, **layer_ops.OPS}
+"""Every ATen op that has a form, by name."""
+
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+_TORCH = str(Path(torch.__file__).parent)
+
+
+@dataclass(frozen=True)
+class Program:
+    """The nodes of a module in order, and what its placeholders hold."""
+
+    nodes: tuple[fx.Node, ...]
+    inputs: dict[str, torch.Tensor | Parameter]
+    user_input: str
+    uses: dict[Identity, int]
+
+
+def export(module: nn.Module, example: torch.Tensor, file: str) -> Program:
+    """The module in eval mode as a program. Raises `IRPyTorchError`: `capture-failed`."""
+    if not hasattr(torch.export, "default_decompositions"):
+        raise fail("capture-failed", Place(file), "capture needs torch 2.6 or newer")
+    try:
+        with _plain_attention(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exported = torch.export.export(module.eval(), (example,))
+            table = torch.export.default_decompositions()
+            for op in list(table):
+                if _packet(op) in OPS:
+                    table.pop(op)
+            exported = exported.run_decompositions(table)
+    except Exception as error:  # torch.export raises types of many of its own modules
+        raise _export_problem(error, file) from None
+    return _read(exported, file)
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Transformer layers by their Python code, not by one fused op."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _packet(op: Any) -> str:
+    """`add` for `aten.add.Tensor`; other namespaces keep theirs."""
+    namespace, _, name = str(op._schema.name).partition("::")
+    return name if namespace == "aten" else f"{namespace}::{name}"
+
+
+def op_name(node: fx.Node) -> str:
+    """The table's name for what a node calls."""
+    target = node.target
+    return _packet(target) if hasattr(target, "_schema") else getattr(target, "__name__", str(target))
+
+
+def _export_problem(error: Exception, file: str) -> IRPyTorchError:
+    text = str(error)
+    frames = [f for f in _FRAME.findall(text) if not f[0].startswith(_TORCH)]
+    place = Place(shown_path(frames[-1][0]), int(frames[-1][1]), 1) if frames else Place(file)
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    hint = "the path through `forward` must not depend on the numbers of the input"
+    message = f"torch.export refuses the module: {first[:200]}"
+    return fail("capture-failed", place, message, hint)
+
+
+def shown_path(path: str) -> str:
+    """A source file relative to the working folder where it lies in it."""
+    try:
+        return Path(path).resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return path
+
+
+def _read(exported: Any, file: str) -> Program:
+    signature = exported.graph_signature
+    nodes = tuple(exported.graph.nodes)
+    inputs: dict[str, torch.Tensor | Parameter] = {}
+    users: Counter[Identity] = Counter()
+    by_name = {node.name: node for node in nodes if node.op == "placeholder"}
+    for name, target in signature.inputs_to_parameters.items():
+        tensor = exported.state_dict[target]
+        key = identity(tensor)
+        inputs[name] = Parameter(target, tensor, key)
+        users[key] += sum(argument is by_name[name] for user in by_name[name].users for argument in user.all_input_nodes)
+    for name, target in signature.inputs_to_buffers.items():
+        buffers = exported.state_dict if target in exported.state_dict else exported.constants
+        inputs[name] = buffers[target].detach()
+    for name, target in signature.inputs_to_lifted_tensor_constants.items():
+        inputs[name] = exported.constants[target].detach()
+    others = [name for name in by_name if name not in inputs]
+    if len(others) != 1:
+        message = f"a graph has one input, the module takes {len(others)}"
+        raise fail("capture-failed", Place(file), message)
+    return Program(nodes, inputs, others[0], dict(users))
+
+
+def source_place(node: fx.Node, file: str) -> Place:
+    """The line of the user's own source that a node comes from, as far as torch knows it."""
+    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+    own = [frame for frame in frames if not frame[0].startswith(_TORCH)]
+    if not own:
+        return Place(file)
+    return Place(shown_path(own[-1][0]), int(own[-1][1]), 1)
+
+
+def module_path(node: fx.Node) -> str:
+    """The dotted name of the module whose `forward` a node is in."""
+    stack = node.meta.get("nn_module_stack")
+    return str(list(stack.values())[-1][0]) if stack else ""

@@ -1,0 +1,183 @@
+"""ATen ops that sum, average or compare along axes, and products of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hatch_irpytorch.capture import elementwise as e
+from hatch_irpytorch.capture import products as p
+from hatch_irpytorch.capture import reductions as r
+from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
+from hatch_irpytorch.ir.ops.elementwise import Sqrt
+
+Dims = int | Sequence[int] | None
+Handler = Callable[..., Any]
+Number = int | float
+
+
+def _axes(dim: Dims) -> Sequence[int] | None:
+    return [dim] if isinstance(dim, int) else dim
+
+
+def _reduction(function: Callable[..., Value]) -> Handler:
+    def convert(c: Context, x: Tensor, dim: Dims = None, keepdim: bool = False, **_: object) -> Value:
+        return function(c.builder, c.value(x), _axes(dim), keepdim)
+
+    return convert
+
+
+def _first_of_pair(function: Callable[..., Value]) -> Handler:
+    """`max` and `min`: with a dim they return positions too, which no op computes."""
+
+    def convert(c: Context, x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+        if dim is None:
+            return function(c.builder, c.value(x), None, False)
+        if not isinstance(dim, int):
+            raise InexpressibleError("a maximum of two tensors under this name")
+        return function(c.builder, c.value(x), [dim], keepdim), None
+
+    return convert
+
+
+def _variance(c: Context, x: Tensor, *args: Any, **named: Any) -> Value:
+    axes, correction, keep = _variance_arguments(*args, **named)
+    return r.variance(c.builder, c.value(x), axes, keep, correction)
+
+
+def _variance_arguments(
+    dim: Dims | bool = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: Number | None = None,
+) -> tuple[Sequence[int] | None, float, bool]:
+    if isinstance(dim, bool):
+        return None, float(dim), False
+    chosen = float(unbiased) if correction is None else float(correction)
+    return _axes(dim), chosen, keepdim
+
+
+def _deviation(c: Context, x: Tensor, *args: Any, **named: Any) -> Value:
+    return c.builder.node(Sqrt(), _variance(c, x, *args, **named))
+
+
+def _var_mean(c: Context, x: Tensor, *args: Any, **named: Any) -> tuple[Value, Value]:
+    axes, _, keep = _variance_arguments(*args, **named)
+    return _variance(c, x, *args, **named), r.mean(c.builder, c.value(x), axes, keep)
+
+
+def _norm(
+    c: Context, x: Tensor, order: Number | None = 2, dim: Dims = None, keepdim: bool = False, **_: object
+) -> Value:
+    value = 2.0 if order is None else float(order)
+    return r.norm(c.builder, c.value(x), value, _axes(dim), keepdim)
+
+
+def _softmax(c: Context, x: Tensor, dim: int, *_: object, **__: object) -> Value:
+    return r.softmax(c.builder, c.value(x), dim)
+
+
+def _log_softmax(c: Context, x: Tensor, dim: int, *_: object, **__: object) -> Value:
+    return r.log_softmax(c.builder, c.value(x), dim)
+
+
+def _cumsum(c: Context, x: Tensor, dim: int, **_: object) -> Value:
+    return r.cumulative_sum(c.builder, c.value(x), dim)
+
+
+def _prod(c: Context, x: Tensor, dim: int | None = None, keepdim: bool = False, **_: object) -> Value:
+    return r.product(c.builder, c.value(x), _axes(dim), keepdim)
+
+
+def _matmul(c: Context, x: Tensor, y: Tensor) -> Value:
+    return p.matmul(c.builder, c.value(x), c.value(y))
+
+
+def _added_product(
+    c: Context, bias: Tensor, x: Tensor, y: Tensor, *, beta: Number = 1, alpha: Number = 1
+) -> Value:
+    b = c.builder
+    product = e.scaled(b, p.matmul(b, c.value(x), c.value(y)), float(alpha))
+    if beta == 0:
+        return product
+    return e.add(b, e.scaled(b, c.value(bias), float(beta)), product)
+
+
+def _einsum(c: Context, equation: str, operands: Sequence[Tensor], **_: object) -> Value:
+    return p.einsum(c.builder, equation, *(c.value(operand) for operand in operands))
+
+
+def _outer(c: Context, x: Tensor, y: Tensor) -> Value:
+    b, left = c.builder, c.value(x)
+    return e.mul(b, b.reshape(left, (*left.shape, 1)), c.value(y))
+
+
+def _attention(
+    c: Context,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Value:
+    import numpy as np
+    import torch
+
+    from hatch_irpytorch.capture.movement import repeat_entries
+
+    if dropout_p:
+        raise InexpressibleError("attention with dropout")
+    b = c.builder
+    query, key, value = c.value(q), c.value(k), c.value(v)
+    if enable_gqa:
+        count = query.shape[-3] // key.shape[-3]
+        key, value = (repeat_entries(b, part, -3, count) for part in (key, value))
+    mask = None
+    if is_causal:
+        allowed = np.tril(np.ones((query.shape[-2], key.shape[-2]), dtype=np.bool_))
+        mask = b.const(np.where(allowed, 0.0, -np.inf))
+    elif isinstance(attn_mask, torch.Tensor) and attn_mask.dtype == torch.bool:
+        mask = b.const(np.where(attn_mask.numpy(), 0.0, -np.inf))
+    elif attn_mask is not None:
+        mask = c.value(attn_mask)
+    return p.attention(b, query, key, value, mask, scale)
+
+
+OPS: dict[str, Handler] = {
+    "_log_softmax": _log_softmax,
+    "_softmax": _softmax,
+    "addmm": _added_product,
+    "addmv": _added_product,
+    "amax": _reduction(r.largest),
+    "amin": _reduction(r.smallest),
+    "baddbmm": _added_product,
+    "bmm": _matmul,
+    "cumsum": _cumsum,
+    "dot": _matmul,
+    "einsum": _einsum,
+    "linalg_vector_norm": _norm,
+    "log_softmax": _log_softmax,
+    "logsumexp": _reduction(r.log_sum_exp),
+    "matmul": _matmul,
+    "max": _first_of_pair(r.largest),
+    "mean": _reduction(r.mean),
+    "min": _first_of_pair(r.smallest),
+    "mm": _matmul,
+    "mv": _matmul,
+    "norm": _norm,
+    "outer": _outer,
+    "prod": _prod,
+    "scaled_dot_product_attention": _attention,
+    "softmax": _softmax,
+    "std": _deviation,
+    "sum": _reduction(r.total),
+    "var": _variance,
+    "var_mean": _var_mean,
+}
+"""By the name of the ATen op, for all of its overloads."""

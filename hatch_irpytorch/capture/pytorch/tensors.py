@@ -1,0 +1,98 @@
+"""What the values of an exported program are while they are converted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Identity = tuple[int, int, tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the module before anything was computed with it."""
+
+    name: str
+    tensor: torch.Tensor
+    identity: Identity
+
+
+Tensor = Value | Parameter | torch.Tensor
+"""Of the graph, a parameter, or a constant that torch itself computed."""
+
+
+def identity(tensor: torch.Tensor) -> Identity:
+    """Equal for two names of one tensor: tied weights."""
+    return tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
+
+
+def to_array(tensor: torch.Tensor) -> Array:
+    if tensor.is_complex():
+        raise InexpressibleError("a complex tensor")
+    values: Array = tensor.detach().to("cpu", torch.float64).numpy()
+    return values
+
+
+@dataclass
+class Context:
+    """The builder and the parameters of one conversion. `uses` counts the users of a parameter."""
+
+    builder: Builder
+    uses: Mapping[Identity, int]
+    consts: dict[Identity, Value] = field(default_factory=dict)
+    stored: set[Identity] = field(default_factory=set)
+
+    def value(self, tensor: Tensor | float) -> Value:
+        """As a node of the graph. Several uses of one parameter share one const."""
+        if isinstance(tensor, Value):
+            return tensor
+        if isinstance(tensor, Parameter):
+            if tensor.identity not in self.consts:
+                array = to_array(tensor.tensor)
+                learnable = tensor.tensor.requires_grad
+                self.consts[tensor.identity] = self.builder.const(array, learnable)
+            return self.consts[tensor.identity]
+        if isinstance(tensor, torch.Tensor):
+            return self.builder.const(to_array(tensor))
+        return self.builder.const(float(tensor))
+
+    def is_own(self, tensor: Tensor | None) -> bool:
+        """Whether a tensor can be the payload of one node: nothing else uses it."""
+        if isinstance(tensor, Parameter):
+            return tensor.tensor.requires_grad and self.uses[tensor.identity] == 1
+        return tensor is None
+
+    def payload(self, tensor: Tensor | None, what: str) -> Array | None:
+        """As numbers that a node holds, with a note when that unties or freezes something."""
+        if tensor is None:
+            return None
+        if isinstance(tensor, Parameter):
+            if tensor.identity in self.stored:
+                self.builder.notes.append(
+                    f"`{tensor.name}` is the {what} of several nodes; each holds a copy of its own"
+                )
+            self.stored.add(tensor.identity)
+            return to_array(tensor.tensor)
+        if isinstance(tensor, torch.Tensor):
+            return to_array(tensor)
+        if not self.builder.is_constant(tensor):
+            raise InexpressibleError(f"a {what} that depends on the input")
+        if self.builder.is_learned(tensor):
+            self.builder.notes.append(
+                f"the {what} of a node is computed from parameters; the graph holds the result"
+            )
+        return self.builder.array(tensor)
+
+    def constant(self, tensor: Tensor | float, what: str) -> torch.Tensor:
+        """As a tensor that must not depend on the input or on parameters."""
+        if isinstance(tensor, torch.Tensor):
+            return tensor
+        if isinstance(tensor, int | float):
+            return torch.tensor(tensor)
+        raise InexpressibleError(f"{what} that depends on the input")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 import sys
 
 MAX_LENGTH = 60
@@ -21,6 +22,18 @@ _OURS = frozenset({"hatch_irpytorch", "hatchling"})
 _WINDOWS = frozenset(
     {"aux", "con", "nul", "prn", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 )
+
+
+_DOTTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
+_MAX_DOTTED = 76
+
+
+def dotted_name(text: object) -> str:
+    """A name such as `layers.0.attn`, out of `/layers.0/attn` too; empty for anything else."""
+    if not isinstance(text, str):
+        return ""
+    name = text.strip("/").replace("/", ".")
+    return name if len(name) <= _MAX_DOTTED and _DOTTED.fullmatch(name) else ""
 
 
 def is_windows_reserved(name: str) -> bool:

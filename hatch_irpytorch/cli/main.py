@@ -8,10 +8,10 @@ import os
 import sys
 
 from hatch_irpytorch import __version__
-from hatch_irpytorch.cli import check, emit, regen, schema, verify
+from hatch_irpytorch.cli import capture, check, emit, export, import_onnx, regen, schema, verify
 from hatch_irpytorch.errors import IRPyTorchError
 
-_COMMANDS = (regen, check, verify, emit, schema)
+_COMMANDS = (regen, check, verify, emit, capture, import_onnx, export, schema)
 
 
 def main(arguments: list[str] | None = None) -> int:

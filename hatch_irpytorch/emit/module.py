@@ -76,8 +76,7 @@ def _class(plan: ModulePlan, weights_file: str | None) -> str:
     if len(signature) > LINE_WIDTH:
         signature = "    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:"
     lines.append(signature)
-    for step in plan.steps:
-        lines += _step(step)
+    lines += _body(plan.steps)
     lines += _returns(plan.returns)
     return "\n".join(lines) + "\n"
 
@@ -125,6 +124,18 @@ def _value(plan: ModulePlan, binding: Binding) -> Call | str:
 
 def _arguments(shape: Shape) -> str:
     return f"({', '.join(map(str, shape))})" if shape else "(())"
+
+
+def _body(steps: tuple[Step, ...]) -> list[str]:
+    """The nodes, each run of one origin under its name."""
+    lines: list[str] = []
+    origin = ""
+    for step in steps:
+        if step.origin and step.origin != origin:
+            lines.append(f"        # {step.origin}")
+            origin = step.origin
+        lines += _step(step)
+    return lines
 
 
 def _step(step: Step) -> list[str]:

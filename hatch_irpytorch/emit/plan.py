@@ -16,6 +16,7 @@ from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
 from hatch_irpytorch.ir.ops import Const, Mask, Site, Slot, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 from hatch_irpytorch.ir.params import compressed_name
+from hatch_irpytorch.names import dotted_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,12 +40,13 @@ class Binding:
 
 @dataclass(frozen=True)
 class Step:
-    """One node of `forward`: its expressions, each bound to `name`, and its comment."""
+    """One node of `forward`: its expressions, each bound to `name`, and its comments."""
 
     name: str
     expressions: tuple[Code, ...]
     shape: Shape
     domain: str = ""
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,11 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
             bindings.extend(_bind_buffers(node, site))
             code = node.op.torch(site)
         expressions = tuple(code) if isinstance(code, list) else (code,)
-        steps.append(Step(site.name, expressions, node.shape, _domain(node, site)))
+        steps.append(
+            Step(
+                site.name, expressions, node.shape, _domain(node, site), dotted_name(node.origin)
+            )
+        )
     codes = [expression for step in steps for expression in step.expressions]
     codes += [binding.code for binding in bindings if binding.code is not None]
     return ModulePlan(

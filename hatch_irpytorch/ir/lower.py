@@ -25,7 +25,7 @@ from hatch_irpytorch.ir.kinds import (
 from hatch_irpytorch.ir.ops import BY_TAG, Op
 from hatch_irpytorch.ir.ops.movement import Reshape
 from hatch_irpytorch.ir.ops.reduction import ReduceMean, ReduceSum
-from hatch_irpytorch.ir.wire import Document, RawNode
+from hatch_irpytorch.ir.wire import Document, RawNode, origin
 
 _REDUCTIONS = {"reduce_sum": ReduceSum, "reduce_mean": ReduceMean}
 _PAYLOAD_PAIR = ("weight", "bias")
@@ -107,7 +107,7 @@ class _Lowering:
         payload: InlinePayload | None = None,
     ) -> int:
         node_id = len(self.nodes)
-        self.nodes.append(Node(node_id, op, parents, shape, raw.id, kind_label(raw.kind)))
+        self.nodes.append(Node(node_id, op, parents, shape, raw.id, kind_label(raw.kind), origin(raw)))
         if payload is not None:
             self.inline[node_id] = payload
         return node_id

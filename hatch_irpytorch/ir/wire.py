@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from hatch_irpytorch.ir.graph import Graph, Node, Shape
 from hatch_irpytorch.ir.kinds import kind_label
 from hatch_irpytorch.ir.ops import Mask
 from hatch_irpytorch.ir.ops.convolution import Conv
+from hatch_irpytorch.names import dotted_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +37,12 @@ class RawNode:
     @property
     def is_tuple(self) -> bool:
         return self.tuple_shapes is not None
+
+
+def origin(raw: RawNode) -> str:
+    """Where a node came from, by the fields that adapters write for people; or nothing."""
+    names = (dotted_name(raw.fields.get(field)) for field in ("debug_target", "onnx_name"))
+    return next((name for name in names if name), "")
 
 
 @dataclass(frozen=True)
@@ -218,6 +226,20 @@ def write_document(
     }
 
 
+def document_text(
+    graph: Graph,
+    params: Mapping[tuple[int, str], NDArray[np.float64]] | None,
+    extra: Mapping[str, str] | None = None,
+) -> str:
+    """`write_document` as JSON text, one node a line; `extra` are more fields of the root."""
+    document = write_document(graph, params)
+    nodes = document.pop("nodes")
+    assert isinstance(nodes, list)
+    lines = ",\n".join(f"    {json.dumps(node, allow_nan=False)}" for node in nodes)
+    head = json.dumps(document | dict(extra or {}))
+    return f'{head[:-1]}, "nodes": [\n{lines}\n]}}\n'
+
+
 def _write_node(
     graph: Graph, node: Node, params: Mapping[tuple[int, str], NDArray[np.float64]] | None
 ) -> dict[str, object]:
@@ -230,6 +252,8 @@ def _write_node(
         "value_kind": "tensor",
         "shape": list(node.shape),
     }
+    if node.origin:
+        written["debug_target"] = node.origin
     for field in fields(op):  # type: ignore[arg-type]
         value = getattr(op, field.name)
         left_out = field.default is not MISSING and value == field.default

@@ -14,6 +14,7 @@ from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.capture.pytorch.program import (
     OPS,
+    OUTERMOST,
     Program,
     export,
     module_path,
@@ -63,7 +64,7 @@ class _Conversion:
     def run(self) -> Model:
         outputs: list[Value] = []
         for node in self.program.nodes:
-            self.builder.origin = module_path(node)
+            self.builder.origin = "" if node.op == "placeholder" else module_path(node)
             if node.op == "placeholder":
                 self.values[node] = self._placeholder(node)
             elif node.op == "output":
@@ -129,7 +130,7 @@ class _Conversion:
     def _refuse(self, node: fx.Node, what: str) -> None:
         place = source_place(node, self.name)
         where = module_path(node)
-        hint = f"in `{where}`" if where else ""
+        hint = f"it is in `{where}`" if where != OUTERMOST else ""
         message = f"{what} has no form in torchlean.ir.v1"
         self.problems.extend([Problem("inexpressible", place, message, hint)])
 

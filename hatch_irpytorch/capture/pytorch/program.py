@@ -21,6 +21,7 @@ from hatch_irpytorch.errors import IRPyTorchError, Place, fail
 OPS = {**elementwise_ops.OPS, **movement_ops.OPS, **reduction_ops.OPS, **layer_ops.OPS}
 """Every ATen op that has a form, by name."""
 
+OUTERMOST = "forward"
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _TORCH = str(Path(torch.__file__).parent)
 
@@ -127,6 +128,7 @@ def source_place(node: fx.Node, file: str) -> Place:
 
 
 def module_path(node: fx.Node) -> str:
-    """The dotted name of the module whose `forward` a node is in."""
+    """The dotted name of the module whose `forward` a node is in; of the outermost: `forward`."""
     stack = node.meta.get("nn_module_stack")
-    return str(list(stack.values())[-1][0]) if stack else ""
+    path = str(list(stack.values())[-1][0]) if stack else ""
+    return path or OUTERMOST

@@ -1,0 +1,211 @@
+"""From an ONNX file to a checked model, node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.finished import checked
+from hatch_irpytorch.errors import Place, Problem, Problems, fail
+from hatch_irpytorch.ir.graph import Model
+from hatch_irpytorch.ir.ops import RuleError
+
+try:
+    import onnx
+except ImportError:
+    HAS_ONNX = False
+else:
+    HAS_ONNX = True
+
+if TYPE_CHECKING or HAS_ONNX:
+    from hatch_irpytorch.capture.onnx import (
+        elementwise_ops,
+        layer_ops,
+        movement_ops,
+        reduction_ops,
+    )
+    from hatch_irpytorch.capture.onnx.file import (
+        OnnxFile,
+        attributes_of,
+        count_users,
+        is_real,
+        read_file,
+    )
+    from hatch_irpytorch.capture.onnx.folding import evaluate_node
+    from hatch_irpytorch.capture.onnx.functions import function_body
+    from hatch_irpytorch.capture.onnx.tensors import Call, Constant, Names
+
+    OPS = {**elementwise_ops.OPS, **movement_ops.OPS, **reduction_ops.OPS, **layer_ops.OPS}
+    """Every ONNX op that has a form, by type."""
+
+
+def from_onnx(
+    path: Path, shapes: Mapping[str, Sequence[int]], bind: Mapping[str, Constant]
+) -> Model:
+    """The graph of an ONNX file with one real input, as `hatch_irpytorch.capture` has it."""
+    if not HAS_ONNX:
+        message = "reading ONNX files needs the package onnx, which is not installed"
+        hint = 'pip install "hatch-irpytorch[onnx]"'
+        raise fail("missing-onnx", Place(path.as_posix()), message, hint)
+    return _Conversion(read_file(path, shapes, bind)).run()
+
+
+class _Conversion:
+    def __init__(self, file: OnnxFile) -> None:
+        self.file = file
+        self.builder = Builder(file=file.name)
+        self.names = Names(self.builder)
+        self.problems = Problems()
+        self.failed: set[str] = set()
+
+    def run(self) -> Model:
+        file = self.file
+        self.names.tensors.update(file.constants)
+        self.names.trainable.update(n for n in file.initializers if is_real(file.constants[n]))
+        self.names.tensors[file.input_name] = self.builder.input(file.input_shape)
+        outputs = [output.name for output in file.graph.output]
+        self.names.users = dict(count_users(file.graph.node, outputs))
+        for position, node in enumerate(file.graph.node):
+            self._convert(node, position)
+        values = [self._output(name) for name in outputs]
+        self.problems.raise_if_any()
+        return checked(self.builder, [value for value in values if value is not None])
+
+    def _output(self, name: str) -> Value | None:
+        if name in self.failed:
+            return None
+        tensor = self.names.tensors.get(name)
+        if tensor is None or (isinstance(tensor, np.ndarray) and not is_real(tensor)):
+            message = f"the output `{name}` is not a tensor of real numbers with a form"
+            self.problems.add("inexpressible", Place(self.file.name), message)
+            return None
+        self.builder.origin = ""
+        return self.names.value(name)
+
+    def _convert(self, node: onnx.NodeProto, position: int) -> None:
+        self.builder.origin = node.name
+        names = [name for name in node.input if name]
+        if any(name in self.failed for name in names):
+            if not self._is_known(node):
+                self._refuse(node, position, "")
+            self.failed.update(name for name in node.output if name)
+            return
+        try:
+            results = self._results(node, position)
+        except InexpressibleError as error:
+            self._refuse(node, position, f": {error}")
+        except (RuleError, ValueError, IndexError, TypeError, KeyError) as error:
+            self._refuse(node, position, f" in this form ({error})")
+        else:
+            self._bind(node, results)
+
+    def _is_known(self, node: onnx.NodeProto) -> bool:
+        return node.op_type in OPS or node.op_type == "If" or function_body(node, self.file.opsets) is not None
+
+    def _results(self, node: onnx.NodeProto, position: int) -> list[Any]:
+        tensors = self.names.tensors
+        inputs = [name for name in node.input if name]
+        if node.op_type == "If":
+            return self._branch(node, position)
+        if all(isinstance(tensors[name], np.ndarray) for name in inputs):
+            return list(self._folded(node, inputs))
+        if node.domain in ("", "ai.onnx") and node.op_type in OPS:
+            result = OPS[node.op_type](self._call(node))
+            return list(result) if isinstance(result, list | tuple) else [result]
+        body = function_body(node, self.file.opsets, self._types(inputs))
+        if body is None:
+            raise InexpressibleError("no formula is known for it")
+        return self._expanded(node, body, position)
+
+    def _call(self, node: onnx.NodeProto) -> Call:
+        version = self.file.opsets.get("", 1)
+        inputs, outputs = tuple(node.input), tuple(node.output)
+        return Call(node.op_type, version, inputs, outputs, attributes_of(node), self.names)
+
+    def _folded(self, node: onnx.NodeProto, inputs: list[str]) -> list[Constant]:
+        constants = {name: self.names.tensors[name] for name in inputs}
+        results = evaluate_node(node, constants, self.file.opsets)  # type: ignore[arg-type]
+        real = [name for name in inputs if is_real(constants[name])]  # type: ignore[arg-type]
+        if real and all(name in self.names.trainable for name in real):
+            self.names.trainable.update(node.output)
+        return results
+
+    def _types(self, inputs: list[str]) -> dict[str, tuple[int, tuple[int, ...]]]:
+        """Element type and shape of each input, for functions that depend on them."""
+        result = {}
+        for name in inputs:
+            tensor = self.names.tensors[name]
+            kind = onnx.TensorProto.FLOAT
+            if isinstance(tensor, np.ndarray):
+                kind = onnx.helper.np_dtype_to_tensor_dtype(tensor.dtype)
+            assert tensor is not None
+            result[name] = int(kind), tuple(tensor.shape)
+        return result
+
+    def _branch(self, node: onnx.NodeProto, position: int) -> list[Any]:
+        condition = self.names.tensors[node.input[0]]
+        if not isinstance(condition, np.ndarray):
+            raise InexpressibleError("a branch that depends on the input")
+        chosen = "then_branch" if condition.reshape(()) else "else_branch"
+        graph = next(a.g for a in node.attribute if a.name == chosen)
+        from onnx import numpy_helper
+
+        for tensor in graph.initializer:
+            self.names.tensors[tensor.name] = numpy_helper.to_array(tensor)
+        return self._inner(list(graph.node), [o.name for o in graph.output], position)
+
+    def _expanded(self, node: onnx.NodeProto, body: onnx.FunctionProto, position: int) -> list[Any]:
+        """The nodes of a function, under names that no other node has."""
+        prefix = f"{node.output[0]}@"
+        renamed = dict(zip(body.input, node.input, strict=False))
+        own = {a.name: a for a in node.attribute}
+        own |= {a.name: a for a in body.attribute_proto if a.name not in own}
+        inner = []
+        for part in body.node:
+            copy = onnx.NodeProto()
+            copy.CopyFrom(part)
+            copy.name = node.name
+            del copy.attribute[:]
+            for attribute in part.attribute:
+                if not attribute.ref_attr_name:
+                    copy.attribute.append(attribute)
+                elif attribute.ref_attr_name in own:
+                    referred = copy.attribute.add()
+                    referred.CopyFrom(own[attribute.ref_attr_name])
+                    referred.name = attribute.name
+            for names in (copy.input, copy.output):
+                for i, name in enumerate(names):
+                    if name:
+                        names[i] = renamed.get(name, "" if name in body.input else prefix + name)
+            inner.append(copy)
+        outputs = [renamed.get(name, prefix + name) for name in body.output]
+        return self._inner(inner, outputs, position)
+
+    def _inner(self, nodes: list[onnx.NodeProto], outputs: list[str], position: int) -> list[Any]:
+        for name, count in count_users(nodes, outputs).items():
+            self.names.users[name] = self.names.users.get(name, 0) + count
+        for part in nodes:
+            self._convert(part, position)
+        if any(name in self.failed for name in outputs):
+            return [None] * len(outputs)
+        return [self.names.tensors.get(name) for name in outputs]
+
+    def _bind(self, node: onnx.NodeProto, results: list[Any]) -> None:
+        for name, result in zip(node.output, results, strict=False):
+            if name:
+                self.names.tensors[name] = result
+                if result is None and self.names.users.get(name) and any(self.problems):
+                    self.failed.add(name)
+        for name in node.output[len(results) :]:
+            self.names.tensors[name] = None
+
+    def _refuse(self, node: onnx.NodeProto, position: int, why: str) -> None:
+        place = Place(self.file.name, node=position, kind=node.op_type)
+        name = node.name or next(iter(node.output), "")
+        message = f"`{name}`: `{node.op_type}` has no form in torchlean.ir.v1{why}"
+        self.problems.extend([Problem("inexpressible", place, message)])
+        self.failed.update(output for output in node.output if output)

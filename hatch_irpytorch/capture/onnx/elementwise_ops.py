@@ -1,0 +1,192 @@
+"""ONNX ops on single entries, and those that only pass a tensor on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from hatch_irpytorch.capture import elementwise as e
+from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.onnx.tensors import Call
+from hatch_irpytorch.ir.ops import Op
+from hatch_irpytorch.ir.ops.elementwise import Abs, Cos, Exp, Inv, Log, Sin, Sqrt
+
+Handler = Callable[[Call], Any]
+
+_FLOAT, _FLOAT16, _DOUBLE, _BFLOAT16 = 1, 10, 11, 16
+
+
+def _unary(op: Op) -> Handler:
+    return lambda c: c.b.node(op, c.x)
+
+
+def _formula(function: Callable[..., Value], **defaults: float) -> Handler:
+    """A formula whose further arguments are attributes with these defaults."""
+
+    def convert(c: Call) -> Value:
+        return function(c.b, c.x, *(float(c.get(name, d)) for name, d in defaults.items()))
+
+    return convert
+
+
+def _folded(function: Callable[..., Value]) -> Handler:
+    """An op of any number of tensors, two at a time."""
+    return lambda c: reduce(lambda x, y: function(c.b, x, y), c.values())
+
+
+def _add(c: Call) -> Value:
+    """A sum; of a product with a weight and a vector it is one `linear` node."""
+    for position in (0, 1):
+        biased = _with_bias(c, position, 1 - position)
+        if biased is not None:
+            return biased
+    return e.add(c.b, c.value(0), c.value(1))
+
+
+def _with_bias(c: Call, product: int, bias: int) -> Value | None:
+    from hatch_irpytorch.capture.products import linear
+
+    name = c.inputs[product]
+    y = c.names.tensors[name]
+    if not isinstance(y, Value) or y.id not in c.names.bare_products:
+        return None
+    if c.names.users.get(name) != 1 or not c.is_trainable(bias):
+        return None
+    x, weight = c.names.bare_products[y.id]
+    shift = c.reals(bias, "a bias")
+    if shift.shape != (1,) * (shift.ndim - 1) + (len(weight),) or shift.ndim > y.rank:
+        return None
+    return linear(c.b, x, weight, shift.reshape(-1))
+
+
+def _pow(c: Call) -> Value:
+    if c.is_constant(1):
+        exponents = c.reals(1, "an exponent")
+        if exponents.size and (exponents == exponents.flat[0]).all():
+            shape = np.broadcast_shapes(c.x.shape, exponents.shape)
+            return c.b.broadcast(e.power(c.b, c.x, float(exponents.flat[0])), shape)
+    if c.is_constant(0) and c.array(0, "a base").size == 1:
+        return e.power_of(c.b, float(c.reals(0, "a base").reshape(())), c.value(1))
+    return e.exp(c.b, e.mul(c.b, c.value(1), c.b.node(Log(), c.x)))
+
+
+def _clip(c: Call) -> Value:
+    x = c.x
+    if "min" in c.attributes or "max" in c.attributes or not (c.has(1) or c.has(2)):
+        return e.clamp(c.b, x, c.attributes.get("min"), c.attributes.get("max"))
+    bounds: list[float | None] = [None, None]
+    for position in (1, 2):
+        if c.is_constant(position):
+            bounds[position - 1] = float(c.reals(position, "a bound").reshape(()))
+        elif c.has(position):
+            x = (e.maximum, e.minimum)[position - 1](c.b, x, c.value(position))
+    return e.clamp(c.b, x, *bounds)
+
+
+def _gelu(c: Call) -> Value:
+    if c.get("approximate", "none") != "tanh":
+        raise InexpressibleError("gelu by the error function; `approximate='tanh'` has a form")
+    return e.gelu_tanh(c.b, c.x)
+
+
+def _hard_swish(c: Call) -> Value:
+    return e.hard_swish(c.b, c.x)
+
+
+def _prelu(c: Call) -> Value:
+    return e.prelu(c.b, c.x, c.value(1))
+
+
+def _selu(c: Call) -> Value:
+    alpha = c.get("alpha", 1.67326319217681884765625)
+    return e.elu(c.b, c.x, alpha, c.get("gamma", 1.05070102214813232421875))
+
+
+def _celu(c: Call) -> Value:
+    alpha = c.get("alpha", 1.0)
+    return e.elu(c.b, c.x, alpha, 1.0, 1.0 / alpha)
+
+
+def _mean(c: Call) -> Value:
+    values = c.values()
+    return e.scaled(c.b, reduce(lambda x, y: e.add(c.b, x, y), values), 1.0 / len(values))
+
+
+def _tan(c: Call) -> Value:
+    return e.div(c.b, c.b.node(Sin(), c.x), c.b.node(Cos(), c.x))
+
+
+def _where(c: Call) -> Value:
+    condition = c.array(0, "a condition").astype(np.bool_)
+    return e.chosen(c.b, condition, c.value(1), c.value(2))
+
+
+def _cast(c: Call) -> Value:
+    target = c.get("to", _FLOAT)
+    if target not in (_FLOAT, _DOUBLE):
+        what = "half precision" if target in (_FLOAT16, _BFLOAT16) else "something but real numbers"
+        raise InexpressibleError(f"a conversion to {what}")
+    return c.x
+
+
+def _cast_like(c: Call) -> Value:
+    return c.x
+
+
+def _dropout(c: Call) -> list[Value | None]:
+    if c.has(2) and bool(c.array(2, "a training mode").reshape(())):
+        raise InexpressibleError("dropout in training mode")
+    return [c.x, None]
+
+
+def _identity(c: Call) -> Value:
+    return c.x
+
+
+OPS: dict[str, Handler] = {
+    "Abs": _unary(Abs()),
+    "Add": _add,
+    "Cast": _cast,
+    "CastLike": _cast_like,
+    "Celu": _celu,
+    "Clip": _clip,
+    "Cos": _unary(Cos()),
+    "Cosh": _formula(e.cosh),
+    "Div": lambda c: e.div(c.b, c.value(0), c.value(1)),
+    "Dropout": _dropout,
+    "Elu": _formula(e.elu, alpha=1.0),
+    "Exp": _unary(Exp()),
+    "Gelu": _gelu,
+    "HardSigmoid": _formula(e.hard_sigmoid, alpha=0.2, beta=0.5),
+    "HardSwish": _hard_swish,
+    "Identity": _identity,
+    "LeakyRelu": _formula(e.leaky_relu, alpha=0.01),
+    "Log": _unary(Log()),
+    "Max": _folded(e.maximum),
+    "Mean": _mean,
+    "Min": _folded(e.minimum),
+    "Mish": _formula(e.mish),
+    "Mul": lambda c: e.mul(c.b, c.value(0), c.value(1)),
+    "Neg": _formula(e.neg),
+    "PRelu": _prelu,
+    "Pow": _pow,
+    "Reciprocal": _unary(Inv()),
+    "Relu": _formula(e.relu),
+    "Selu": _selu,
+    "Sigmoid": _formula(e.sigmoid),
+    "Sin": _unary(Sin()),
+    "Sinh": _formula(e.sinh),
+    "Softplus": _formula(e.softplus),
+    "Softsign": _formula(e.softsign),
+    "Sqrt": _unary(Sqrt()),
+    "Sub": lambda c: e.sub(c.b, c.value(0), c.value(1)),
+    "Sum": _folded(e.add),
+    "Swish": _formula(e.silu, alpha=1.0),
+    "Tan": _tan,
+    "Tanh": _formula(e.tanh),
+    "Where": _where,
+}
+"""By op type."""

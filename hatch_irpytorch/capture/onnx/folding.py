@@ -1,0 +1,61 @@
+"""Nodes of constants alone, evaluated by the reference implementation in the `onnx` package."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from hatch_irpytorch.capture.builder import InexpressibleError
+from hatch_irpytorch.capture.onnx.tensors import Array, Call, Constant
+
+
+def evaluate_node(
+    node: onnx.NodeProto, inputs: Mapping[str, Constant], opsets: Mapping[str, int]
+) -> list[Constant]:
+    """The outputs of one node for constant inputs. Raises `InexpressibleError`."""
+    from onnx.reference import ReferenceEvaluator
+
+    unknown = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    fed = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in inputs.items()
+    ]
+    graph = helper.make_graph([node], "constant", fed, unknown)
+    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            model = helper.make_model(graph, opset_imports=imports)
+            results: list[Any] = ReferenceEvaluator(model).run(None, dict(inputs))
+    except Exception as error:  # the evaluator raises what its NumPy code raises
+        reason = str(error).split("\n")[0][:120] or type(error).__name__
+        raise InexpressibleError(f"a constant that `onnx` cannot evaluate ({reason})") from None
+    return [np.asarray(result) for result in results]
+
+
+def interpolation(c: Call, extent: int, scale: float | None, size: int | None) -> Array:
+    """The matrix of a resizing along one axis: what it makes of the unit vectors."""
+    kept = {
+        name: value
+        for name, value in c.attributes.items()
+        if name not in ("axes", "scales", "antialias") or (name == "antialias" and value)
+    }
+    if c.op == "Upsample" or c.version < 11:
+        kept = {"mode": c.get("mode", "nearest"), "coordinate_transformation_mode": "asymmetric"}
+        kept["nearest_mode"] = "floor"
+    feeds: dict[str, Constant] = {"x": np.eye(extent)}
+    if size is None:
+        names = ["x", "", "scales"]
+        feeds["scales"] = np.array([1.0, scale], dtype=np.float32)
+    else:
+        names = ["x", "", "", "sizes"]
+        feeds["sizes"] = np.array([extent, size], dtype=np.int64)
+    node = helper.make_node("Resize", names, ["y"], **kept)
+    (rows,) = evaluate_node(node, feeds, {"": max(c.version, 13)})
+    matrix: Array = np.asarray(rows, dtype=np.float64).T
+    return matrix

@@ -1,0 +1,46 @@
+"""Ops that the ONNX standard defines by other ops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+
+
+def function_body(
+    node: onnx.NodeProto,
+    opsets: Mapping[str, int],
+    types: Mapping[str, tuple[int, tuple[int, ...]]] | None = None,
+) -> onnx.FunctionProto | None:
+    """The standard's definition of a node by other nodes, or None when it has none.
+
+    Some definitions depend on element types and shapes of the inputs, given as `types`.
+    """
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    version = opsets.get(domain, 1)
+    try:
+        schema = onnx.defs.get_schema(node.op_type, version, domain)
+    except onnx.defs.SchemaError:
+        return None
+    if schema.has_context_dependent_function and types is not None:
+        return _for_types(schema, node, types)
+    if schema.has_function or schema.has_context_dependent_function:
+        return schema.function_body  # type: ignore[no-any-return]
+    return None
+
+
+def _for_types(
+    schema: onnx.defs.OpSchema,
+    node: onnx.NodeProto,
+    types: Mapping[str, tuple[int, tuple[int, ...]]],
+) -> onnx.FunctionProto | None:
+    described = []
+    for name in node.input:
+        proto = onnx.TypeProto()
+        if name:
+            kind, shape = types[name]
+            proto = onnx.helper.make_tensor_type_proto(kind, shape)
+        described.append(proto.SerializeToString())
+    versions = schema.context_dependent_function_opset_versions
+    body = schema.get_context_dependent_function(node.SerializeToString(), described) if versions else b""
+    return onnx.FunctionProto.FromString(body) if body else None

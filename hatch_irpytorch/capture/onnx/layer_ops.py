@@ -1,0 +1,275 @@
+"""ONNX ops with weights or windows: convolutions, pooling, normalisations, resizing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from hatch_irpytorch.capture import elementwise as e
+from hatch_irpytorch.capture import normalization as n
+from hatch_irpytorch.capture import reductions as r
+from hatch_irpytorch.capture import windows as w
+from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.movement import apply_matrix, repeat_entries, take
+from hatch_irpytorch.capture.onnx.folding import interpolation
+from hatch_irpytorch.capture.onnx.tensors import Array, Call
+from hatch_irpytorch.ir.ops.elementwise import Abs
+
+Handler = Callable[[Call], Any]
+Pads = tuple[tuple[int, int], ...]
+
+
+def _geometry(c: Call, spatial: Sequence[int], kernel: Sequence[int]) -> w.Geometry:
+    """Stride, padding and dilation of a window, with `auto_pad` worked out."""
+    rank = len(kernel)
+    stride = tuple(c.get("strides", [1] * rank))
+    dilation = tuple(c.get("dilations", [1] * rank))
+    given = c.get("pads", [0] * (2 * rank))
+    pads: Pads = tuple((given[i], given[rank + i]) for i in range(rank))
+    mode = c.get("auto_pad", "NOTSET")
+    if mode == "VALID":
+        pads = ((0, 0),) * rank
+    elif mode != "NOTSET":
+        axes = zip(spatial, kernel, stride, dilation, strict=True)
+        missing = [
+            max((-(-extent // step) - 1) * step + spread * (size - 1) + 1 - extent, 0)
+            for extent, size, step, spread in axes
+        ]
+        pads = tuple(_shared(amount, mode) for amount in missing)
+    return w.Geometry(stride, pads, dilation, c.get("group", 1))
+
+
+def _shared(amount: int, mode: str) -> tuple[int, int]:
+    small, large = amount // 2, amount - amount // 2
+    return (small, large) if mode == "SAME_UPPER" else (large, small)
+
+
+def _conv(c: Call) -> Value:
+    kernel = c.reals(1, "a kernel")
+    geometry = _geometry(c, c.x.shape[2:], kernel.shape[2:])
+    return w.convolution(c.b, c.x, kernel, c.optional_reals(2, "a bias"), geometry)
+
+
+def _conv_transpose(c: Call) -> Value:
+    kernel = c.reals(1, "a kernel")
+    rank = kernel.ndim - 2
+    extra = list(c.get("output_padding", [0] * rank))
+    stride = tuple(c.get("strides", [1] * rank))
+    dilation = tuple(c.get("dilations", [1] * rank))
+    mode = c.get("auto_pad", "NOTSET")
+    given = c.get("pads", [0] * (2 * rank))
+    pads = [(given[i], given[rank + i]) for i in range(rank)]
+    wanted = c.get("output_shape", None)
+    if wanted is not None or mode.startswith("SAME"):
+        spatial = c.x.shape[2:]
+        targets = wanted or [i * s for i, s in zip(spatial, stride, strict=True)]
+        for axis in range(rank):
+            reach = dilation[axis] * (kernel.shape[2 + axis] - 1) + 1
+            whole = stride[axis] * (spatial[axis] - 1) + extra[axis] + reach
+            surplus = max(whole - targets[axis], 0)
+            extra[axis] += max(targets[axis] - whole, 0)
+            half = surplus // 2
+            pads[axis] = (half, surplus - half) if mode == "SAME_UPPER" else (surplus - half, half)
+    geometry = w.Geometry(stride, tuple(pads), dilation, c.get("group", 1))
+    bias = c.optional_reals(2, "a bias")
+    return w.transposed_convolution(c.b, c.x, kernel, bias, geometry, extra)
+
+
+def _window(c: Call) -> tuple[list[int], w.Geometry, w.Geometry]:
+    """The kernel, the geometry as given, and the one with `ceil_mode` worked out."""
+    kernel = [int(k) for k in c.attributes["kernel_shape"]]
+    spatial = c.x.shape[2:]
+    given = _geometry(c, spatial, kernel)
+    if not c.get("ceil_mode", 0):
+        return kernel, given, given
+    pads = tuple(w.ceil_pads(spatial, kernel, given))
+    return kernel, given, w.Geometry(given.stride, pads, given.dilation)
+
+
+def _max_pool(c: Call) -> list[Value | None]:
+    kernel, _, geometry = _window(c)
+    return [w.max_pool(c.b, c.x, kernel, geometry), None]
+
+
+def _average_pool(c: Call) -> Value:
+    kernel, given, geometry = _window(c)
+    if set(geometry.dilation) != {1}:
+        return _dilated_average_pool(c, kernel, geometry)
+    none: Pads = ((0, 0),) * len(kernel)
+    counted = given.pads if c.get("count_include_pad", 0) else none
+    return w.average_pool(c.b, c.x, kernel, geometry, counted)
+
+
+def _dilated_average_pool(c: Call, kernel: Sequence[int], geometry: w.Geometry) -> Value:
+    """Sums of windows by a matrix along each axis, over the number of cells that count."""
+    x = c.x
+    ones = np.ones(())
+    for axis, size in enumerate(kernel):
+        extent, (before, after) = x.shape[2 + axis], geometry.pads[axis]
+        span = geometry.dilation[axis] * (size - 1)
+        starts = range(-before, extent + after - span, geometry.stride[axis])
+        matrix = np.zeros((len(starts), extent))
+        for row, start in enumerate(starts):
+            for k in range(size):
+                column = start + k * geometry.dilation[axis]
+                if 0 <= column < extent:
+                    matrix[row, column] = 1.0
+        x = apply_matrix(c.b, x, 2 + axis, matrix)
+        inside = np.full(len(starts), float(size)) if c.get("count_include_pad", 0) else matrix.sum(1)
+        ones = np.multiply.outer(ones, inside)
+    return e.mul(c.b, x, c.b.const(1.0 / ones))
+
+
+def _lp_pool(c: Call) -> Value:
+    kernel, _, geometry = _window(c)
+    order = float(c.get("p", 2))
+    size = e.power(c.b, c.b.node(Abs(), c.x), order)
+    pooled = w.average_pool(c.b, size, kernel, geometry, geometry.pads, 1.0)
+    return e.power(c.b, pooled, 1.0 / order)
+
+
+def _spatial(c: Call) -> list[int]:
+    return list(range(2, c.x.rank))
+
+
+def _global_lp_pool(c: Call) -> Value:
+    order = float(c.get("p", 2))
+    size = e.power(c.b, c.b.node(Abs(), c.x), order)
+    return e.power(c.b, r.total(c.b, size, _spatial(c), True), 1.0 / order)
+
+
+def _batch_norm(c: Call) -> Value:
+    if c.get("training_mode", 0):
+        raise InexpressibleError("batch norm in training mode")
+    gamma, beta, mean, var = (c.reals(i, "a statistic") for i in range(1, 5))
+    return n.batch_norm(c.b, c.x, 1, gamma, beta, (mean, var), c.get("epsilon", 1e-5))
+
+
+def _instance_norm(c: Call) -> Value:
+    groups = c.x.shape[1]
+    return n.group_norm(c.b, c.x, groups, c.value(1), c.value(2), c.get("epsilon", 1e-5))
+
+
+def _layer_norm(c: Call) -> list[Value | None]:
+    axis = c.get("axis", -1) % c.x.rank
+    eps = c.get("epsilon", 1e-5)
+    normalized = c.x.shape[axis:]
+    whole = c.is_constant(1) and c.array(1, "a scale").shape == normalized
+    if whole and c.is_trainable(1) and (not c.has(2) or c.is_constant(2)):
+        beta = c.optional_reals(2, "a shift")
+        if beta is None or beta.shape == normalized:
+            gamma = c.reals(1, "a scale")
+            return [n.layer_norm(c.b, c.x, axis, gamma, beta, eps), *_statistics(c, axis, eps)]
+    y = e.mul(c.b, n.standardized(c.b, c.x, range(axis, c.x.rank), eps), c.value(1))
+    return [e.add(c.b, y, c.value(2)) if c.has(2) else y, *_statistics(c, axis, eps)]
+
+
+def _statistics(c: Call, axis: int, eps: float) -> list[Value]:
+    """Mean and reciprocal deviation, where the node has them as outputs."""
+    if len(c.outputs) < 2:
+        return []
+    axes = range(axis, c.x.rank)
+    variance = r.variance(c.b, c.x, axes, True)
+    return [r.mean(c.b, c.x, axes, True), e.rsqrt(c.b, e.shifted(c.b, variance, eps))]
+
+
+_SCALE_BY_CHANNEL = 21
+
+
+def _group_norm(c: Call) -> Value:
+    groups, channels = c.get("num_groups", 1), c.x.shape[1]
+    gamma, beta = c.value(1), c.value(2)
+    if c.version < _SCALE_BY_CHANNEL:
+        gamma, beta = (_per_channel(c, part, channels // groups) for part in (gamma, beta))
+    return n.group_norm(c.b, c.x, groups, gamma, beta, c.get("epsilon", 1e-5))
+
+
+def _per_channel(c: Call, x: Value, count: int) -> Value:
+    return repeat_entries(c.b, x, 0, count)
+
+
+def _rms_norm(c: Call) -> Value:
+    axes = range(c.get("axis", -1) % c.x.rank, c.x.rank)
+    return n.rms_norm(c.b, c.x, axes, c.value(1), c.get("epsilon", 1e-5))
+
+
+def _mean_variance_norm(c: Call) -> Value:
+    return n.standardized(c.b, c.x, c.get("axes", [0, 2, 3]), 1e-9)
+
+
+def _lp_normalization(c: Call) -> Value:
+    axis = c.get("axis", -1)
+    return e.div(c.b, c.x, r.norm(c.b, c.x, float(c.get("p", 2)), [axis], True))
+
+
+def _local_response_norm(c: Call) -> Value:
+    size, channels = c.attributes["size"], c.x.shape[1]
+    before = (size - 1) // 2
+    band: Array = np.zeros((channels, channels))
+    for row in range(channels):
+        band[row, max(row - before, 0) : row + size - before] = 1.0
+    sums = apply_matrix(c.b, e.square(c.b, c.x), 1, band)
+    scaled = e.scaled(c.b, sums, c.get("alpha", 1e-4) / size)
+    base = e.shifted(c.b, scaled, c.get("bias", 1.0))
+    return e.mul(c.b, c.x, e.power(c.b, base, -c.get("beta", 0.75)))
+
+
+def _resize(c: Call) -> Value:
+    """Nearest, linear or cubic: a constant matrix along each axis, a copy for whole factors."""
+    x = c.x
+    scales_at, sizes_at = (1, None) if c.op == "Upsample" or c.version < 11 else (2, 3)
+    axes = [axis % x.rank for axis in c.get("axes", range(x.rank))]
+    if "scales" in c.attributes:
+        scales: list[float] | None = list(c.attributes["scales"])
+    else:
+        given = c.has(scales_at) and c.array(scales_at, "a scale").size
+        scales = [float(s) for s in c.reals(scales_at, "a scale")] if given else None
+    sizes = c.ints(sizes_at, "a size") if scales is None and sizes_at is not None else None
+    mode = c.get("coordinate_transformation_mode", "half_pixel" if c.version >= 11 else "asymmetric")
+    if mode == "tf_crop_and_resize" or c.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise InexpressibleError("a resize that crops or keeps the aspect ratio")
+    for position, axis in enumerate(axes):
+        extent = x.shape[axis]
+        scale = None if scales is None else scales[position]
+        size = None if sizes is None else sizes[position]
+        if scale == 1.0 or size == extent:
+            continue
+        x = _resized(c, x, axis, interpolation(c, extent, scale, size))
+    return x
+
+
+def _resized(c: Call, x: Value, axis: int, matrix: Array) -> Value:
+    ones = matrix == 1.0
+    if (ones.sum(axis=1) == 1).all() and np.count_nonzero(matrix) == len(matrix):
+        chosen = ones.argmax(axis=1)
+        factor = len(chosen) // x.shape[axis]
+        if np.array_equal(chosen, np.repeat(np.arange(x.shape[axis]), factor)):
+            return repeat_entries(c.b, x, axis, factor)
+        return take(c.b, x, axis, chosen.tolist())
+    return apply_matrix(c.b, x, axis, matrix)
+
+
+OPS: dict[str, Handler] = {
+    "AveragePool": _average_pool,
+    "BatchNormalization": _batch_norm,
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "GlobalAveragePool": lambda c: r.mean(c.b, c.x, _spatial(c), True),
+    "GlobalLpPool": _global_lp_pool,
+    "GlobalMaxPool": lambda c: r.largest(c.b, c.x, _spatial(c), True),
+    "GroupNormalization": _group_norm,
+    "InstanceNormalization": _instance_norm,
+    "LRN": _local_response_norm,
+    "LayerNormalization": _layer_norm,
+    "LpNormalization": _lp_normalization,
+    "LpPool": _lp_pool,
+    "MaxPool": _max_pool,
+    "MeanVarianceNormalization": _mean_variance_norm,
+    "RMSNormalization": _rms_norm,
+    "Resize": _resize,
+    "Upsample": _resize,
+}
+"""By op type."""
+

@@ -1,0 +1,255 @@
+"""ONNX ops that move, cut, repeat or join entries, and those that ask for a shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hatch_irpytorch.capture import elementwise as e
+from hatch_irpytorch.capture import movement as m
+from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.onnx.tensors import Call, Constant
+from hatch_irpytorch.ir.graph import numel
+
+Handler = Callable[[Call], Any]
+
+
+def _reshape(c: Call) -> Value:
+    wanted = c.ints_of("shape", 1, "a shape") or []
+    own = c.x.shape
+    if not c.get("allowzero", 0):
+        wanted = [own[axis] if n == 0 else n for axis, n in enumerate(wanted)]
+    known = numel(tuple(n for n in wanted if n != -1))
+    free = numel(own) // max(known, 1)
+    return c.b.reshape(c.x, [free if n == -1 else n for n in wanted])
+
+
+def _flatten(c: Call) -> Value:
+    axis = c.get("axis", 1)
+    axis = axis + c.x.rank if axis < 0 else axis
+    return c.b.reshape(c.x, (numel(c.x.shape[:axis]), numel(c.x.shape[axis:])))
+
+
+def _transpose(c: Call) -> Value:
+    return c.b.permute(c.x, c.get("perm", range(c.x.rank)[::-1]))
+
+
+def _squeeze(c: Call) -> Value:
+    axes = c.ints_of("axes", 1, "axes")
+    chosen = [i for i, n in enumerate(c.x.shape) if n == 1] if axes is None else axes
+    dropped = {axis % c.x.rank for axis in chosen}
+    return c.b.reshape(c.x, [n for i, n in enumerate(c.x.shape) if i not in dropped])
+
+
+def _unsqueeze(c: Call) -> Value:
+    axes = c.ints_of("axes", 1, "axes") or []
+    rank = c.x.rank + len(axes)
+    added = {axis % rank for axis in axes}
+    rest = iter(c.x.shape)
+    return c.b.reshape(c.x, [1 if axis in added else next(rest) for axis in range(rank)])
+
+
+def _concat(c: Call) -> Value:
+    return c.b.concat(c.values(), c.get("axis", 1))
+
+
+def _split(c: Call) -> list[Value]:
+    axis = c.get("axis", 0)
+    extent = c.x.shape[axis]
+    sizes = c.ints_of("split", 1, "sizes")
+    if sizes is None:
+        count = c.get("num_outputs", len(c.outputs))
+        size = -(-extent // count)
+        sizes = [min(size, max(extent - i * size, 0)) for i in range(count)]
+    starts = np.cumsum([0, *sizes])
+    return [
+        m.slice_axis(c.b, c.x, axis, int(a), int(z))
+        for a, z in zip(starts[:-1], starts[1:], strict=True)
+    ]
+
+
+def _slice(c: Call) -> Value:
+    starts = c.ints_of("starts", 1, "a start") or []
+    ends = c.ints_of("ends", 2, "an end") or []
+    axes = c.ints_of("axes", 3, "axes")
+    steps = c.ints(4, "a step") if c.has(4) else [1] * len(starts)
+    x = c.x
+    for axis, start, end, step in zip(
+        range(len(starts)) if axes is None else axes, starts, ends, steps, strict=True
+    ):
+        stop = None if step < 0 and end < -x.shape[axis] else end
+        x = m.take(c.b, x, axis, range(x.shape[axis])[start:stop:step])
+    return x
+
+
+def _gather(c: Call) -> Value:
+    axis = c.get("axis", 0) % c.value(0).rank
+    x, indices = c.value(0), c.array(1, "an index")
+    part = m.take(c.b, x, axis, [int(i) for i in indices.reshape(-1)])
+    return c.b.reshape(part, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+
+
+def _by_positions(c: Call, x: Value, move: Callable[[Constant], Constant]) -> Value:
+    """Any movement that NumPy can do on a grid of flat positions."""
+    grid = move(np.arange(numel(x.shape)).reshape(x.shape))
+    return m.gather(c.b, x, grid.astype(np.float64), tuple(grid.shape))
+
+
+def _elements_of(c: Call, grid: Constant, position: int = 1) -> Constant:
+    axis = c.get("axis", 0) % grid.ndim
+    indices = c.array(position, "an index")
+    wrapped = np.where(indices < 0, indices + grid.shape[axis], indices)
+    if all(i <= n for i, n in zip(indices.shape, grid.shape, strict=True)):
+        cut = [slice(n) for n in indices.shape]
+        cut[axis] = slice(None)
+        grid = grid[tuple(cut)]
+    return np.take_along_axis(grid, wrapped, axis)
+
+
+def _gather_elements(c: Call) -> Value:
+    return _by_positions(c, c.x, lambda grid: _elements_of(c, grid))
+
+
+def _entries_of(c: Call, grid: Constant, batch: int = 0) -> Constant:
+    """`grid` at the index vectors of the second input, each batch on its own."""
+    indices = c.array(1, "an index")
+    lead = indices.shape[:batch]
+    grid = grid.reshape(-1, *grid.shape[batch:])
+    rows = indices.reshape(len(grid), *indices.shape[batch:])
+    found = [part[tuple(np.moveaxis(row, -1, 0))] for part, row in zip(grid, rows, strict=True)]
+    return np.stack(found).reshape(*lead, *found[0].shape)
+
+
+def _gather_nd(c: Call) -> Value:
+    return _by_positions(c, c.x, lambda grid: _entries_of(c, grid, c.get("batch_dims", 0)))
+
+
+def _scatter_elements(c: Call) -> Value:
+    x = c.value(0)
+    grid = np.arange(numel(x.shape)).reshape(x.shape)
+    return _scattered(c, x, _elements_of(c, grid))
+
+
+def _scatter_nd(c: Call) -> Value:
+    x = c.value(0)
+    return _scattered(c, x, _entries_of(c, np.arange(numel(x.shape)).reshape(x.shape)))
+
+
+def _scattered(c: Call, x: Value, positions: Constant) -> Value:
+    if c.get("reduction", "none") != "none":
+        raise InexpressibleError("a scatter that reduces")
+    return m.scatter(c.b, x, positions.astype(np.float64), c.value(2))
+
+
+def _expand(c: Call) -> Value:
+    return c.b.broadcast(c.x, np.broadcast_shapes(c.x.shape, tuple(c.ints(1, "a shape"))))
+
+
+def _tile(c: Call) -> Value:
+    return m.tile(c.b, c.x, c.ints(1, "a count"))
+
+
+_MODES = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
+
+
+def _pad(c: Call) -> Value:
+    given = c.ints_of("pads", 1, "padding") or []
+    axes = c.ints(3, "axes") if c.has(3) else list(range(len(given) // 2))
+    half = len(given) // 2
+    pads = [(0, 0)] * c.x.rank
+    for position, axis in enumerate(axes):
+        pads[axis % c.x.rank] = given[position], given[half + position]
+    mode = c.get("mode", "constant")
+    if mode != "constant":
+        return m.pad_by_positions(c.b, c.x, pads, _MODES[mode])
+    value = c.get("value", 0.0)
+    if c.has(2):
+        value = float(c.reals(2, "a padding value").reshape(()))
+    return m.pad_constant(c.b, c.x, pads, value)
+
+
+def _depth_to_space(c: Call) -> Value:
+    size = c.get("blocksize", 1)
+    batch, channels, height, width = c.x.shape
+    depth = channels // size**2
+    if c.get("mode", "DCR") == "DCR":
+        split = c.b.reshape(c.x, (batch, size, size, depth, height, width))
+        turned = c.b.permute(split, [0, 3, 4, 1, 5, 2])
+    else:
+        split = c.b.reshape(c.x, (batch, depth, size, size, height, width))
+        turned = c.b.permute(split, [0, 1, 4, 2, 5, 3])
+    return c.b.reshape(turned, (batch, depth, height * size, width * size))
+
+
+def _space_to_depth(c: Call) -> Value:
+    size = c.get("blocksize", 1)
+    batch, channels, height, width = c.x.shape
+    split = c.b.reshape(c.x, (batch, channels, height // size, size, width // size, size))
+    turned = c.b.permute(split, [0, 3, 5, 1, 2, 4])
+    return c.b.reshape(turned, (batch, channels * size**2, height // size, width // size))
+
+
+def _trilu(c: Call) -> Value:
+    diagonal = int(c.array(1, "a diagonal").reshape(())) if c.has(1) else 0
+    keep = np.triu if c.get("upper", 1) else np.tril
+    mask = keep(np.ones(c.x.shape[-2:], dtype=np.bool_), diagonal)
+    return e.chosen(c.b, mask, c.x, c.b.full((), 0.0))
+
+
+def _compress(c: Call) -> Value:
+    kept = np.flatnonzero(c.array(1, "a condition"))
+    if "axis" in c.attributes:
+        return m.take(c.b, c.x, c.get("axis", 0), kept.tolist())
+    return m.take(c.b, c.b.reshape(c.x, (numel(c.x.shape),)), 0, kept.tolist())
+
+
+def _reverse_sequence(c: Call) -> Value:
+    time, batch = c.get("time_axis", 0), c.get("batch_axis", 1)
+    lengths = c.ints(1, "a length")
+
+    def move(grid: Constant) -> Constant:
+        result = np.moveaxis(grid, (batch, time), (0, 1)).copy()
+        for row, length in zip(result, lengths, strict=True):
+            row[:length] = row[:length][::-1].copy()
+        return np.moveaxis(result, (0, 1), (batch, time))
+
+    return _by_positions(c, c.x, move)
+
+
+def _shape(c: Call) -> Constant:
+    return np.array(c.x.shape[c.get("start", 0) : c.get("end", None)], dtype=np.int64)
+
+
+def _size(c: Call) -> Constant:
+    return np.array(numel(c.x.shape), dtype=np.int64)
+
+
+OPS: dict[str, Handler] = {
+    "Compress": _compress,
+    "Concat": _concat,
+    "DepthToSpace": _depth_to_space,
+    "Expand": _expand,
+    "Flatten": _flatten,
+    "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
+    "Pad": _pad,
+    "Reshape": _reshape,
+    "ReverseSequence": _reverse_sequence,
+    "Scatter": _scatter_elements,
+    "ScatterElements": _scatter_elements,
+    "ScatterND": _scatter_nd,
+    "Shape": _shape,
+    "Size": _size,
+    "Slice": _slice,
+    "SpaceToDepth": _space_to_depth,
+    "Split": _split,
+    "Squeeze": _squeeze,
+    "Tile": _tile,
+    "Transpose": _transpose,
+    "Trilu": _trilu,
+    "Unsqueeze": _unsqueeze,
+}
+"""By op type."""

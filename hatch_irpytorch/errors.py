@@ -39,6 +39,7 @@ CODES: dict[str, str] = {
     "foreign-code": "a generated module holds something that the emitter never writes",
     "import-failed": "a generated module does not import cleanly",
     "inexpressible": "an operation has no form in torchlean.ir.v1",
+    "infinite-constant": "an infinity was replaced by the largest power of 2 that float32 holds",
     "missing-file": "a file does not exist",
     "missing-key": "a required key is missing",
     "missing-onnx": "reading an ONNX file needs the package onnx",

@@ -76,11 +76,12 @@ def largest_step(node: Node, inputs: list[Array]) -> float:
     """The largest number that a node may form on its way to numbers that are smaller again."""
     with np.errstate(all="ignore"):
         if isinstance(node.op, LayerNorm):
-            return float(inputs[0].size * np.abs(inputs[0]).max(initial=0.0) ** 2)
+            # A NaN in one row says nothing of the others.
+            return float(inputs[0].size * np.nan_to_num(np.abs(inputs[0])).max(initial=0.0) ** 2)
         if node.op.tag == "mse_loss":
-            return float(np.square(inputs[0] - inputs[1]).sum())
+            return float(np.nansum(np.square(inputs[0] - inputs[1])))
         if node.op.tag in ("reduce_mean", "avg_pool"):
-            return float(np.abs(inputs[0]).sum())
+            return float(np.nansum(np.abs(inputs[0])))
     return 0.0
 
 

@@ -53,10 +53,12 @@ class Builder:
     shapes: list[Shape | None] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
     chain: bool = False
+    named: bool = False
 
     def add(self, kind: str, parents: list[int], shape: Shape, **fields: Any) -> int:
         node = {"id": len(self.nodes), "kind": kind, "parents": parents, "value_kind": "tensor"}
-        self.nodes.append({**node, "shape": list(shape), **fields})
+        origin = {"debug_target": f"layers.{len(self.nodes) // 3}"} if self.named else {}
+        self.nodes.append({**node, "shape": list(shape), **origin, **fields})
         self.shapes.append(shape)
         return len(self.nodes) - 1
 
@@ -74,6 +76,7 @@ class Builder:
         """A const: random, of one value, or with equal rows; now and then one not in the JSON."""
         form = self.draw(st.sampled_from(["random", "random", "filled", "rows", "stored"]))
         values = self.numbers(shape)
+        learnable = self.draw(st.sampled_from([{}, {}, {"learnable": True}, {"learnable": False}]))
         if form == "filled" and values.size:
             values = np.full(shape, values.flat[0])
         if form == "rows" and len(shape) == 2 and values.size:
@@ -81,11 +84,11 @@ class Builder:
         if form == "stored" and not self.tame:
             special = self.rng.choice(NON_FINITE, size=shape)
             array = np.asarray(np.where(self.rng.random(shape) < 0.2, special, values))
-            node = self.add("const", [], shape, value_shape=list(shape))
+            node = self.add("const", [], shape, value_shape=list(shape), **learnable)
             self.entries[f"const_{node}"] = Entry(shape, "float64", lambda: array)
             return node
         flat = values.reshape(-1).tolist()
-        return self.add("const", [], shape, value_shape=list(shape), values=flat)
+        return self.add("const", [], shape, value_shape=list(shape), **learnable, values=flat)
 
     def tensors(self, wanted: Callable[[Shape], bool] = lambda shape: True) -> list[int]:
         return [i for i, shape in enumerate(self.shapes) if shape is not None and wanted(shape)]

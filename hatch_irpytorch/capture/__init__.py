@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ def from_onnx(
     path: str | Path,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
-    bind: Mapping[str, np.ndarray] | None = None,  # type: ignore[type-arg]
+    bind: Mapping[str, np.ndarray[Any, Any]] | None = None,
 ) -> Model:
     """The graph of an ONNX file with one real input; needs the extra `hatch-irpytorch[onnx]`.
 

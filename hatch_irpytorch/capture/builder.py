@@ -1,4 +1,4 @@
-"""A graph under construction: nodes are appended, shapes inferred, unused nodes dropped at the end."""
+"""A graph under construction: nodes are appended, shapes inferred, unused nodes dropped."""
 
 from __future__ import annotations
 
@@ -63,10 +63,14 @@ class Builder:
     origin: str = ""
     file: str = "<captured>"
     padded: dict[int, Padded] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notes: dict[tuple[str, str], None] = field(default_factory=dict)
     _drafts: list[_Draft] = field(default_factory=list)
     _known: dict[object, Value] = field(default_factory=dict)
     _arrays: dict[int, Array] = field(default_factory=dict)
+
+    def note(self, code: str, message: str) -> None:
+        """Keep a remark about what is legal but not quite what the source says."""
+        self.notes.setdefault((code, message))
 
     def input(self, shape: Sequence[int]) -> Value:
         """The one run-time input."""
@@ -101,7 +105,10 @@ class Builder:
         values = np.asarray(array, dtype=np.float64)
         if np.isnan(values).any():
             raise InexpressibleError("a constant that holds NaN")
-        values = np.clip(values, -LARGEST, LARGEST)
+        if np.isinf(values).any():
+            message = "an infinity among the constants is stored as 2**127, since JSON has none"
+            self.note("infinite-constant", message)
+            values = np.clip(values, -LARGEST, LARGEST)
         shape = tuple(int(i) for i in values.shape)
         op = Const(shape, learnable=learnable)
         if learnable is not False:
@@ -174,7 +181,7 @@ class Builder:
         return self.node(Permute(perm), x)
 
     def transpose(self, x: Value, a: int, b: int) -> Value:
-        return self.permute(x, swapped(x.rank, a % max(x.rank, 1), b % max(x.rank, 1)))
+        return self.permute(x, swapped(x.rank, a % x.rank, b % x.rank)) if x.rank else x
 
     def concat(self, values: Sequence[Value], axis: int) -> Value:
         """The values that are not empty along `axis`, joined."""

@@ -210,7 +210,9 @@ def cosh(b: Builder, x: Value) -> Value:
     return scaled(b, add(b, exp(b, x), exp(b, neg(b, x))), 0.5)
 
 
-def chosen(b: Builder, condition: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], x: Value, y: Value) -> Value:
+def chosen(
+    b: Builder, condition: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], x: Value, y: Value
+) -> Value:
     """x where a constant condition holds, else y."""
     shape = np.broadcast_shapes(condition.shape, x.shape, y.shape)
     keep = np.broadcast_to(condition, shape).astype(np.float64)
@@ -223,6 +225,5 @@ def chosen(b: Builder, condition: np.ndarray[tuple[int, ...], np.dtype[np.bool_]
 
 def _masked(b: Builder, x: Value, keep: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Value:
     if b.is_constant(x) and not b.is_learned(x):
-        values = np.clip(np.broadcast_to(b.array(x), keep.shape), -(2.0**127), 2.0**127)
-        return b.const(np.where(keep > 0.0, values, 0.0))
+        return b.const(np.where(keep > 0.0, np.broadcast_to(b.array(x), keep.shape), 0.0))
     return mul(b, b.broadcast(x, keep.shape), b.const(keep))

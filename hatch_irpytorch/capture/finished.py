@@ -16,5 +16,6 @@ def checked(builder: Builder, outputs: Sequence[Value]) -> Model:
     problems = Problems()
     check_graph(model.graph, problems)
     problems.raise_if_any()
-    notes = tuple(Problem("untied", Place(builder.file), note) for note in builder.notes)
+    place = Place(builder.file)
+    notes = tuple(Problem(code, place, message) for code, message in builder.notes)
     return Model(model.graph, model.params, notes)

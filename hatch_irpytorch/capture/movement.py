@@ -181,9 +181,7 @@ def pad_constant(b: Builder, x: Value, pads: Pads, value: float = 0.0) -> Value:
     return x
 
 
-def _around(
-    b: Builder, x: Value, axis: int, before: int, after: int, value: float
-) -> list[Value]:
+def _around(b: Builder, x: Value, axis: int, before: int, after: int, value: float) -> list[Value]:
     def block(extent: int) -> Value:
         return b.full((*x.shape[:axis], extent, *x.shape[axis + 1 :]), value)
 
@@ -219,8 +217,6 @@ def scatter(b: Builder, x: Value, positions: Array, updates: Value) -> Value:
     size = numel(x.shape)
     order = np.full(size, -1)
     order[flat] = np.arange(len(flat))
-    both = b.concat(
-        [b.reshape(x, (size,)), b.reshape(updates, (numel(updates.shape),))], 0
-    )
+    both = b.concat([b.reshape(x, (size,)), b.reshape(updates, (numel(updates.shape),))], 0)
     source = np.where(order < 0, np.arange(size), size + order)
     return gather(b, both, source.astype(np.float64), x.shape)

@@ -16,7 +16,7 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 def standardized(b: Builder, x: Value, axes: Sequence[int], eps: float) -> Value:
-    """(x − mean) / √(var + eps) over the axes."""
+    """(x - mean) / √(var + eps) over the axes."""
     first = x.rank - len(axes)
     last = [axis % x.rank for axis in axes] == list(range(first, x.rank))
     if last and eps == DEFAULT_EPS and numel(x.shape[first:]):
@@ -53,9 +53,7 @@ def group_norm(
     return scale_shift(b, y, gamma, beta, (channels, *[1] * len(spatial)))
 
 
-def rms_norm(
-    b: Builder, x: Value, axes: Sequence[int], gamma: Value | None, eps: float
-) -> Value:
+def rms_norm(b: Builder, x: Value, axes: Sequence[int], gamma: Value | None, eps: float) -> Value:
     """x / √(mean of squares + eps) over the axes, times gamma."""
     factor = rsqrt(b, shifted(b, mean(b, square(b, x), axes, True), eps))
     y = mul(b, x, factor)

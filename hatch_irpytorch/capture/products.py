@@ -67,8 +67,7 @@ def _parse(equation: str, ranks: list[int]) -> tuple[list[list[str]], list[str]]
     if arrow:
         return spelled, letters(right, widest)
     once = sorted(
-        {c for term in spelled for c in term if sum(t.count(c) for t in spelled) == 1}
-        - set(dots)
+        {c for term in spelled for c in term if sum(t.count(c) for t in spelled) == 1} - set(dots)
     )
     return spelled, [*dots, *once]
 
@@ -116,7 +115,12 @@ def _summed(b: Builder, term: Term, needed: set[str]) -> Term:
 
 
 def _arranged(
-    b: Builder, term: Term, batch: list[str], rows: list[str], columns: list[str], sizes: dict[str, int]
+    b: Builder,
+    term: Term,
+    batch: list[str],
+    rows: list[str],
+    columns: list[str],
+    sizes: dict[str, int],
 ) -> Value:
     """A term as (*batch, rows, columns), letters of extent 1 repeated."""
     value, letters = term

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value, split_at
-from hatch_irpytorch.capture.elementwise import add, exp, mul, neg, scaled, square, sub
+from hatch_irpytorch.capture.elementwise import add, exp, mul, neg, power, scaled, square, sub
 from hatch_irpytorch.capture.movement import apply_matrix, take
+from hatch_irpytorch.ir.graph import numel
 from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.elementwise import Abs, Log, Sqrt
 from hatch_irpytorch.ir.ops.pooling import MaxPool
@@ -22,7 +23,9 @@ def normal_axes(axes: Sequence[int] | None, rank: int) -> tuple[int, ...]:
     return tuple(sorted(set(chosen))) if rank else ()
 
 
-def _reduced(b: Builder, x: Value, op: type[ReduceSum | ReduceMean], axes: tuple[int, ...], keep: bool) -> Value:
+def _reduced(
+    b: Builder, x: Value, op: type[ReduceSum | ReduceMean], axes: tuple[int, ...], keep: bool
+) -> Value:
     shape = x.shape
     for axis in reversed(axes):
         x = _reduced_axis(b, x, op, axis)
@@ -110,7 +113,7 @@ def product(b: Builder, x: Value, axes: Sequence[int] | None, keep: bool) -> Val
 
 
 def norm(b: Builder, x: Value, order: float, axes: Sequence[int] | None, keep: bool) -> Value:
-    """The vector norm of order 1, 2 or infinity."""
+    """The vector norm of any order but 0."""
     if order == 2.0:
         return b.node(Sqrt(), total(b, square(b, x), axes, keep))
     size = b.node(Abs(), x)
@@ -120,7 +123,9 @@ def norm(b: Builder, x: Value, order: float, axes: Sequence[int] | None, keep: b
         return largest(b, size, axes, keep)
     if order == -np.inf:
         return smallest(b, size, axes, keep)
-    raise InexpressibleError(f"a norm of order {order}")
+    if order == 0.0:
+        raise InexpressibleError("a norm of order 0, which counts entries")
+    return power(b, total(b, power(b, size, order), axes, keep), 1.0 / order)
 
 
 def log_sum_exp(b: Builder, x: Value, axes: Sequence[int] | None, keep: bool) -> Value:
@@ -140,9 +145,11 @@ def softmax(b: Builder, x: Value, axis: int) -> Value:
 
 
 def log_softmax(b: Builder, x: Value, axis: int) -> Value:
-    """x − log Σ e**x: `log` of a softmax would leave its domain where an entry is tiny."""
+    """x - log Σ e**x: `log` of a softmax would leave its domain where an entry is tiny."""
     if x.rank == 0:
         return b.full((), 0.0)
+    if not numel(x.shape):
+        return x
     centred = sub(b, x, largest(b, x, [axis], True))
     return sub(b, centred, b.node(Log(), total(b, exp(b, centred), [axis], True)))
 

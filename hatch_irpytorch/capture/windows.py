@@ -51,7 +51,9 @@ def convolution(
         outer = before.pads[channel_axis + 1 :]
         pads = tuple((i + k, j + m) for (i, j), (k, m) in zip(pads, outer, strict=True))
     if any(amount < 0 for pair in pads for amount in pair):
-        x = pad_constant(b, x, [(0, 0)] * (channel_axis + 1) + [(min(i, 0), min(j, 0)) for i, j in pads])
+        x = pad_constant(
+            b, x, [(0, 0)] * (channel_axis + 1) + [(min(i, 0), min(j, 0)) for i, j in pads]
+        )
         pads = tuple((max(i, 0), max(j, 0)) for i, j in pads)
     op = Conv(
         spatial_rank=rank,

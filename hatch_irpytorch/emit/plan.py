@@ -105,9 +105,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
             code = node.op.torch(site)
         expressions = tuple(code) if isinstance(code, list) else (code,)
         steps.append(
-            Step(
-                site.name, expressions, node.shape, _domain(node, site), dotted_name(node.origin)
-            )
+            Step(site.name, expressions, node.shape, _domain(node, site), dotted_name(node.origin))
         )
     codes = [expression for step in steps for expression in step.expressions]
     codes += [binding.code for binding in bindings if binding.code is not None]

@@ -107,7 +107,9 @@ class _Lowering:
         payload: InlinePayload | None = None,
     ) -> int:
         node_id = len(self.nodes)
-        self.nodes.append(Node(node_id, op, parents, shape, raw.id, kind_label(raw.kind), origin(raw)))
+        self.nodes.append(
+            Node(node_id, op, parents, shape, raw.id, kind_label(raw.kind), origin(raw))
+        )
         if payload is not None:
             self.inline[node_id] = payload
         return node_id

@@ -36,7 +36,11 @@ if TYPE_CHECKING or HAS_ONNX:
         read_file,
     )
     from hatch_irpytorch.capture.onnx.folding import evaluate_node
-    from hatch_irpytorch.capture.onnx.functions import function_body
+    from hatch_irpytorch.capture.onnx.functions import (
+        default_attributes,
+        function_body,
+        rename,
+    )
     from hatch_irpytorch.capture.onnx.tensors import Call, Constant, Names
 
     OPS = {**elementwise_ops.OPS, **movement_ops.OPS, **reduction_ops.OPS, **layer_ops.OPS}
@@ -99,12 +103,16 @@ class _Conversion:
         except InexpressibleError as error:
             self._refuse(node, position, f": {error}")
         except (RuleError, ValueError, IndexError, TypeError, KeyError) as error:
-            self._refuse(node, position, f" in this form ({error})")
+            self._refuse(node, position, f": not with these inputs ({error})")
         else:
             self._bind(node, results)
 
     def _is_known(self, node: onnx.NodeProto) -> bool:
-        return node.op_type in OPS or node.op_type == "If" or function_body(node, self.file.opsets) is not None
+        return (
+            node.op_type in OPS
+            or node.op_type == "If"
+            or function_body(node, self.file.opsets) is not None
+        )
 
     def _results(self, node: onnx.NodeProto, position: int) -> list[Any]:
         tensors = self.names.tensors
@@ -164,6 +172,7 @@ class _Conversion:
         renamed = dict(zip(body.input, node.input, strict=False))
         own = {a.name: a for a in node.attribute}
         own |= {a.name: a for a in body.attribute_proto if a.name not in own}
+        own |= {a.name: a for a in default_attributes(node, self.file.opsets) if a.name not in own}
         inner = []
         for part in body.node:
             copy = onnx.NodeProto()
@@ -177,10 +186,9 @@ class _Conversion:
                     referred = copy.attribute.add()
                     referred.CopyFrom(own[attribute.ref_attr_name])
                     referred.name = attribute.name
-            for names in (copy.input, copy.output):
-                for i, name in enumerate(names):
-                    if name:
-                        names[i] = renamed.get(name, "" if name in body.input else prefix + name)
+            rename(
+                copy, lambda name: renamed.get(name, "" if name in body.input else prefix + name)
+            )
             inner.append(copy)
         outputs = [renamed.get(name, prefix + name) for name in body.output]
         return self._inner(inner, outputs, position)

@@ -88,7 +88,7 @@ def _clip(c: Call) -> Value:
 
 def _gelu(c: Call) -> Value:
     if c.get("approximate", "none") != "tanh":
-        raise InexpressibleError("gelu by the error function; `approximate='tanh'` has a form")
+        raise InexpressibleError("it needs the error function; `approximate='tanh'` has a form")
     return e.gelu_tanh(c.b, c.x)
 
 

@@ -127,7 +127,10 @@ def _shape(
             hint = f"give it: `--shape {value.name}=...`"
             raise fail("capture-failed", place, message, hint)
         return tuple(given)
-    declared = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim]
+    declared = [
+        d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None
+        for d in tensor.shape.dim
+    ]
     if given is None:
         return tuple(1 if extent is None else int(extent) for extent in declared)
     fits = len(given) == len(declared) and all(
@@ -145,7 +148,9 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
     result = {}
     for attribute in node.attribute:
         value = onnx.helper.get_attribute_value(attribute)
-        result[attribute.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        result[attribute.name] = (
+            value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        )
     return result
 
 

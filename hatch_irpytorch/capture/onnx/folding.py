@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import onnx
@@ -22,7 +21,9 @@ def evaluate_node(
 
     unknown = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
     fed = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
         for name, array in inputs.items()
     ]
     graph = helper.make_graph([node], "constant", fed, unknown)
@@ -31,7 +32,7 @@ def evaluate_node(
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             model = helper.make_model(graph, opset_imports=imports)
-            results: list[Any] = ReferenceEvaluator(model).run(None, dict(inputs))
+            results = list(ReferenceEvaluator(model).run(None, dict(inputs)))
     except Exception as error:  # the evaluator raises what its NumPy code raises
         reason = str(error).split("\n")[0][:120] or type(error).__name__
         raise InexpressibleError(f"a constant that `onnx` cannot evaluate ({reason})") from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import onnx
 
@@ -18,6 +19,7 @@ def function_body(
     """
     domain = "" if node.domain == "ai.onnx" else node.domain
     version = opsets.get(domain, 1)
+    schema: Any
     try:
         schema = onnx.defs.get_schema(node.op_type, version, domain)
     except onnx.defs.SchemaError:
@@ -25,12 +27,13 @@ def function_body(
     if schema.has_context_dependent_function and types is not None:
         return _for_types(schema, node, types)
     if schema.has_function or schema.has_context_dependent_function:
-        return schema.function_body  # type: ignore[no-any-return]
+        body: onnx.FunctionProto = schema.function_body
+        return body
     return None
 
 
 def _for_types(
-    schema: onnx.defs.OpSchema,
+    schema: Any,
     node: onnx.NodeProto,
     types: Mapping[str, tuple[int, tuple[int, ...]]],
 ) -> onnx.FunctionProto | None:
@@ -42,5 +45,36 @@ def _for_types(
             proto = onnx.helper.make_tensor_type_proto(kind, shape)
         described.append(proto.SerializeToString())
     versions = schema.context_dependent_function_opset_versions
-    body = schema.get_context_dependent_function(node.SerializeToString(), described) if versions else b""
+    body = (
+        schema.get_context_dependent_function(node.SerializeToString(), described)
+        if versions
+        else b""
+    )
     return onnx.FunctionProto.FromString(body) if body else None
+
+
+def default_attributes(
+    node: onnx.NodeProto, opsets: Mapping[str, int]
+) -> Iterable[onnx.AttributeProto]:
+    """What the standard gives attributes that a node leaves out."""
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opsets.get(domain, 1), domain)
+    except onnx.defs.SchemaError:
+        return []
+    defaults = (attribute.default_value for attribute in schema.attributes.values())
+    return [value for value in defaults if value.type]
+
+
+def rename(node: onnx.NodeProto, renamed: Callable[[str], str]) -> None:
+    """Give the tensors of a node, and of the graphs inside it, other names."""
+    for names in (node.input, node.output):
+        for position, name in enumerate(names):
+            if name:
+                names[position] = renamed(name)
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            for part in attribute.g.node:
+                rename(part, renamed)
+            for value in (*attribute.g.input, *attribute.g.output, *attribute.g.initializer):
+                value.name = renamed(value.name)

@@ -117,7 +117,9 @@ def _dilated_average_pool(c: Call, kernel: Sequence[int], geometry: w.Geometry) 
                 if 0 <= column < extent:
                     matrix[row, column] = 1.0
         x = apply_matrix(c.b, x, 2 + axis, matrix)
-        inside = np.full(len(starts), float(size)) if c.get("count_include_pad", 0) else matrix.sum(1)
+        inside = (
+            np.full(len(starts), float(size)) if c.get("count_include_pad", 0) else matrix.sum(1)
+        )
         ones = np.multiply.outer(ones, inside)
     return e.mul(c.b, x, c.b.const(1.0 / ones))
 
@@ -227,7 +229,9 @@ def _resize(c: Call) -> Value:
         given = c.has(scales_at) and c.array(scales_at, "a scale").size
         scales = [float(s) for s in c.reals(scales_at, "a scale")] if given else None
     sizes = c.ints(sizes_at, "a size") if scales is None and sizes_at is not None else None
-    mode = c.get("coordinate_transformation_mode", "half_pixel" if c.version >= 11 else "asymmetric")
+    mode = c.get(
+        "coordinate_transformation_mode", "half_pixel" if c.version >= 11 else "asymmetric"
+    )
     if mode == "tf_crop_and_resize" or c.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise InexpressibleError("a resize that crops or keeps the aspect ratio")
     for position, axis in enumerate(axes):
@@ -272,4 +276,3 @@ OPS: dict[str, Handler] = {
     "Upsample": _resize,
 }
 """By op type."""
-

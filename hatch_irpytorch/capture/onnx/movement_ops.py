@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -64,10 +65,7 @@ def _split(c: Call) -> list[Value]:
         size = -(-extent // count)
         sizes = [min(size, max(extent - i * size, 0)) for i in range(count)]
     starts = np.cumsum([0, *sizes])
-    return [
-        m.slice_axis(c.b, c.x, axis, int(a), int(z))
-        for a, z in zip(starts[:-1], starts[1:], strict=True)
-    ]
+    return [m.slice_axis(c.b, c.x, axis, int(a), int(z)) for a, z in itertools.pairwise(starts)]
 
 
 def _slice(c: Call) -> Value:

@@ -79,17 +79,23 @@ class Call:
         return self.value(position) if self.has(position) else None
 
     def is_constant(self, position: int) -> bool:
-        return self.has(position) and isinstance(
-            self.names.tensors[self.inputs[position]], np.ndarray
-        )
+        return self.has(position) and self._constant(position) is not None
+
+    def _constant(self, position: int) -> Constant | None:
+        """An input as an array: one of the file, or one computed of constants in the graph."""
+        tensor = self.names.tensors[self.inputs[position]]
+        if isinstance(tensor, Value):
+            fixed = self.b.is_constant(tensor) and not self.b.is_learned(tensor)
+            return self.b.array(tensor) if fixed else None
+        return tensor
 
     def is_trainable(self, position: int) -> bool:
         return self.has(position) and self.inputs[position] in self.names.trainable
 
     def array(self, position: int, what: str) -> Constant:
         """An input that has to be constant."""
-        tensor = self.names.tensors[self.inputs[position]]
-        if not isinstance(tensor, np.ndarray):
+        tensor = self._constant(position)
+        if tensor is None:
             raise InexpressibleError(f"{what} that depends on the input")
         return tensor
 

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.finished import checked
+from hatch_irpytorch.capture.pytorch.elementwise_ops import Sign
 from hatch_irpytorch.capture.pytorch.program import (
     OPS,
     OUTERMOST,
@@ -86,6 +87,9 @@ class _Conversion:
             if isinstance(output, torch.Tensor) and not output.dtype.is_floating_point:
                 message = f"an output of {output.dtype} is not a tensor of real numbers"
                 self.problems.add("capture-failed", Place(self.name), message)
+            elif isinstance(output, Sign):
+                message = "an output is the sign of a tensor, which has no form"
+                self.problems.add("inexpressible", Place(self.name), message)
             elif not isinstance(output, _Unknown):
                 values.append(self.context.value(output))
         if not found:
@@ -98,23 +102,25 @@ class _Conversion:
         known = node.target is operator.getitem or op_name(node) in OPS
         if any(leaf is _UNKNOWN for leaf in leaves):
             if not known:
-                self._refuse(node, f"`{op_name(node)}`")
+                self._refuse(node)
             return _UNKNOWN
         args, kwargs = arguments
-        if not any(isinstance(leaf, Value | Parameter) for leaf in leaves):
+        if not any(isinstance(leaf, Value | Parameter | Sign) for leaf in leaves):
             target: Callable[..., Any] = node.target  # type: ignore[assignment]
             return target(*args, **kwargs)
         if node.target is operator.getitem:
             return self._item(node, args)
         if not known:
-            self._refuse(node, f"`{op_name(node)}`")
+            self._refuse(node)
             return _UNKNOWN
         try:
+            if any(isinstance(leaf, Sign) for leaf in leaves) and op_name(node) != "mul":
+                raise InexpressibleError("the sign of a tensor")
             return OPS[op_name(node)](self.context, *args, **kwargs)
         except InexpressibleError as error:
-            self._refuse(node, f"`{op_name(node)}`: {error}")
+            self._refuse(node, str(error))
         except (RuleError, ValueError, IndexError, TypeError) as error:
-            self._refuse(node, f"`{op_name(node)}` in this form ({error})")
+            self._refuse(node, f"not with these arguments ({error})")
         return _UNKNOWN
 
     def _item(self, node: fx.Node, args: Any) -> Any:
@@ -127,11 +133,10 @@ class _Conversion:
     def _resolved(self, argument: Any) -> Any:
         return self.values[argument] if isinstance(argument, fx.Node) else argument
 
-    def _refuse(self, node: fx.Node, what: str) -> None:
+    def _refuse(self, node: fx.Node, why: str = "") -> None:
         place = source_place(node, self.name)
         where = module_path(node)
+        reason = f": {why}" if why else ""
+        message = f"`{op_name(node)}` has no form in torchlean.ir.v1{reason}"
         hint = f"it is in `{where}`" if where != OUTERMOST else ""
-        message = f"{what} has no form in torchlean.ir.v1"
         self.problems.extend([Problem("inexpressible", place, message, hint)])
-
-

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture import movement as m
-from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.builder import Value
+from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 from hatch_irpytorch.ir.graph import numel
-
-Ints = Sequence[int]
-Handler = Callable[..., Any]
 
 
 def _view(c: Context, x: Tensor, shape: Ints) -> Value:
@@ -107,7 +102,12 @@ def _stack(c: Context, tensors: Sequence[Tensor], dim: int = 0) -> Value:
 
 
 def _slice(
-    c: Context, x: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+    c: Context,
+    x: Tensor,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
 ) -> Value:
     y = c.value(x)
     return m.take(c.builder, y, dim, range(y.shape[dim])[start:end:step])
@@ -153,59 +153,9 @@ def _unbind(c: Context, x: Tensor, dim: int = 0) -> list[Value]:
     return [m.select(c.builder, y, dim, i) for i in range(y.shape[dim])]
 
 
-def _index_select(c: Context, x: Tensor, dim: int, index: Tensor) -> Value:
-    y = c.value(x)
-    chosen = c.constant(index, "an index").reshape(-1).tolist()
-    if not y.rank:
-        return y
-    return m.take(c.builder, y, dim, chosen)
-
-
-def _embedding(c: Context, weight: Tensor, indices: Tensor, *_: object) -> Value:
-    ids = c.constant(indices, "an id of an embedding")
-    y = c.value(weight)
-    rows = m.take(c.builder, y, 0, ids.reshape(-1).tolist())
-    return c.builder.reshape(rows, (*ids.shape, *y.shape[1:]))
-
-
-def _index(c: Context, x: Tensor, indices: Sequence[Tensor | None]) -> Value:
-    """Indexing by constant tensors: one index is a part of its axis, several are positions."""
-    y, b = c.value(x), c.builder
-    fixed = [None if i is None else c.constant(i, "an index") for i in indices]
-    used = [axis for axis, index in enumerate(fixed) if index is not None]
-    if len(used) == 1 and fixed[used[0]].dtype != torch.bool:  # type: ignore[union-attr]
-        axis, index = used[0], fixed[used[0]]
-        assert index is not None
-        part = m.take(b, y, axis, index.reshape(-1).tolist())
-        return b.reshape(part, (*y.shape[:axis], *index.shape, *y.shape[axis + 1 :]))
-    return _by_positions(c, x, lambda grid: torch.ops.aten.index.Tensor(grid, fixed))
-
-
-def _by_positions(c: Context, x: Tensor, move: Callable[[torch.Tensor], torch.Tensor]) -> Value:
-    """Any movement that torch can do on a grid of flat positions."""
-    y = c.value(x)
-    grid = move(torch.arange(numel(y.shape)).reshape(y.shape))
-    return m.gather(c.builder, y, grid.numpy().astype(np.float64), tuple(grid.shape))
-
-
-def _gather(c: Context, x: Tensor, dim: int, index: Tensor, **_: object) -> Value:
-    fixed = c.constant(index, "an index")
-    return _by_positions(c, x, lambda grid: torch.gather(grid, dim, fixed))
-
-
-def _diagonal(c: Context, x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
-    return _by_positions(c, x, lambda grid: torch.diagonal(grid, offset, dim1, dim2))
-
-
-def _as_strided(
-    c: Context, x: Tensor, size: Ints, stride: Ints, storage_offset: int | None = None
-) -> Value:
-    offset = storage_offset or 0
-    return _by_positions(c, x, lambda grid: grid.as_strided(list(size), list(stride), offset))
-
-
 def _unfold(c: Context, x: Tensor, dimension: int, size: int, step: int) -> Value:
     y, b = c.value(x), c.builder
+    y = y if y.rank else b.reshape(y, (1,))
     dim = dimension % max(y.rank, 1)
     starts = range(0, y.shape[dim] - size + 1, step)
     part = m.take(b, y, dim, [i + k for i in starts for k in range(size)])
@@ -228,15 +178,6 @@ def _roll(c: Context, x: Tensor, shifts: int | Ints, dims: int | Ints = ()) -> V
     for amount, axis in zip(amounts, axes, strict=True):
         y = m.roll(b, y, axis % y.rank, amount)
     return y
-
-
-def _triangle(keep: Callable[..., np.ndarray[Any, Any]]) -> Handler:
-    def convert(c: Context, x: Tensor, diagonal: int = 0) -> Value:
-        y = c.value(x)
-        mask = keep(np.ones(y.shape[-2:], dtype=np.bool_), diagonal)
-        return e.chosen(c.builder, mask, y, c.builder.full((), 0.0))
-
-    return convert
 
 
 def _pairs(x: Value, pad: Ints) -> list[tuple[int, int]]:
@@ -291,48 +232,6 @@ def _channel_shuffle(c: Context, x: Tensor, groups: int) -> Value:
     return b.reshape(b.transpose(split, 1, 2), y.shape)
 
 
-def _scattered(
-    c: Context, x: Tensor, source: Tensor | float, place: Callable[[torch.Tensor], torch.Tensor]
-) -> Value:
-    """x with some of its entries replaced; `place` picks their positions out of a grid."""
-    y, b = c.value(x), c.builder
-    grid = place(torch.arange(numel(y.shape)).reshape(y.shape))
-    updates = b.broadcast(c.value(source), tuple(grid.shape))
-    return m.scatter(b, y, grid.numpy().astype(np.float64), updates)
-
-
-def _slice_scatter(
-    c: Context, x: Tensor, source: Tensor, dim: int = 0, start: int | None = None,
-    end: int | None = None, step: int = 1,
-) -> Value:
-    return _scattered(
-        c, x, source, lambda grid: torch.ops.aten.slice.Tensor(grid, dim, start, end, step)
-    )
-
-
-def _select_scatter(c: Context, x: Tensor, source: Tensor, dim: int, index: int) -> Value:
-    return _scattered(c, x, source, lambda grid: grid.select(dim, index))
-
-
-def _index_put(
-    c: Context, x: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
-) -> Value:
-    if accumulate:
-        raise InexpressibleError("an index_put that accumulates")
-    fixed = [None if i is None else c.constant(i, "an index") for i in indices]
-    return _scattered(c, x, values, lambda grid: torch.ops.aten.index.Tensor(grid, fixed))
-
-
-def _scatter(c: Context, x: Tensor, dim: int, index: Tensor, source: Tensor | float) -> Value:
-    fixed = c.constant(index, "an index")
-    if isinstance(source, float | int):
-        return _scattered(c, x, float(source), lambda grid: torch.gather(grid, dim, fixed))
-    part = c.value(source)
-    cut = [slice(extent) for extent in fixed.shape]
-    region = _by_positions(c, part, lambda grid: grid[tuple(cut)])
-    return _scattered(c, x, region, lambda grid: torch.gather(grid, dim, fixed))
-
-
 def _filled(fill: float) -> Handler:
     """A new tensor whose shape is all that it takes from x."""
 
@@ -357,22 +256,15 @@ def _new_tensor_shape(c: Context, x: Tensor, value: Tensor | float, **_: object)
 OPS: dict[str, Handler] = {
     "_reshape_alias": _view,
     "_unsafe_view": _view,
-    "as_strided": _as_strided,
     "cat": _cat,
     "channel_shuffle": _channel_shuffle,
     "chunk": _chunk,
     "constant_pad_nd": _constant_pad,
-    "diagonal": _diagonal,
-    "embedding": _embedding,
     "expand": _expand,
     "fill": _new_tensor_shape,
     "flatten": _flatten,
     "flip": _flip,
     "full_like": _full_like,
-    "gather": _gather,
-    "index": _index,
-    "index_put": _index_put,
-    "index_select": _index_select,
     "narrow": _narrow,
     "new_full": _new_full,
     "new_ones": _filled(1.0),
@@ -392,19 +284,14 @@ OPS: dict[str, Handler] = {
     "replication_pad3d": _pad_as("replicate"),
     "reshape": _view,
     "roll": _roll,
-    "scatter": _scatter,
     "select": _select,
-    "select_scatter": _select_scatter,
     "slice": _slice,
-    "slice_scatter": _slice_scatter,
     "split": _split,
     "split_with_sizes": _split_with_sizes,
     "squeeze": _squeeze,
     "stack": _stack,
     "t": _t,
     "transpose": _transpose,
-    "tril": _triangle(np.tril),
-    "triu": _triangle(np.triu),
     "unbind": _unbind,
     "unflatten": _unflatten,
     "unfold": _unfold,

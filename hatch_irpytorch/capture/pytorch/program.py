@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from hatch_irpytorch.capture.pytorch import elementwise_ops, layer_ops, movement_ops, reduction_ops
+from hatch_irpytorch.capture.pytorch import (
+    activation_ops,
+    elementwise_ops,
+    index_ops,
+    layer_ops,
+    movement_ops,
+    reduction_ops,
+    window_ops,
+)
 from hatch_irpytorch.capture.pytorch.tensors import Identity, Parameter, identity
 from hatch_irpytorch.errors import IRPyTorchError, Place, fail
 
-OPS = {**elementwise_ops.OPS, **movement_ops.OPS, **reduction_ops.OPS, **layer_ops.OPS}
+OPS = {
+    **elementwise_ops.OPS,
+    **activation_ops.OPS,
+    **movement_ops.OPS,
+    **index_ops.OPS,
+    **reduction_ops.OPS,
+    **layer_ops.OPS,
+    **window_ops.OPS,
+}
 """Every ATen op that has a form, by name."""
 
 OUTERMOST = "forward"
@@ -41,10 +59,10 @@ def export(module: nn.Module, example: torch.Tensor, file: str) -> Program:
     if not hasattr(torch.export, "default_decompositions"):
         raise fail("capture-failed", Place(file), "capture needs torch 2.6 or newer")
     try:
-        with _plain_attention(), warnings.catch_warnings():
+        with _plain_attention(), _without_logs(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = torch.export.export(module.eval(), (example,))
-            table = torch.export.default_decompositions()
+            table: Any = torch.export.default_decompositions()
             for op in list(table):
                 if _packet(op) in OPS:
                     table.pop(op)
@@ -65,16 +83,33 @@ def _plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    """What torch logs on its way to an error, pages of it, is left out: the error says it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
 def _packet(op: Any) -> str:
     """`add` for `aten.add.Tensor`; other namespaces keep theirs."""
     namespace, _, name = str(op._schema.name).partition("::")
-    return name if namespace == "aten" else f"{namespace}::{name}"
+    if namespace != "aten":
+        return f"{namespace}::{name}"
+    view = name.removesuffix("_copy")
+    return view if name not in OPS and view in OPS else name
 
 
 def op_name(node: fx.Node) -> str:
     """The table's name for what a node calls."""
     target = node.target
-    return _packet(target) if hasattr(target, "_schema") else getattr(target, "__name__", str(target))
+    return (
+        _packet(target) if hasattr(target, "_schema") else getattr(target, "__name__", str(target))
+    )
 
 
 def _export_problem(error: Exception, file: str) -> IRPyTorchError:
@@ -105,7 +140,11 @@ def _read(exported: Any, file: str) -> Program:
         tensor = exported.state_dict[target]
         key = identity(tensor)
         inputs[name] = Parameter(target, tensor, key)
-        users[key] += sum(argument is by_name[name] for user in by_name[name].users for argument in user.all_input_nodes)
+        users[key] += sum(
+            argument is by_name[name]
+            for user in by_name[name].users
+            for argument in user.all_input_nodes
+        )
     for name, target in signature.inputs_to_buffers.items():
         buffers = exported.state_dict if target in exported.state_dict else exported.constants
         inputs[name] = buffers[target].detach()

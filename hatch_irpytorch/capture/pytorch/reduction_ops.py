@@ -9,12 +9,11 @@ from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture import products as p
 from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.pytorch.arguments import Handler, Number
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
-from hatch_irpytorch.ir.ops.elementwise import Sqrt
+from hatch_irpytorch.ir.ops.elementwise import Log, Sqrt
 
 Dims = int | Sequence[int] | None
-Handler = Callable[..., Any]
-Number = int | float
 
 
 def _axes(dim: Dims) -> Sequence[int] | None:
@@ -22,7 +21,9 @@ def _axes(dim: Dims) -> Sequence[int] | None:
 
 
 def _reduction(function: Callable[..., Value]) -> Handler:
-    def convert(c: Context, x: Tensor, dim: Dims = None, keepdim: bool = False, **_: object) -> Value:
+    def convert(
+        c: Context, x: Tensor, dim: Dims = None, keepdim: bool = False, **_: object
+    ) -> Value:
         return function(c.builder, c.value(x), _axes(dim), keepdim)
 
     return convert
@@ -31,7 +32,9 @@ def _reduction(function: Callable[..., Value]) -> Handler:
 def _first_of_pair(function: Callable[..., Value]) -> Handler:
     """`max` and `min`: with a dim they return positions too, which no op computes."""
 
-    def convert(c: Context, x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+    def convert(
+        c: Context, x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False
+    ) -> Any:
         if dim is None:
             return function(c.builder, c.value(x), None, False)
         if not isinstance(dim, int):
@@ -69,7 +72,12 @@ def _var_mean(c: Context, x: Tensor, *args: Any, **named: Any) -> tuple[Value, V
 
 
 def _norm(
-    c: Context, x: Tensor, order: Number | None = 2, dim: Dims = None, keepdim: bool = False, **_: object
+    c: Context,
+    x: Tensor,
+    order: Number | None = 2,
+    dim: Dims = None,
+    keepdim: bool = False,
+    **_: object,
 ) -> Value:
     value = 2.0 if order is None else float(order)
     return r.norm(c.builder, c.value(x), value, _axes(dim), keepdim)
@@ -87,7 +95,18 @@ def _cumsum(c: Context, x: Tensor, dim: int, **_: object) -> Value:
     return r.cumulative_sum(c.builder, c.value(x), dim)
 
 
-def _prod(c: Context, x: Tensor, dim: int | None = None, keepdim: bool = False, **_: object) -> Value:
+def _log_cumsum_exp(c: Context, x: Tensor, dim: int) -> Value:
+    b, y = c.builder, c.value(x)
+    if not y.rank:
+        return y
+    top = r.largest(b, y, [dim], True)
+    sums = r.cumulative_sum(b, e.exp(b, e.sub(b, y, top)), dim)
+    return e.add(b, b.node(Log(), sums), top)
+
+
+def _prod(
+    c: Context, x: Tensor, dim: int | None = None, keepdim: bool = False, **_: object
+) -> Value:
     return r.product(c.builder, c.value(x), _axes(dim), keepdim)
 
 
@@ -151,6 +170,7 @@ def _attention(
 
 OPS: dict[str, Handler] = {
     "_log_softmax": _log_softmax,
+    "_safe_softmax": _softmax,
     "_softmax": _softmax,
     "addmm": _added_product,
     "addmv": _added_product,
@@ -163,6 +183,7 @@ OPS: dict[str, Handler] = {
     "einsum": _einsum,
     "linalg_vector_norm": _norm,
     "log_softmax": _log_softmax,
+    "logcumsumexp": _log_cumsum_exp,
     "logsumexp": _reduction(r.log_sum_exp),
     "matmul": _matmul,
     "max": _first_of_pair(r.largest),

@@ -29,7 +29,7 @@ Tensor = Value | Parameter | torch.Tensor
 
 def identity(tensor: torch.Tensor) -> Identity:
     """Equal for two names of one tensor: tied weights."""
-    return tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
+    return tensor.data_ptr(), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
 
 
 def to_array(tensor: torch.Tensor) -> Array:
@@ -74,8 +74,9 @@ class Context:
             return None
         if isinstance(tensor, Parameter):
             if tensor.identity in self.stored:
-                self.builder.notes.append(
-                    f"`{tensor.name}` is the {what} of several nodes; each holds a copy of its own"
+                self.builder.note(
+                    "untied",
+                    f"`{tensor.name}` is the {what} of several nodes; each holds a copy of its own",
                 )
             self.stored.add(tensor.identity)
             return to_array(tensor.tensor)
@@ -84,8 +85,9 @@ class Context:
         if not self.builder.is_constant(tensor):
             raise InexpressibleError(f"a {what} that depends on the input")
         if self.builder.is_learned(tensor):
-            self.builder.notes.append(
-                f"the {what} of a node is computed from parameters; the graph holds the result"
+            self.builder.note(
+                "untied",
+                f"the {what} of a node is computed from parameters; the graph holds the result",
             )
         return self.builder.array(tensor)
 

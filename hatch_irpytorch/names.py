@@ -24,7 +24,7 @@ _WINDOWS = frozenset(
 )
 
 
-_DOTTED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
+_DOTTED = re.compile(r"\w+(\.\w+)*", re.ASCII)
 _MAX_DOTTED = 76
 
 

@@ -19,7 +19,7 @@ LAYERS = (
     {"emit"},
     {"manifest", "project"},
     {"build"},
-    {"verify"},
+    {"verify", "capture"},
     {"cli", "plugin"},
     {"hooks", "_in_tree", "__main__", "__init__"},
 )

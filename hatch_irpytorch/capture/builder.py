@@ -11,6 +11,7 @@ import numpy as np
 from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
 from hatch_irpytorch.ir.ops import Const, Input, Op
 from hatch_irpytorch.ir.ops.movement import BroadcastTo, Concat, Permute, Reshape, Transpose
+from hatch_irpytorch.names import dotted_name
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -97,7 +98,8 @@ class Builder:
         ids = tuple(parent.id for parent in parents)
         arrays = {name: np.asarray(array, dtype=np.float64) for name, array in payload.items()}
         learned = learned or bool(arrays and not isinstance(op, Const))
-        self._drafts.append(_Draft(op, ids, shape, arrays, self.origin, constant, learned))
+        origin = dotted_name(self.origin)
+        self._drafts.append(_Draft(op, ids, shape, arrays, origin, constant, learned))
         return Value(len(self._drafts) - 1, shape)
 
     def const(self, array: ArrayLike, learnable: bool | None = False) -> Value:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hatch_irpytorch.cli.command import new_command, print_notes
 from hatch_irpytorch.errors import Place, fail, shown
-
-if TYPE_CHECKING:
-    from torch import nn
 
 _EXAMPLE = "irpytorch capture nets:SmallCNN --shape 1,1,8,8 -o models/small_cnn"
 
@@ -58,57 +53,11 @@ def run(options: argparse.Namespace) -> int:
 
     shape = read_shape(options.shape, "--shape")
     require_torch()
-    import torch
-
-    from hatch_irpytorch.capture import from_torch
     from hatch_irpytorch.capture.files import write_captured
-    from hatch_irpytorch.emit.options import normal_dtype
+    from hatch_irpytorch.capture.pytorch.factory import capture_factory
 
-    torch.manual_seed(options.seed)
-    module = _load(options.factory)
-    if options.state_dict is not None:
-        _load_state(module, options.state_dict)
-    tensors = [*module.parameters(), *module.buffers()]
-    kinds = [tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point]
-    dtype = kinds[0] if kinds else torch.float32
-    model = from_torch(module, torch.rand(shape, dtype=dtype))
-    print_notes(model.notes)
-    name = normal_dtype(str(dtype)) or "float32"
-    for path in write_captured(model, options.output, type(module).__name__, name):
+    made = capture_factory(options.factory, shape, options.state_dict, options.seed)
+    print_notes(made.model.notes)
+    for path in write_captured(made.model, options.output, made.class_name, made.dtype):
         print(path.as_posix())
     return 0
-
-
-def _load(factory: str) -> nn.Module:
-    """The module that `package.module:attribute` names. The user's own errors pass through."""
-    from torch import nn
-
-    place = Place("MODULE:FACTORY")
-    name, colon, attribute = factory.partition(":")
-    if not colon or not all(part.isidentifier() for part in (*name.split("."), attribute)):
-        message = f"expected `package.module:Factory`, found {shown(factory)}"
-        raise fail("bad-option", place, message)
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = getattr(import_module(name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise fail("import-failed", place, str(error)) from None
-    if isinstance(found, nn.Module):
-        return found
-    module = found() if callable(found) else found
-    if not isinstance(module, nn.Module):
-        message = f"{shown(factory)} gives {type(module).__name__}, not a torch.nn.Module"
-        raise fail("bad-option", place, message)
-    return module
-
-
-def _load_state(module: nn.Module, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        module.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        first = str(error).strip().replace("\n", " ")[:300]
-        raise fail("bad-params", Place(path.as_posix()), first) from None

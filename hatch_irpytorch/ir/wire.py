@@ -257,7 +257,8 @@ def _write_node(
     for field in fields(op):  # type: ignore[arg-type]
         value = getattr(op, field.name)
         left_out = field.default is not MISSING and value == field.default
-        if field.name not in op.from_node and not left_out:
+        repeated = params is not None and field.name in op.repeated_fields
+        if field.name not in op.from_node and not left_out and not repeated:
             written[field.name] = _json_value(value)
     if op.tag in ("reduce_sum", "reduce_mean"):
         written |= {"axes": [written.pop("axis")], "keepdim": False}

@@ -47,6 +47,9 @@ if TYPE_CHECKING or HAS_ONNX:
     """Every ONNX op that has a form, by type."""
 
 
+NO_FORMULA = "no formula is known for it"
+
+
 def from_onnx(
     path: Path, shapes: Mapping[str, Sequence[int]], bind: Mapping[str, Constant]
 ) -> Model:
@@ -95,7 +98,7 @@ class _Conversion:
         names = [name for name in node.input if name]
         if any(name in self.failed for name in names):
             if not self._is_known(node):
-                self._refuse(node, position, "")
+                self._refuse(node, position, f": {NO_FORMULA}")
             self.failed.update(name for name in node.output if name)
             return
         try:
@@ -126,7 +129,7 @@ class _Conversion:
             return list(result) if isinstance(result, list | tuple) else [result]
         body = function_body(node, self.file.opsets, self._types(inputs))
         if body is None:
-            raise InexpressibleError("no formula is known for it")
+            raise InexpressibleError(NO_FORMULA)
         return self._expanded(node, body, position)
 
     def _call(self, node: onnx.NodeProto) -> Call:

@@ -59,9 +59,9 @@ def export(module: nn.Module, example: torch.Tensor, file: str) -> Program:
     if not hasattr(torch.export, "default_decompositions"):
         raise fail("capture-failed", Place(file), "capture needs torch 2.6 or newer")
     try:
-        with _plain_attention(), _without_logs(), warnings.catch_warnings():
+        with _eval_mode(module), _plain_attention(), _without_logs(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            exported = torch.export.export(module.eval(), (example,))
+            exported = torch.export.export(module, (example,))
             table: Any = torch.export.default_decompositions()
             for op in list(table):
                 if _packet(op) in OPS:
@@ -70,6 +70,18 @@ def export(module: nn.Module, example: torch.Tensor, file: str) -> Program:
     except Exception as error:  # torch.export raises types of many of its own modules
         raise _export_problem(error, file) from None
     return _read(exported, file)
+
+
+@contextmanager
+def _eval_mode(module: nn.Module) -> Iterator[None]:
+    """Every part in eval mode, and afterwards in the mode it had."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 @contextmanager

@@ -1,0 +1,332 @@
+"""From PyTorch modules to files: the command, what stays trainable, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from documents import namespace
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hatch_irpytorch import EmitOptions, IRPyTorchError, Model, emit_module, evaluate, read_model
+from hatch_irpytorch.capture import from_torch
+
+NETS = """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 2, 3, padding=1)
+        self.head = nn.Linear(32, 3)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.stem(x)).flatten(1))
+
+
+class Bad(nn.Module):
+    def forward(self, x):
+        y = torch.erf(x)
+        z = torch.sort(x).values
+        return y + z + torch.special.i0(x)
+
+
+class Branches(nn.Module):
+    def forward(self, x):
+        if x.sum() > 0:
+            return x
+        return -x
+
+
+class Pair(nn.Module):
+    def forward(self, x, y):
+        return x + y
+
+
+def wide():
+    return nn.Sequential(nn.Linear(400, 400), nn.Linear(400, 2))
+
+
+def double():
+    return nn.Linear(4, 2).double()
+
+
+ready = nn.Linear(4, 2)
+number = 3
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "nets.py").write_text(NETS)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "pyproject.toml").write_text("[tool.hatch.build.hooks.irpytorch]\n")
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hatch_irpytorch", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def capture(folder: Path, name: str, shape: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return run(folder, "capture", f"nets:{name}", "--shape", shape, "-o", "models/net", *more)
+
+
+def test_three_files_that_build_and_verify(folder: Path) -> None:
+    result = capture(folder, "Net", "1,1,4,4")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.split() == [
+        f"models/net{s}" for s in (".ir.json", ".safetensors", ".yaml")
+    ]
+    manifest = (folder / "models/net.yaml").read_text()
+    assert manifest == "ir: net.ir.json\nparams: net.safetensors\nemit:\n  class_name: Net\n"
+    assert run(folder, "regen").returncode == 0
+    assert run(folder, "verify").returncode == 0
+    text = (folder / "generated/irpytorch_models/net.py").read_text()
+    body = text[text.index("def forward") :]
+    assert [line.strip() for line in body.splitlines() if line.strip().startswith("# ")][:3] == [
+        "# stem",
+        "# forward",
+        "# head",
+    ]
+
+
+def test_the_same_seed_gives_the_same_files(folder: Path) -> None:
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (folder / "models").iterdir()}
+
+    capture(folder, "Net", "1,1,4,4")
+    first = files()
+    assert capture(folder, "Net", "1,1,4,4").returncode == 0
+    assert files() == first
+    assert capture(folder, "Net", "1,1,4,4", "--seed", "1").returncode == 0
+    assert {name for name, data in files().items() if data != first[name]} == {"net.safetensors"}
+
+
+def test_a_second_capture_keeps_the_manifest(folder: Path) -> None:
+    capture(folder, "Net", "1,1,4,4")
+    (folder / "models/net.yaml").write_text("ir: net.ir.json\n# mine\nparams: net.safetensors\n")
+    result = capture(folder, "Net", "2,1,4,4")
+    assert result.returncode == 0 and "net.yaml" not in result.stdout
+    assert "# mine" in (folder / "models/net.yaml").read_text()
+    assert read_model(folder / "models/net.ir.json", folder / "models/net.safetensors")
+
+
+@pytest.mark.parametrize("name", ["net.ir.json", "net.safetensors"])
+def test_files_of_others_are_never_replaced(folder: Path, name: str) -> None:
+    (folder / "models" / name).write_text("{}")
+    result = capture(folder, "Net", "1,1,4,4")
+    assert result.returncode == 2
+    assert f"models/{name}: error[not-ours]" in result.stderr
+    assert [path.name for path in (folder / "models").iterdir()] == [name]
+
+
+def test_many_weights_go_to_a_file_and_a_dtype_is_kept(folder: Path) -> None:
+    capture(folder, "wide", "1,400")
+    assert "weights: safetensors" in (folder / "models/net.yaml").read_text()
+    (folder / "models/net.yaml").unlink()
+    capture(folder, "double", "1,4")
+    assert "dtype: float64" in (folder / "models/net.yaml").read_text()
+
+
+def test_a_state_dict_is_loaded_first(folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    state = {"weight": torch.ones(2, 4), "bias": torch.zeros(2)}
+    save_file(state, folder / "state.safetensors")
+    assert capture(folder, "ready", "1,4", "--state-dict", "state.safetensors").returncode == 0
+    model = read_model(folder / "models/net.ir.json", folder / "models/net.safetensors")
+    np.testing.assert_array_equal(evaluate(model, np.ones((1, 4)))[0], [[4.0, 4.0]])
+    result = capture(folder, "Net", "1,1,4,4", "--state-dict", "state.safetensors")
+    assert result.returncode == 2 and "state.safetensors: error[bad-params]" in result.stderr
+
+
+def test_every_op_without_a_form_is_told_with_its_line(folder: Path) -> None:
+    result = capture(folder, "Bad", "2,3")
+    assert result.returncode == 2
+    assert result.stderr == (
+        "nets.py:17:1: error[inexpressible]: `erf` has no form in torchlean.ir.v1\n"
+        "nets.py:18:1: error[inexpressible]: `sort` has no form in torchlean.ir.v1\n"
+        "nets.py:19:1: error[inexpressible]: `i0` has no form in torchlean.ir.v1\n"
+    )
+    assert not any((folder / "models").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("Branches", "2", "nets.py:24:1: error[capture-failed]: torch.export refuses the module"),
+        ("Pair", "2", "error[capture-failed]: torch.export refuses the module"),
+        ("number", "2", "error[bad-option]: `nets:number` gives int, not a torch.nn.Module"),
+        ("missing", "2", "error[import-failed]: module 'nets' has no attribute 'missing'"),
+        ("Net", "1,1,-4", "--shape: error[bad-option]: a shape is natural numbers with commas"),
+        ("Net", "1,4", "error[capture-failed]: torch.export refuses the module"),
+        ("x.y:z", "1", "error[bad-option]: expected `package.module:Factory`"),
+    ],
+)
+def test_other_refusals_are_one_clear_error(
+    folder: Path, name: str, shape: str, message: str
+) -> None:
+    result = capture(folder, name, shape)
+    assert result.returncode == 2
+    assert message in result.stderr and "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not any((folder / "models").iterdir())
+
+
+def test_the_name_of_the_output_is_that_of_a_module(folder: Path) -> None:
+    result = run(folder, "capture", "nets:Net", "--shape", "1,1,4,4", "-o", "models/Net-1")
+    assert result.returncode == 2 and "--output: error[bad-name]" in result.stderr
+
+
+# The library
+
+
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(2, 4))
+        self.mean: Tensor
+        self.register_buffer("mean", torch.tensor([0.1, 0.2, 0.3, 0.4]))
+        self.inner = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.inner(x - self.mean) + self.position
+        return y[:, 1:3], y.sum()
+
+
+def generated(model: Model, learnable_consts: bool = True) -> nn.Module:
+    options = EmitOptions(learnable_consts=learnable_consts)
+    module: nn.Module = namespace(emit_module(model, options).source)["ExportedIRModel"]()
+    return module
+
+
+def shapes(tensors: Iterator[Tensor]) -> list[tuple[int, ...]]:
+    return sorted(tuple(tensor.shape) for tensor in tensors)
+
+
+def test_what_was_a_parameter_is_trained_and_nothing_else() -> None:
+    """A parameter of zeros stays one; a buffer and the matrix of a slice stay buffers."""
+    model = from_torch(Two(), torch.zeros(2, 4))
+    module = generated(model)
+    assert shapes(module.parameters()) == [(2, 4), (4,), (4, 4)]
+    assert (4,) in shapes(module.buffers()) and (2, 4) not in shapes(module.buffers())
+    frozen = generated(model, learnable_consts=False)
+    assert shapes(frozen.parameters()) == [(4,), (4, 4)]
+    assert (2, 4) in shapes(frozen.buffers())
+
+
+def test_learnable_in_the_graph_overrules_the_rule_of_uniform_consts() -> None:
+    model = from_torch(Two(), torch.zeros(2, 4))
+    marks = [node.op.learnable for node in model.graph.nodes if node.op.tag == "const"]  # type: ignore[attr-defined]
+    assert Counter(marks)[True] == 1 and None not in marks
+
+
+class Shared(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(2, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(torch.relu(self.conv(x)))
+        return out
+
+
+def test_a_kernel_that_is_used_twice_is_noted() -> None:
+    model = from_torch(Shared(), torch.zeros(1, 2, 5))
+    assert [note.code for note in model.notes] == ["untied", "untied"]
+    assert "`conv.weight` is the kernel of several nodes" in model.notes[0].message
+
+
+class Masked(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        mask = torch.full((3, 3), float("-inf")).triu(1)
+        return torch.softmax(x + mask, dim=-1)
+
+
+def test_infinite_constants_are_finite_and_noted() -> None:
+    model = from_torch(Masked(), torch.zeros(3, 3))
+    assert [note.code for note in model.notes] == ["infinite-constant"]
+    assert all(np.isfinite(array).all() for array in model.params.values())
+    expected = Masked()(torch.zeros(3, 3)).numpy()
+    np.testing.assert_array_equal(evaluate(model, np.zeros((3, 3)))[0].astype(np.float32), expected)
+
+
+class Dropping(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, 0.5, training=True)
+
+
+class Several(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.argmax(dim=-1), x
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Dropping(), "dropout outside of eval mode|`bernoulli`|`native_dropout`"),
+        (Several(), "`argmax` has no form"),
+        (nn.GELU(), "error function"),
+        (nn.MaxPool1d(2, return_indices=True), "positions or statistics"),
+    ],
+)
+def test_what_has_no_form_is_refused(module: nn.Module, message: str) -> None:
+    with pytest.raises(IRPyTorchError, match=message):
+        from_torch(module, torch.randn(2, 3, 4))
+
+
+def test_integers_are_refused() -> None:
+    with pytest.raises(IRPyTorchError, match="one tensor of floating point numbers"):
+        from_torch(nn.Embedding(4, 2), torch.tensor([1, 2]))
+
+
+def test_capture_leaves_the_module_as_it_was() -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    from_torch(module, torch.zeros(1, 2))
+    assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
+    assert module.training
+
+
+def test_slices_take_the_cheapest_form() -> None:
+    """Parts of a concat are that part, first steps are windows, blocks are small matrices."""
+
+    class Sliced(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+            both = torch.cat([x, x * 2], dim=1)
+            return both[:, 6:], x[:, ::2], x[:, 0], x[:, 2:4], x[:, [5, 0]], x.flip(1)
+
+    x = torch.randn(2, 6)
+    model = from_torch(Sliced(), x)
+    wanted = Sliced()(x)
+    for found, expected in zip(evaluate(model, x.numpy()), wanted, strict=True):
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-6)
+    tags = Counter(node.op.tag for node in model.graph.nodes)
+    assert "concat" not in tags and tags["avg_pool"] == 2 and tags["matmul"] == 3
+    sizes = sorted(int(np.prod(node.shape)) for node in model.graph.nodes if node.op.tag == "const")
+    assert sizes == [1, 3, 12, 36]
+
+
+def test_a_graph_file_names_what_wrote_it(folder: Path) -> None:
+    capture(folder, "Net", "1,1,4,4")
+    document = json.loads((folder / "models/net.ir.json").read_text())
+    assert document["producer"] == "hatch-irpytorch"
+    assert [node.get("debug_target") for node in document["nodes"]] == [
+        None,
+        "stem",
+        "forward",
+        "forward",
+        "head",
+    ]

@@ -77,6 +77,15 @@ def soak(session: nox.Session) -> None:
     session.run(PYTHON, "-m", "pytest", "--soak", *paths, *session.posargs, external=True)
 
 
+@nox.session(venv_backend="none")
+def peers(session: nox.Session) -> None:
+    """Other people's test cases through the doors, for minutes; writes `docs/coverage.md`."""
+    shared_environment(session)
+    pip = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "-q")
+    session.run(*pip, "--group", "peers", external=True)
+    session.run(PYTHON, "-m", "peers", external=True, env={"PYTHONPATH": str(ROOT / "tests")})
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Formatter and linter: our rules for our code, their own defaults for generated code."""

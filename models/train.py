@@ -3,7 +3,8 @@
     pip install ./hatch_irpytorch && pip install --group train && python models/train.py [NAME...]
 
 Each graph is given small random parameters, emitted, and trained as the module that comes out;
-the module's state dict is the ParamStore.
+the module's state dict is the ParamStore. The networks of `nets.py` are trained as they are and
+then captured, one from PyTorch and one by way of an ONNX file.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import warnings
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import graphs
+import nets
 import numpy as np
 import torch
 from safetensors.torch import save_file
@@ -25,6 +28,8 @@ from sklearn.model_selection import train_test_split
 from torch.nn import functional
 
 from hatch_irpytorch import EmitOptions, Model, emit_module
+from hatch_irpytorch.capture import from_onnx, from_torch
+from hatch_irpytorch.capture.files import write_captured
 from hatch_irpytorch.errors import Problems
 from hatch_irpytorch.ir.check import check_graph
 from hatch_irpytorch.ir.graph import Graph
@@ -42,6 +47,16 @@ MODELS: dict[str, tuple[graphs.Document, tuple[int, ...]]] = {
     "digits_wide": (graphs.perceptron(320, 256, 10), (1, 64)),
     "legacy_cnn": (graphs.legacy_cnn(), (1, 8, 8)),
     "digits_softmax": (graphs.softmax_regression(), (1, 64)),
+}
+
+CAPTURED: dict[str, type[torch.nn.Module]] = {
+    "digits_residual": nets.DigitsResidual,
+    "digits_gated": nets.DigitsGated,
+}
+BY_ONNX = "digits_gated"
+SHAPES = {
+    **{name: shape for name, (_, shape) in MODELS.items()},
+    **dict.fromkeys(CAPTURED, (1, 1, 8, 8)),
 }
 
 
@@ -166,6 +181,39 @@ def train(name: str) -> str:
     return figure
 
 
+def train_captured(name: str) -> str:
+    torch.manual_seed(0)
+    x, y, x_test, y_test = digits()
+    images, test_images = x.reshape(-1, 1, 8, 8), x_test.reshape(-1, 1, 8, 8)
+    model = CAPTURED[name]()
+    opt = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(EPOCHS):
+        for batch in torch.split(torch.randperm(len(images)), 64):
+            loss = functional.cross_entropy(model(images[batch]), y[batch])
+            opt.zero_grad()
+            torch.autograd.backward(loss)
+            opt.step()
+    model.eval()
+    with torch.no_grad():
+        accuracy = (model(test_images).argmax(1) == y_test).float().mean().item()
+    write_captured(capture(name, model), HERE / name, type(model).__name__, "float32")
+    return f"{accuracy:.4f} test accuracy"
+
+
+def capture(name: str, model: torch.nn.Module) -> Model:
+    example = torch.zeros(SHAPES[name])
+    if name != BY_ONNX:
+        return from_torch(model, example)
+    path = HERE / f"{name}.onnx"
+    with warnings.catch_warnings():
+        # The newer exporter needs a package more, and this network nothing of it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            model, (example,), path, dynamo=False, input_names=["image"], output_names=["logits"]
+        )
+    return from_onnx(path)
+
+
 def write(name: str, document: graphs.Document, model: torch.nn.Module) -> None:
     state = {key: value.contiguous() for key, value in model.state_dict().items()}
     if name == "digits_softmax":
@@ -184,8 +232,9 @@ def write(name: str, document: graphs.Document, model: torch.nn.Module) -> None:
 
 
 def main() -> None:
-    for name in sys.argv[1:] or MODELS:
-        print(f"{name}: {train(name)}", flush=True)
+    for name in sys.argv[1:] or SHAPES:
+        figure = train_captured(name) if name in CAPTURED else train(name)
+        print(f"{name}: {figure}", flush=True)
 
 
 if __name__ == "__main__":

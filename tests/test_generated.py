@@ -13,7 +13,7 @@ import pytest
 import torch
 from documents import source
 from op_cases import CASES, document
-from train import MODELS, batched, digits
+from train import SHAPES, batched, digits
 
 from hatch_irpytorch.emit import REVISION
 from hatch_irpytorch.manifest import default_class_name
@@ -28,7 +28,7 @@ CLASSES = {"legacy_cnn": "LegacyCNN"}
 
 
 def test_every_manifest_has_its_figure() -> None:
-    assert set(FIGURES) == {path.stem for path in (ROOT / "models").glob("*.yaml")} == set(MODELS)
+    assert set(FIGURES) == {path.stem for path in (ROOT / "models").glob("*.yaml")} == set(SHAPES)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -39,7 +39,7 @@ def test_a_model_reaches_its_figure(name: str) -> None:
     _, _, x, y = digits()
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     with torch.no_grad():
-        out = batched(model, MODELS[name][1])(state, x)
+        out = batched(model, SHAPES[name])(state, x)
     if kind == "test loss":
         assert f"{out.mean().item():.5f}" == figure
     else:

@@ -178,6 +178,25 @@ def test_pooling(tmp_path: Path, op: str, attributes: dict[str, Any]) -> None:
     check(path, [1, 2, 7, 8])
 
 
+def test_an_attribute_that_nobody_knows_is_never_passed_over(tmp_path: Path) -> None:
+    nodes = [make_node("Relu", ["x"], ["y"], name="act", slope=0.5)]
+    path = save(tmp_path / "m.onnx", nodes, [2], 13)
+    with pytest.raises(IRPyTorchError, match=r"`Relu` has no form .*: its attribute `slope`"):
+        from_onnx(path)
+
+
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+def test_space_to_depth_undoes_depth_to_space(tmp_path: Path, mode: str) -> None:
+    """In both orders: `mode` of SpaceToDepth is newer than the op."""
+    nodes = [
+        make_node("DepthToSpace", ["x"], ["a"], blocksize=2, mode=mode),
+        make_node("SpaceToDepth", ["a"], ["y"], blocksize=2, mode=mode),
+    ]
+    model = from_onnx(save(tmp_path / "m.onnx", nodes, [1, 8, 2, 3], 26))
+    x = np.arange(48.0).reshape(1, 8, 2, 3)
+    np.testing.assert_array_equal(evaluate(model, x)[0], x)
+
+
 def test_padding_that_counts_and_windows_that_skip(tmp_path: Path) -> None:
     counted = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}
     spread = {"kernel_shape": [2, 2], "dilations": [2, 3], "pads": [1, 1, 1, 1]}

@@ -4,7 +4,9 @@
 
 - digits_autoencoder
 - digits_cnn
+- digits_gated
 - digits_mlp
+- digits_residual
 - digits_softmax
 - digits_transformer
 - digits_wide

@@ -41,11 +41,19 @@ if TYPE_CHECKING or HAS_ONNX:
         function_body,
         rename,
     )
-    from hatch_irpytorch.capture.onnx.tensors import Call, Constant, Names
+    from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Names
 
     OPS = {**elementwise_ops.OPS, **movement_ops.OPS, **reduction_ops.OPS, **layer_ops.OPS}
     """Every ONNX op that has a form, by type."""
 
+
+WITHOUT_EFFECT = frozenset(
+    {
+        *("kernel_shape", "storage_order", "spatial", "momentum", "consumed_inputs"),
+        *("ratio", "seed", "is_test", "stash_type", "saturate", "round_mode"),
+    }
+)
+"""Attributes that repeat a shape, or say what only training, other outputs or speed depend on."""
 
 NO_FORMULA = "no formula is known for it"
 
@@ -125,7 +133,11 @@ class _Conversion:
         if all(isinstance(tensors[name], np.ndarray) for name in inputs):
             return list(self._folded(node, inputs))
         if node.domain in ("", "ai.onnx") and node.op_type in OPS:
-            result = OPS[node.op_type](self._call(node))
+            call = self._call(node)
+            result = OPS[node.op_type](call)
+            unseen = set(call.attributes.unseen()) - WITHOUT_EFFECT
+            if unseen:
+                raise InexpressibleError(f"its attribute `{min(unseen)}`")
             return list(result) if isinstance(result, list | tuple) else [result]
         body = function_body(node, self.file.opsets, self._types(inputs))
         if body is None:
@@ -135,7 +147,8 @@ class _Conversion:
     def _call(self, node: onnx.NodeProto) -> Call:
         version = self.file.opsets.get("", 1)
         inputs, outputs = tuple(node.input), tuple(node.output)
-        return Call(node.op_type, version, inputs, outputs, attributes_of(node), self.names)
+        attributes = Attributes(attributes_of(node))
+        return Call(node.op_type, version, inputs, outputs, attributes, self.names)
 
     def _folded(self, node: onnx.NodeProto, inputs: list[str]) -> list[Constant]:
         constants = {name: self.names.tensors[name] for name in inputs}

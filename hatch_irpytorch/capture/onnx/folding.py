@@ -43,7 +43,7 @@ def interpolation(c: Call, extent: int, scale: float | None, size: int | None) -
     """The matrix of a resizing along one axis: what it makes of the unit vectors."""
     kept = {
         name: value
-        for name, value in c.attributes.items()
+        for name, value in c.attributes.everything().items()
         if name not in ("axes", "scales", "antialias") or (name == "antialias" and value)
     }
     if c.op == "Upsample" or c.version < 11:

@@ -95,41 +95,41 @@ def _max_pool(c: Call) -> list[Value | None]:
 
 def _average_pool(c: Call) -> Value:
     kernel, given, geometry = _window(c)
-    if set(geometry.dilation) != {1}:
-        return _dilated_average_pool(c, kernel, geometry)
     none: Pads = ((0, 0),) * len(kernel)
     counted = given.pads if c.get("count_include_pad", 0) else none
-    return w.average_pool(c.b, c.x, kernel, geometry, counted)
+    if set(geometry.dilation) == {1}:
+        return w.average_pool(c.b, c.x, kernel, geometry, counted)
+    total, cells = _dilated_sum(c, c.x, kernel, geometry, counted)
+    return e.mul(c.b, total, c.b.const(1.0 / cells))
 
 
-def _dilated_average_pool(c: Call, kernel: Sequence[int], geometry: w.Geometry) -> Value:
-    """Sums of windows by a matrix along each axis, over the number of cells that count."""
-    x = c.x
-    ones = np.ones(())
+def _dilated_sum(
+    c: Call, x: Value, kernel: Sequence[int], geometry: w.Geometry, counted: Pads
+) -> tuple[Value, Array]:
+    """Sums of windows with gaps, by a matrix along each axis, and how many cells each counts."""
+    cells: Array = np.ones(())
     for axis, size in enumerate(kernel):
         extent, (before, after) = x.shape[2 + axis], geometry.pads[axis]
-        span = geometry.dilation[axis] * (size - 1)
-        starts = range(-before, extent + after - span, geometry.stride[axis])
+        step = geometry.dilation[axis]
+        last = extent + after - step * (size - 1)
+        starts = np.arange(-before, last, geometry.stride[axis])
+        columns = starts[:, None] + step * np.arange(size)
         matrix = np.zeros((len(starts), extent))
-        for row, start in enumerate(starts):
-            for k in range(size):
-                column = start + k * geometry.dilation[axis]
-                if 0 <= column < extent:
-                    matrix[row, column] = 1.0
+        inside = (columns >= 0) & (columns < extent)
+        matrix[np.nonzero(inside)[0], columns[inside]] = 1.0
         x = apply_matrix(c.b, x, 2 + axis, matrix)
-        inside = (
-            np.full(len(starts), float(size)) if c.get("count_include_pad", 0) else matrix.sum(1)
-        )
-        ones = np.multiply.outer(ones, inside)
-    return e.mul(c.b, x, c.b.const(1.0 / ones))
+        low, high = counted[axis]
+        here = (columns >= -low) & (columns < extent + high)
+        cells = np.multiply.outer(cells, here.sum(axis=1).astype(np.float64))
+    return x, cells
 
 
 def _lp_pool(c: Call) -> Value:
     kernel, _, geometry = _window(c)
     order = float(c.get("p", 2))
-    size = e.power(c.b, c.b.node(Abs(), c.x), order)
-    pooled = w.average_pool(c.b, size, kernel, geometry, geometry.pads, 1.0)
-    return e.power(c.b, pooled, 1.0 / order)
+    powers = e.power(c.b, c.b.node(Abs(), c.x), order)
+    total, _ = _dilated_sum(c, powers, kernel, geometry, geometry.pads)
+    return e.power(c.b, total, 1.0 / order)
 
 
 def _spatial(c: Call) -> list[int]:
@@ -203,7 +203,9 @@ def _mean_variance_norm(c: Call) -> Value:
 
 def _lp_normalization(c: Call) -> Value:
     axis = c.get("axis", -1)
-    return e.div(c.b, c.x, r.norm(c.b, c.x, float(c.get("p", 2)), [axis], True))
+    size = r.norm(c.b, c.x, float(c.get("p", 2)), [axis], True)
+    # A slice of zeros stays zeros.
+    return e.div(c.b, c.x, e.clamp(c.b, size, float(np.finfo(np.float32).tiny), None))
 
 
 def _local_response_norm(c: Call) -> Value:

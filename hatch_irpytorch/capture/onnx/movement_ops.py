@@ -185,7 +185,8 @@ def _space_to_depth(c: Call) -> Value:
     size = c.get("blocksize", 1)
     batch, channels, height, width = c.x.shape
     split = c.b.reshape(c.x, (batch, channels, height // size, size, width // size, size))
-    turned = c.b.permute(split, [0, 3, 5, 1, 2, 4])
+    depth_first = c.get("mode", "DCR") == "DCR"
+    turned = c.b.permute(split, [0, 3, 5, 1, 2, 4] if depth_first else [0, 1, 3, 5, 2, 4])
     return c.b.reshape(turned, (batch, channels * size**2, height // size, width // size))
 
 

@@ -25,9 +25,11 @@ _AXIS_TO_THE_END = 13
 def _reduction(function: Reduce) -> Handler:
     def convert(c: Call) -> Value:
         axes = c.ints_of("axes", 1, "axes")
-        if not axes and c.get("noop_with_empty_axes", 0):
+        nothing_to_do = bool(c.get("noop_with_empty_axes", 0)) and not axes
+        keep = bool(c.get("keepdims", 1))
+        if nothing_to_do:
             return function(c.b, c.b.reshape(c.x, (*c.x.shape, 1)), [c.x.rank], False)
-        return function(c.b, c.x, axes, bool(c.get("keepdims", 1)))
+        return function(c.b, c.x, axes, keep)
 
     return convert
 

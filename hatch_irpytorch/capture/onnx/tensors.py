@@ -47,6 +47,33 @@ def _real(array: Constant) -> Array:
     return array.astype(np.float64)
 
 
+class Attributes(dict[str, Any]):
+    """The attributes of a node, which remember what was asked for."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.seen: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.seen.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self.seen.add(str(name))
+        return super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.seen.add(name)
+        return super().get(name, default)
+
+    def everything(self) -> dict[str, Any]:
+        self.seen.update(self)
+        return dict(self)
+
+    def unseen(self) -> list[str]:
+        return sorted(set(self) - self.seen)
+
+
 @dataclass(frozen=True)
 class Call:
     """A node: its op, the opset version, and what it is given."""
@@ -55,7 +82,7 @@ class Call:
     version: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]
+    attributes: Attributes
     names: Names
 
     @property

@@ -1,0 +1,81 @@
+"""Run all peers and write docs/coverage.md: `nox -s peers`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+from architectures import ARCHITECTURES
+
+from peers import onnx_nodes, torch_own
+from peers.tally import WRONG, Tally
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "coverage.md"
+_EXAMPLES = 12
+
+_TOP = """\
+# What comes in through the doors, counted
+
+Written by `nox -s peers`, with onnx {onnx} and torch {torch}. A case passes when the graph,
+evaluated by the reference, equals what its source expects. All others are listed with their reason.
+
+- Networks of the verification competition (`tests/test_onnx.py`, 100 random inputs each, within
+  1e-4 of ONNX Runtime): 10 of 10.
+- Architectures written for the purpose (`tests/architectures.py`, within 1e-5 of the original
+  module): {architectures} of {architectures}.
+"""
+
+
+def section(title: str, note: str, tally: Tally) -> str:
+    """One source as a table of reasons, with the ops behind them."""
+    total = tally.passed + tally.reasons.total()
+    lines = [
+        f"## {title}",
+        "",
+        note,
+        "",
+        "| outcome | cases | ops, most frequent first |",
+        "| --- | --- | --- |",
+        f"| passed | {tally.passed} of {total} | |",
+    ]
+    for reason, count in tally.reasons.most_common():
+        names = [f"`{op}`" for op, _ in tally.ops[reason].most_common(_EXAMPLES)]
+        more = len(tally.ops[reason]) - len(names)
+        tail = f" and {more} more" if more > 0 else ""
+        lines.append(f"| {reason} | {count} | {', '.join(names)}{tail} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    tallies = {
+        "ONNX: the backend tests of single nodes": (
+            "All node tests that the `onnx` package ships; the first real input is run-time, the "
+            "others are bound to their values.",
+            onnx_nodes.run(),
+        ),
+        "PyTorch: `module_db`": (
+            "All samples of all modules in eval mode, float32.",
+            torch_own.modules(),
+        ),
+        "PyTorch: `op_db`": (
+            f"The first {torch_own.SAMPLES} samples of each op, float32.",
+            torch_own.ops(),
+        ),
+    }
+    count = len(ARCHITECTURES)
+    text = _TOP.format(onnx=version("onnx"), torch=version("torch"), architectures=count)
+    parts = [section(title, note, tally) for title, (note, tally) in tallies.items()]
+    PAGE.write_text("\n".join([text, *parts]), encoding="utf-8")
+    print(PAGE.read_text(encoding="utf-8"))
+    wrong = [name for _, tally in tallies.values() for name in tally.wrong]
+    print(f"{WRONG}: {wrong}" if wrong else "nothing wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 GRAPH = ROOT / "tests/sample_project/models/affine.ir.json"
-COMMANDS = ("regen", "check", "verify", "emit", "schema")
+COMMANDS = ("regen", "check", "verify", "emit", "capture", "import-onnx", "export", "schema")
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

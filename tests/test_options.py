@@ -131,6 +131,51 @@ def test_learnable_consts() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("values", "mark", "learned"),
+    [
+        (1.0, {}, False),
+        (1.0, {"learnable": True}, True),
+        ([1.0, 2.0], {}, True),
+        ([1.0, 2.0], {"learnable": False}, False),
+    ],
+)
+def test_a_const_that_says_whether_it_is_learnable(
+    values: Any, mark: dict[str, bool], learned: bool
+) -> None:
+    """A project extension: without it the rule of 5.3 decides, and the option is above it."""
+    graph = document([2, 2], const([2, 2], values) | mark, op("add", [0, 1], [2, 2]))
+    for compress in (True, False):
+        (binding,) = plan(graph, compress_broadcast_params=compress).bindings
+        assert binding.learned is learned
+        # Rows that are equal by chance are tied only where nobody said that it is a parameter.
+        assert binding.name == ("const_1_vec" if learned and compress and not mark else "const_1")
+    (binding,) = plan(graph, learnable_consts=False).bindings
+    assert not binding.learned
+
+
+def test_the_origin_of_nodes_stands_above_them_once() -> None:
+    fields = {"debug_target": "layers.0.attn"}
+    graph = document(
+        [2],
+        op("relu", [0], [2], **fields),
+        op("tanh", [1], [2], **fields),
+        op("exp", [2], [2]),
+        op("sin", [3], [2], onnx_name="/layers.1/Sin"),
+    )
+    text = source(graph, training_skeleton=False)
+    assert text.split("def forward")[1].splitlines()[1:] == [
+        "        v0 = x  # (2,)",
+        "        # layers.0.attn",
+        "        v1 = torch.relu(v0)  # (2,)",
+        "        v2 = torch.tanh(v1)  # (2,)",
+        "        v3 = torch.exp(v2)  # (2,)",
+        "        # layers.1.Sin",
+        "        v4 = torch.sin(v3)  # (2,)",
+        "        return v4",
+    ]
+
+
 def test_compress_broadcast_params() -> None:
     loose = plan(rows_document(), compress_broadcast_params=False)
     assert [(b.name, b.shape) for b in loose.bindings] == [("const_1", (2, 3))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from conftest import Counts
 from documents import namespace
 from onnx import TensorProto, helper, numpy_helper
 
@@ -480,6 +482,53 @@ def test_files_that_are_none(tmp_path: Path, content: bytes | None, message: str
         (tmp_path / "m.onnx").write_bytes(content)
     with pytest.raises(IRPyTorchError, match=message):
         from_onnx(tmp_path / "m.onnx")
+
+
+def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
+    """The file with bytes changed, cut out, repeated or inserted."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        changed = bytearray(data)
+        for _ in range(int(rng.integers(1, 4))):
+            at, width = int(rng.integers(len(changed))), int(rng.integers(1, 9))
+            form = rng.integers(4)
+            if form == 0:
+                changed[at] = int(rng.integers(256))
+            elif form == 1:
+                del changed[at : at + width]
+            elif form == 2:
+                changed[at:at] = changed[at : at + width]
+            else:
+                changed[at:at] = rng.integers(256, size=width, dtype=np.uint8).tobytes()
+        yield bytes(changed)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mutated_files_are_read_or_refused(tmp_path: Path, counts: Counts) -> None:
+    nodes = [
+        make_node("Conv", ["x", "k"], ["a"], name="conv", strides=[2, 1], pads=[1, 1, 0, 0]),
+        make_node("Shape", ["a"], ["s"]),
+        make_node("Reshape", ["a", "flat"], ["r"], name="reshape"),
+        make_node("Slice", ["r", "zero", "five", "one"], ["c"]),
+        make_node("Softmax", ["c"], ["y"], axis=-1),
+    ]
+    stored = {
+        "k": KERNEL,
+        "flat": np.array([1, -1]),
+        **{name: np.array([value]) for name, value in (("zero", 0), ("five", 5), ("one", 1))},
+    }
+    data = save(tmp_path / "m.onnx", nodes, [1, 2, 5, 4], 13, stored).read_bytes()
+    path = tmp_path / "mutated.onnx"
+    outcomes: Counter[str] = Counter()
+    for changed in mutations(data, max(counts.inputs // 4, 500), counts.first_seed):
+        path.write_bytes(changed)
+        try:
+            from_onnx(path)
+            outcomes["read"] += 1
+        except IRPyTorchError as error:
+            assert str(error).replace("\n", "").isprintable()
+            outcomes[error.problems[0].code] += 1
+    assert outcomes["read"] > 10 and len(outcomes) > 2
 
 
 def test_integer_inputs_and_old_opsets_are_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
-from hatch_irpytorch.ir.ops import Const, Input, Op
+from hatch_irpytorch.ir.ops import Const, Input, Op, RuleError
 from hatch_irpytorch.ir.ops.movement import BroadcastTo, Concat, Permute, Reshape, Transpose
 from hatch_irpytorch.names import dotted_name
 
@@ -24,6 +24,18 @@ LARGEST = float(2.0**127)
 
 class InexpressibleError(Exception):
     """Something that no ops of torchlean.ir.v1 compute. The message says what, in one phrase."""
+
+
+UNFIT = (
+    *(RuleError, ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
+"""What a handler raises for arguments that its op does not take: no file or module is trusted."""
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of unknown origin says, cut to a phrase."""
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
 @dataclass(frozen=True)

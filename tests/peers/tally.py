@@ -12,7 +12,7 @@ import numpy as np
 from hatch_irpytorch import IRPyTorchError
 
 NO_FORM = "no ops of the format compute it"
-NUMBERS = "it is about integers, booleans, complex numbers or strings"
+NUMBERS = "it is about integers, booleans, complex numbers, strings or sparse tensors"
 RANDOM = "it draws random numbers, trains, or returns memory as it is"
 INFINITE = "an infinity or NaN is part of the answer, or a `log` leaves its domain"
 DATA = "its shape or its path depends on the data"

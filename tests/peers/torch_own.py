@@ -78,7 +78,8 @@ def _samples(info: Any) -> Iterator[Any]:
 
 
 def _is_real(x: object) -> bool:
-    return isinstance(x, torch.Tensor) and x.dtype == torch.float32
+    dense = isinstance(x, torch.Tensor) and x.layout == torch.strided
+    return dense and x.dtype == torch.float32  # type: ignore[attr-defined]
 
 
 def _one(tally: Tally, name: str, module: nn.Module, x: torch.Tensor) -> None:

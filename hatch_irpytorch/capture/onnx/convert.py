@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.builder import UNFIT, Builder, InexpressibleError, Value, first_line
 from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.errors import Place, Problem, Problems, fail
 from hatch_irpytorch.ir.graph import Model
-from hatch_irpytorch.ir.ops import RuleError
 
 try:
     import onnx
@@ -113,8 +112,8 @@ class _Conversion:
             results = self._results(node, position)
         except InexpressibleError as error:
             self._refuse(node, position, f": {error}")
-        except (RuleError, ValueError, IndexError, TypeError, KeyError) as error:
-            self._refuse(node, position, f": not with these inputs ({error})")
+        except UNFIT as error:
+            self._refuse(node, position, f": not with these inputs ({first_line(error)})")
         else:
             self._bind(node, results)
 

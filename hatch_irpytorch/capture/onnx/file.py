@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from hatch_irpytorch.capture.builder import first_line
 from hatch_irpytorch.capture.onnx.tensors import Constant
 from hatch_irpytorch.errors import Place, Problems, fail, nearest, shown
 
@@ -50,7 +51,7 @@ def read_file(
         for tensor in model.graph.initializer:
             constants[tensor.name] = numpy_helper.to_array(tensor, base)
     except (ValueError, TypeError, OSError, onnx.checker.ValidationError) as error:
-        message = f"an initializer cannot be read: {_first_line(error)}"
+        message = f"an initializer cannot be read: {first_line(error)}"
         raise fail("capture-failed", place, message) from None
     if model.graph.sparse_initializer:
         raise fail("capture-failed", place, "sparse initializers are not read")
@@ -81,7 +82,7 @@ def _load(path: Path, place: Place) -> onnx.ModelProto:
         missing = place if error.filename in (None, str(path)) else Place(str(error.filename))
         raise fail("missing-file", missing, "the file does not exist") from None
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
-        message = f"not an ONNX file: {_first_line(error)}"
+        message = f"not an ONNX file: {first_line(error)}"
         raise fail("capture-failed", place, message) from None
     if not model.graph.node and not model.graph.output:
         raise fail("capture-failed", place, "not an ONNX file: it holds no graph")
@@ -90,10 +91,6 @@ def _load(path: Path, place: Place) -> onnx.ModelProto:
 
         model = inliner.inline_local_functions(model)
     return model
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
 def _domain(domain: str) -> str:

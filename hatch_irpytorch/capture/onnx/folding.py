@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from hatch_irpytorch.capture.builder import InexpressibleError
+from hatch_irpytorch.capture.builder import InexpressibleError, first_line
 from hatch_irpytorch.capture.onnx.tensors import Array, Call, Constant
 
 
@@ -34,8 +34,8 @@ def evaluate_node(
             model = helper.make_model(graph, opset_imports=imports)
             results = list(ReferenceEvaluator(model).run(None, dict(inputs)))
     except Exception as error:  # the evaluator raises what its NumPy code raises
-        reason = str(error).split("\n")[0][:120] or type(error).__name__
-        raise InexpressibleError(f"a constant that `onnx` cannot evaluate ({reason})") from None
+        message = f"a constant that `onnx` cannot evaluate ({first_line(error)})"
+        raise InexpressibleError(message) from None
     return [np.asarray(result) for result in results]
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.builder import UNFIT, Builder, InexpressibleError, Value, first_line
 from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.capture.pytorch.elementwise_ops import Sign
 from hatch_irpytorch.capture.pytorch.program import (
@@ -25,7 +25,6 @@ from hatch_irpytorch.capture.pytorch.program import (
 from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter
 from hatch_irpytorch.errors import Place, Problem, Problems, fail
 from hatch_irpytorch.ir.graph import Model
-from hatch_irpytorch.ir.ops import RuleError
 
 
 class _Unknown:
@@ -119,8 +118,8 @@ class _Conversion:
             return OPS[op_name(node)](self.context, *args, **kwargs)
         except InexpressibleError as error:
             self._refuse(node, str(error))
-        except (RuleError, ValueError, IndexError, TypeError) as error:
-            self._refuse(node, f"not with these arguments ({error})")
+        except UNFIT as error:
+            self._refuse(node, f"not with these arguments ({first_line(error)})")
         return _UNKNOWN
 
     def _item(self, node: fx.Node, args: Any) -> Any:

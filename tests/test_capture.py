@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 import torch
+from command_line import run
 from documents import namespace
 from torch import Tensor, nn
 from torch.nn import functional
@@ -74,12 +74,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hatch_irpytorch", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
-def capture(folder: Path, name: str, shape: str, *more: str) -> subprocess.CompletedProcess[str]:
+def capture(folder: Path, name: str, shape: str, *more: str) -> CompletedProcess[str]:
     return run(folder, "capture", f"nets:{name}", "--shape", shape, "-o", "models/net", *more)
 
 

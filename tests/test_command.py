@@ -9,15 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 ROOT = Path(__file__).parent.parent
 GRAPH = ROOT / "tests/sample_project/models/affine.ir.json"
 COMMANDS = ("regen", "check", "verify", "emit", "capture", "import-onnx", "export", "schema")
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hatch_irpytorch", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

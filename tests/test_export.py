@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 import torch
 from architectures import ARCHITECTURES
 from closeness import EXACT
+from command_line import run
 from documents import const, document, namespace, op, read
 from hypothesis import HealthCheck, given, settings
 from random_graphs import RandomGraph, random_graphs
@@ -32,11 +31,6 @@ from hatch_irpytorch.manifest import read_manifest
 
 ROOT = Path(__file__).parent.parent
 MODELS = sorted(path.stem for path in (ROOT / "models").glob("*.yaml"))
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hatch_irpytorch", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from command_line import run
 from conftest import Counts
 from documents import namespace
 from onnx import TensorProto, helper, numpy_helper
@@ -366,9 +366,8 @@ def two_inputs(path: Path, kind: int = TensorProto.FLOAT) -> Path:
     return path
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hatch_irpytorch", "import-onnx", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def import_file(folder: Path, *arguments: str) -> CompletedProcess[str]:
+    return run(folder, "import-onnx", *arguments)
 
 
 def test_open_extents_and_bound_inputs(tmp_path: Path) -> None:
@@ -390,7 +389,7 @@ def test_the_command(tmp_path: Path) -> None:
     np.save(tmp_path / "z.npy", np.ones(3, dtype=np.float32))
     (tmp_path / "models").mkdir()
     given = ("m.onnx", "--shape", "x=2,3", "--bind", "z=z.npy", "-o", "models/sum_net")
-    result = run(tmp_path, *given)
+    result = import_file(tmp_path, *given)
     assert (result.returncode, result.stderr) == (0, "")
     assert "class_name: SumNet" in (tmp_path / "models/sum_net.yaml").read_text()
     model = read_model(tmp_path / "models/sum_net.ir.json", tmp_path / "models/sum_net.safetensors")
@@ -446,7 +445,7 @@ def test_every_node_without_a_form_is_told(tmp_path: Path) -> None:
         make_node("Add", ["c", "d"], ["y"], name="last"),
     ]
     path = save(tmp_path / "m.onnx", nodes, [2], 13)
-    result = run(tmp_path, "m.onnx", "-o", "net")
+    result = import_file(tmp_path, "m.onnx", "-o", "net")
     assert result.returncode == 2 and path.exists()
     assert result.stderr.splitlines() == [
         "m.onnx: node 0 (Erf): error[inexpressible]: `/act/Erf`: `Erf` has no form in "
@@ -543,12 +542,12 @@ def test_integer_inputs_and_old_opsets_are_refused(tmp_path: Path) -> None:
 def test_a_pickled_array_is_never_loaded(tmp_path: Path) -> None:
     two_inputs(tmp_path / "m.onnx")
     np.save(tmp_path / "z.npy", np.array([{}], dtype=object), allow_pickle=True)
-    result = run(tmp_path, "m.onnx", "--bind", "z=z.npy", "-o", "net")
+    result = import_file(tmp_path, "m.onnx", "--bind", "z=z.npy", "-o", "net")
     assert result.returncode == 2 and "z.npy: error[bad-params]" in result.stderr
 
 
 def test_without_onnx_the_command_says_so(tmp_path: Path) -> None:
     (tmp_path / "onnx.py").write_text("raise ImportError\n")
-    result = run(tmp_path, "m.onnx", "-o", "net")
+    result = import_file(tmp_path, "m.onnx", "-o", "net")
     assert result.returncode == 2
     assert "error[missing-onnx]" in result.stderr and "hatch-irpytorch[onnx]" in result.stderr

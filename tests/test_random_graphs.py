@@ -267,11 +267,16 @@ def entry_of(gradient: torch.Tensor | None, entry: int) -> float:
 
 def compare_slope(gradient: float, loss: Callable[[float], float], tally: Tally) -> None:
     tally.tried += 1
-    slopes = [(loss(h) - loss(-h)) / (2 * h) for h in GRADIENT_STEPS]
+    here = loss(0.0)
+    sides = [((loss(h) - here) / h, (here - loss(-h)) / h) for h in GRADIENT_STEPS]
+    slopes = [(right + left) / 2 for right, left in sides]
+    # The two sides of a kink, as where the entries of a window are equal, do not approach.
+    wide, narrow = (abs(right - left) for right, left in sides)
     scale = 1.0 + abs(slopes[1])
     # Beside a loss of 1e14 a change of 1e-5 is rounded away.
-    noise = abs(loss(0.0)) * np.finfo(np.float64).eps / GRADIENT_STEPS[1]
-    formed = abs(slopes[0] - slopes[1]) < 1e-6 * scale and noise < 1e-6 * scale
+    noise = abs(here) * np.finfo(np.float64).eps / GRADIENT_STEPS[1]
+    smooth = narrow <= 0.75 * wide + 1e-6 * scale and noise < 1e-7 * scale
+    formed = abs(slopes[0] - slopes[1]) < 1e-6 * scale and smooth
     # An infinite slope, as of a square root at 0, makes NaN of what is multiplied with it.
     if formed and math.isfinite(gradient):
         tally.compared += 1

@@ -31,11 +31,11 @@ def run(step: int = 1, first: int = 0) -> Tally:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "case.onnx"
         for case in cases()[first::step]:
-            _one(case, path, tally)
+            check_case(case, path, tally)
     return tally
 
 
-def _one(case: Any, path: Path, tally: Tally) -> None:
+def check_case(case: Any, path: Path, tally: Tally) -> None:
     inputs, outputs = case.data_sets[0]
     declared = list(case.model.graph.input)
     if not all(isinstance(value, np.ndarray) for value in (*inputs, *outputs)):

@@ -104,9 +104,6 @@ _NUMBERS = frozenset(
 )
 _NOT_BUILT = frozenset(
     (
-        "LSTM",
-        "GRU",
-        "RNN",
         "DFT",
         "STFT",
         "Col2Im",

@@ -25,6 +25,7 @@ if TYPE_CHECKING or HAS_ONNX:
         elementwise_ops,
         layer_ops,
         movement_ops,
+        recurrent_ops,
         reduction_ops,
     )
     from hatch_irpytorch.capture.onnx.file import (
@@ -42,7 +43,13 @@ if TYPE_CHECKING or HAS_ONNX:
     )
     from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Names
 
-    OPS = {**elementwise_ops.OPS, **movement_ops.OPS, **reduction_ops.OPS, **layer_ops.OPS}
+    OPS = {
+        **elementwise_ops.OPS,
+        **movement_ops.OPS,
+        **reduction_ops.OPS,
+        **layer_ops.OPS,
+        **recurrent_ops.OPS,
+    }
     """Every ONNX op that has a form, by type."""
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hatch_irpytorch.errors import Place, fail
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -39,6 +41,11 @@ def from_onnx(
     `bind` makes inputs into constants. Raises `IRPyTorchError`: `capture-failed` for a file that
     is not fit, `inexpressible` for every node without a form, by name and op.
     """
-    from hatch_irpytorch.capture.onnx.convert import from_onnx as convert
+    try:
+        from hatch_irpytorch.capture.onnx.convert import from_onnx as convert
+    except ImportError as error:
+        message = f"reading ONNX files needs the package onnx: {error}"
+        hint = 'pip install "hatch-irpytorch[onnx]"'
+        raise fail("missing-onnx", Place(Path(path).as_posix()), message, hint) from None
 
     return convert(Path(path), shapes or {}, bind or {})

@@ -4,54 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import onnx
+from onnx import numpy_helper
 
 from hatch_irpytorch.capture.builder import UNFIT, Builder, InexpressibleError, Value, first_line
 from hatch_irpytorch.capture.finished import checked
-from hatch_irpytorch.errors import Place, Problem, Problems, fail
+from hatch_irpytorch.capture.onnx import (
+    elementwise_ops,
+    layer_ops,
+    movement_ops,
+    recurrent_ops,
+    reduction_ops,
+)
+from hatch_irpytorch.capture.onnx.file import (
+    OnnxFile,
+    attributes_of,
+    count_users,
+    is_real,
+    read_file,
+)
+from hatch_irpytorch.capture.onnx.folding import evaluate_node
+from hatch_irpytorch.capture.onnx.functions import function_body, inlined
+from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Names
+from hatch_irpytorch.errors import Place, Problem, Problems
 from hatch_irpytorch.ir.graph import Model
 
-try:
-    import onnx
-except ImportError:
-    HAS_ONNX = False
-else:
-    HAS_ONNX = True
-
-if TYPE_CHECKING or HAS_ONNX:
-    from hatch_irpytorch.capture.onnx import (
-        elementwise_ops,
-        layer_ops,
-        movement_ops,
-        recurrent_ops,
-        reduction_ops,
-    )
-    from hatch_irpytorch.capture.onnx.file import (
-        OnnxFile,
-        attributes_of,
-        count_users,
-        is_real,
-        read_file,
-    )
-    from hatch_irpytorch.capture.onnx.folding import evaluate_node
-    from hatch_irpytorch.capture.onnx.functions import (
-        default_attributes,
-        function_body,
-        rename,
-    )
-    from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Names
-
-    OPS = {
-        **elementwise_ops.OPS,
-        **movement_ops.OPS,
-        **reduction_ops.OPS,
-        **layer_ops.OPS,
-        **recurrent_ops.OPS,
-    }
-    """Every ONNX op that has a form, by type."""
-
+OPS = {
+    **elementwise_ops.OPS,
+    **movement_ops.OPS,
+    **reduction_ops.OPS,
+    **layer_ops.OPS,
+    **recurrent_ops.OPS,
+}
+"""Every ONNX op that has a form, by type."""
 
 WITHOUT_EFFECT = frozenset(
     {
@@ -68,10 +56,6 @@ def from_onnx(
     path: Path, shapes: Mapping[str, Sequence[int]], bind: Mapping[str, Constant]
 ) -> Model:
     """The graph of an ONNX file with one real input, as `hatch_irpytorch.capture` has it."""
-    if not HAS_ONNX:
-        message = "reading ONNX files needs the package onnx, which is not installed"
-        hint = 'pip install "hatch-irpytorch[onnx]"'
-        raise fail("missing-onnx", Place(path.as_posix()), message, hint)
     return _Conversion(read_file(path, shapes, bind)).run()
 
 
@@ -148,7 +132,7 @@ class _Conversion:
         body = function_body(node, self.file.opsets, self._types(inputs))
         if body is None:
             raise InexpressibleError(NO_FORMULA)
-        return self._expanded(node, body, position)
+        return self._inner(*inlined(node, body, self.file.opsets), position)
 
     def _call(self, node: onnx.NodeProto) -> Call:
         version = self.file.opsets.get("", 1)
@@ -182,38 +166,9 @@ class _Conversion:
             raise InexpressibleError("a branch that depends on the input")
         chosen = "then_branch" if condition.reshape(()) else "else_branch"
         graph = next(a.g for a in node.attribute if a.name == chosen)
-        from onnx import numpy_helper
-
         for tensor in graph.initializer:
             self.names.tensors[tensor.name] = numpy_helper.to_array(tensor)
         return self._inner(list(graph.node), [o.name for o in graph.output], position)
-
-    def _expanded(self, node: onnx.NodeProto, body: onnx.FunctionProto, position: int) -> list[Any]:
-        """The nodes of a function, under names that no other node has."""
-        prefix = f"{node.output[0]}@"
-        renamed = dict(zip(body.input, node.input, strict=False))
-        own = {a.name: a for a in node.attribute}
-        own |= {a.name: a for a in body.attribute_proto if a.name not in own}
-        own |= {a.name: a for a in default_attributes(node, self.file.opsets) if a.name not in own}
-        inner = []
-        for part in body.node:
-            copy = onnx.NodeProto()
-            copy.CopyFrom(part)
-            copy.name = node.name
-            del copy.attribute[:]
-            for attribute in part.attribute:
-                if not attribute.ref_attr_name:
-                    copy.attribute.append(attribute)
-                elif attribute.ref_attr_name in own:
-                    referred = copy.attribute.add()
-                    referred.CopyFrom(own[attribute.ref_attr_name])
-                    referred.name = attribute.name
-            rename(
-                copy, lambda name: renamed.get(name, "" if name in body.input else prefix + name)
-            )
-            inner.append(copy)
-        outputs = [renamed.get(name, prefix + name) for name in body.output]
-        return self._inner(inner, outputs, position)
 
     def _inner(self, nodes: list[onnx.NodeProto], outputs: list[str], position: int) -> list[Any]:
         for name, count in count_users(nodes, outputs).items():

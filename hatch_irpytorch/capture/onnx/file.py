@@ -108,7 +108,7 @@ def _only_input(inputs: list[onnx.ValueInfoProto], place: Place) -> onnx.ValueIn
     real = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
     if kind not in real:
         found = onnx.TensorProto.DataType.Name(kind).lower()
-        message = f"the input {shown(only.name)} must hold real numbers, the file says {found}"
+        message = f"the input {shown(only.name)} must be of float or double, found {found}"
         raise fail("capture-failed", place, message)
     return only
 

@@ -80,7 +80,8 @@ class _Conversion:
         return self.program.inputs[node.name]
 
     def _outputs(self, node: fx.Node) -> list[Value]:
-        found = [self.values[n] for n in tree_leaves(node.args) if isinstance(n, fx.Node)]
+        pairs = zip(tree_leaves(node.args), self.program.returned, strict=True)
+        found = [self.values[n] for n, mine in pairs if mine and isinstance(n, fx.Node)]
         values = []
         for output in found:
             if isinstance(output, torch.Tensor) and not output.dtype.is_floating_point:

@@ -46,9 +46,14 @@ _TORCH = str(Path(torch.__file__).parent)
 
 @dataclass(frozen=True)
 class Program:
-    """The nodes of a module in order, and what its placeholders hold."""
+    """The nodes of a module in order, what its placeholders hold, and what it returns.
+
+    `returned` tells the results of `forward` from the new values of buffers and inputs, which an
+    exported program returns before them.
+    """
 
     nodes: tuple[fx.Node, ...]
+    returned: tuple[bool, ...]
     inputs: dict[str, torch.Tensor | Parameter]
     user_input: str
     uses: dict[Identity, int]
@@ -166,7 +171,8 @@ def _read(exported: Any, file: str) -> Program:
     if len(others) != 1:
         message = f"a graph has one input, the module takes {len(others)}"
         raise fail("capture-failed", Place(file), message)
-    return Program(nodes, inputs, others[0], dict(users))
+    returned = tuple(spec.kind.name == "USER_OUTPUT" for spec in signature.output_specs)
+    return Program(nodes, returned, inputs, others[0], dict(users))
 
 
 def source_place(node: fx.Node, file: str) -> Place:

@@ -65,7 +65,7 @@ class Context:
     def is_own(self, tensor: Tensor | None) -> bool:
         """Whether a tensor can be the payload of one node: nothing else uses it."""
         if isinstance(tensor, Parameter):
-            return tensor.tensor.requires_grad and self.uses[tensor.identity] == 1
+            return self.uses[tensor.identity] == 1
         return tensor is None
 
     def payload(self, tensor: Tensor | None, what: str) -> Array | None:

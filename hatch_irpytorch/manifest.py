@@ -10,6 +10,7 @@ from typing import Any
 
 from hatch_irpytorch.emit.options import (
     DTYPES,
+    INLINE_LIMIT,
     WEIGHTS,
     EmitOptions,
     class_name_problem,
@@ -91,6 +92,14 @@ def _number(value: Scalar) -> float:
     return number
 
 
+def _natural(value: Scalar) -> int:
+    if value.quoted or not value.text.isascii() or not value.text.isdecimal():
+        raise _WrongValueError("a natural number, such as `1000000`")
+    if len(value.text) > 18:
+        raise _WrongValueError("a natural number of at most 18 digits")
+    return int(value.text)
+
+
 def _class_name(value: Scalar) -> str:
     problem = class_name_problem(_text(value))
     if problem:
@@ -164,6 +173,12 @@ EMIT_FIELDS: tuple[Field, ...] = (
         _weights,
         {"enum": list(WEIGHTS), "default": "inline"},
         "numbers in the source, or in a `.safetensors` file beside it",
+    ),
+    Field(
+        "inline_limit",
+        _natural,
+        {"type": "integer", "minimum": 0, "default": INLINE_LIMIT},
+        "how many numbers the source may hold",
     ),
 )
 GOLDEN_FIELDS: tuple[Field, ...] = (

@@ -13,9 +13,10 @@ import pytest
 import torch
 from documents import Document, const, document, module, namespace, op, plan, read, source
 
-from hatch_irpytorch import EmitOptions, emit_module, evaluate
+from hatch_irpytorch import EmitOptions, IRPyTorchError, emit_module, evaluate
 from hatch_irpytorch.emit.options import DTYPES
-from hatch_irpytorch.manifest import EMIT_FIELDS
+from hatch_irpytorch.emit.plan import plan_module
+from hatch_irpytorch.manifest import EMIT_FIELDS, read_manifest
 
 ROWS = np.array([[1.0, 2.0, 3.0]] * 2)
 
@@ -218,6 +219,20 @@ def test_uniform_consts_are_buffers(values: list[float], learned: bool) -> None:
     )
 
 
+def test_more_numbers_than_the_limit_are_an_error_that_names_the_option() -> None:
+    graph = read(regression())
+    assert plan_module(graph, EmitOptions(inline_limit=9)).bindings
+    with pytest.raises(IRPyTorchError) as caught:
+        plan_module(graph, EmitOptions(inline_limit=8))
+    assert str(caught.value) == (
+        "graph.json: error[too-large]: the module would hold 9 numbers in its source, "
+        "more than `inline_limit`, which is 8; set `weights: safetensors`"
+    )
+    assert plan_module(graph, EmitOptions(inline_limit=0, weights="safetensors")).bindings
+    with pytest.raises(ValueError, match="inline_limit must be a natural number"):
+        EmitOptions(inline_limit=-1)
+
+
 def test_weights_in_a_file(tmp_path: Path) -> None:
     options = EmitOptions(weights="safetensors")
     model = read(regression())
@@ -284,3 +299,17 @@ def test_narrow_average_pooling_over_three_axes_runs_on_a_cpu(dtype: str) -> Non
     text = source(document([4] * 3, op("avg_pool", [0], [2] * 3, **fields)), dtype=dtype)
     x = torch.ones(4, 4, 4, dtype=getattr(torch, dtype))
     assert torch.equal(module(text)(x), torch.ones(2, 2, 2, dtype=x.dtype))
+
+
+@pytest.mark.parametrize("value", ["1e6", "-1", "'5'", "true", "1.0", "9" * 19, "[1]"])
+def test_a_limit_in_a_manifest_is_a_natural_number(value: str) -> None:
+    text = f"ir: a.json\nemit:\n  inline_limit: {value}\n"
+    with pytest.raises(
+        IRPyTorchError, match=r"m\.yaml:3:17: error\[bad-option\]: `emit.inline_limit`"
+    ):
+        read_manifest(text.encode(), "m.yaml")
+
+
+def test_a_limit_in_a_manifest_is_read() -> None:
+    manifest = read_manifest(b"ir: a.json\nemit:\n  inline_limit: 25\n", "m.yaml")
+    assert manifest.emit.inline_limit == 25

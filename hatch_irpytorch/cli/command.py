@@ -29,10 +29,11 @@ def add_names(parser: argparse.ArgumentParser) -> None:
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
     text = "how many processes generate models; default: all cores, where there is work for them"
-    parser.add_argument("--jobs", type=_positive, metavar="N", help=text)
+    parser.add_argument("--jobs", type=positive, metavar="N", help=text)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A number from 1 on, as an option has it."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number from 1 on, found {shown(text)}")
     return int(text)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hatch_irpytorch.cli.command import new_command, print_notes
+from hatch_irpytorch.cli.command import new_command, positive, print_notes
 from hatch_irpytorch.errors import Place, fail, nearest, shown
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ _EXAMPLE = "irpytorch emit mlp.ir.json --params mlp.safetensors --class-name MLP
 
 
 def add_to(subparsers: Any) -> None:
-    from hatch_irpytorch.emit.options import DEFAULT_CLASS_NAME, DTYPES, WEIGHTS
+    from hatch_irpytorch.emit.options import DEFAULT_CLASS_NAME, DTYPES, INLINE_LIMIT, WEIGHTS
 
     doc = "write the module of one graph, without a project"
     parser = new_command(subparsers, run, "emit", doc, _EXAMPLE)
@@ -32,6 +32,7 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("--learnable-consts", action=flag, default=True)
     parser.add_argument("--compress-broadcast-params", action=flag, default=True)
     parser.add_argument("--weights", choices=WEIGHTS, default="inline")
+    parser.add_argument("--inline-limit", type=positive, default=INLINE_LIMIT, metavar="N")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -101,4 +102,5 @@ def _emit_options(options: argparse.Namespace) -> EmitOptions:
         learnable_consts=options.learnable_consts,
         compress_broadcast_params=options.compress_broadcast_params,
         weights=options.weights,
+        inline_limit=options.inline_limit,
     )

@@ -12,6 +12,9 @@ Weights = Literal["inline", "safetensors"]
 DTYPES: tuple[str, ...] = get_args(Dtype)
 WEIGHTS: tuple[str, ...] = get_args(Weights)
 
+INLINE_LIMIT = 1_000_000
+"""How many numbers the source of a module may hold: more take seconds to import."""
+
 DEFAULT_CLASS_NAME = "ExportedIRModel"
 
 RESERVED_NAMES = frozenset(
@@ -41,6 +44,7 @@ class EmitOptions:
     learnable_consts: bool = True
     compress_broadcast_params: bool = True
     weights: Weights = "inline"
+    inline_limit: int = INLINE_LIMIT
 
     def __post_init__(self) -> None:
         problem = class_name_problem(self.class_name)
@@ -51,6 +55,8 @@ class EmitOptions:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}")
         if self.weights not in WEIGHTS:
             raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}")
+        if type(self.inline_limit) is not int or self.inline_limit < 0:
+            raise ValueError("inline_limit must be a natural number")
         object.__setattr__(self, "dtype", normal)
 
     def named(self, class_name: str) -> EmitOptions:

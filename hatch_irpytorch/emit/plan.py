@@ -11,6 +11,7 @@ import numpy as np
 from hatch_irpytorch.emit.consts import layer_norm_affine, read_const
 from hatch_irpytorch.emit.literals import rounded
 from hatch_irpytorch.emit.options import EmitOptions
+from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.code import Call, Code, Function, call
 from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
 from hatch_irpytorch.ir.ops import Const, Mask, Site, Slot, attribute_name
@@ -107,6 +108,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
         steps.append(
             Step(site.name, expressions, node.shape, _domain(node, site), dotted_name(node.origin))
         )
+    _refuse_too_many(graph, bindings, options)
     codes = [expression for step in steps for expression in step.expressions]
     codes += [binding.code for binding in bindings if binding.code is not None]
     return ModulePlan(
@@ -122,6 +124,17 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
         skeleton=_skeleton(graph, bindings, steps) if options.training_skeleton else None,
         weights_in_file=options.weights == "safetensors",
     )
+
+
+def _refuse_too_many(graph: Graph, bindings: list[Binding], options: EmitOptions) -> None:
+    """Numbers by the million belong into a file: their source would take seconds to import."""
+    count = sum(numel(binding.shape) for binding in bindings if binding.values is not None)
+    if options.weights == "inline" and count > options.inline_limit:
+        message = (
+            f"the module would hold {count} numbers in its source, "
+            f"more than `inline_limit`, which is {options.inline_limit}"
+        )
+        raise fail("too-large", Place(graph.file), message, "set `weights: safetensors`")
 
 
 def _site(model: Model, node: Node, dtype: str, zero_sign_matters: bool) -> Site:

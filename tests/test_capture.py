@@ -284,6 +284,26 @@ def test_a_frozen_module_keeps_its_layers() -> None:
     assert [node.op.tag for node in model.graph.nodes] == ["input", "linear", "layernorm"]
 
 
+class Noisy(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.randn(3)
+
+
+class AlwaysDropping(nn.Module):
+    """Dropout that does not listen to eval mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.dropout2d(x, 0.5, training=True)
+
+
+def test_random_numbers_are_never_stored_as_constants() -> None:
+    """Ops on constants alone are left to torch, but for those that draw."""
+    with pytest.raises(IRPyTorchError, match=r"`randn` has no form .*: it draws random numbers"):
+        from_torch(Noisy(), torch.ones(3))
+    with pytest.raises(IRPyTorchError, match=r"random numbers|outside of eval mode"):
+        from_torch(AlwaysDropping(), torch.ones(1, 2, 3, 3))
+
+
 class Dropping(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return functional.dropout(x, 0.5, training=True)

@@ -132,6 +132,7 @@ _REASONS = (
     ("too few entries", INFINITE),
     ("holds NaN", INFINITE),
     ("training mode", RANDOM),
+    ("random numbers", RANDOM),
     ("eval mode", RANDOM),
     ("torch.export refuses", DATA),
     ("takes 2", SIGNATURE),

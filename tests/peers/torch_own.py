@@ -34,6 +34,7 @@ def modules() -> Tally:
     from torch.testing._internal.common_modules import module_db
 
     tally = Tally()
+    torch.manual_seed(0)
     for info in module_db:
         given = {"device": "cpu", "dtype": torch.float32, "requires_grad": False, "training": False}
         for number, sample in enumerate(info.module_inputs_func(info, **given)):
@@ -56,6 +57,7 @@ def ops() -> Tally:
     from torch.testing._internal.common_methods_invocations import op_db
 
     tally = Tally()
+    torch.manual_seed(0)
     for info in op_db:
         if torch.float32 not in info.dtypes:
             continue

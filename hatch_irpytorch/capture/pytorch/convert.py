@@ -106,8 +106,7 @@ class _Conversion:
             return _UNKNOWN
         args, kwargs = arguments
         if not any(isinstance(leaf, Value | Parameter | Sign) for leaf in leaves):
-            target: Callable[..., Any] = node.target  # type: ignore[assignment]
-            return target(*args, **kwargs)
+            return self._folded(node, args, kwargs)
         if node.target is operator.getitem:
             return self._item(node, args)
         if not known:
@@ -122,6 +121,14 @@ class _Conversion:
         except UNFIT as error:
             self._refuse(node, f"not with these arguments ({first_line(error)})")
         return _UNKNOWN
+
+    def _folded(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
+        """What torch itself makes of constants alone; random numbers are none."""
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            self._refuse(node, "it draws random numbers")
+            return _UNKNOWN
+        target: Callable[..., Any] = node.target  # type: ignore[assignment]
+        return target(*args, **kwargs)
 
     def _item(self, node: fx.Node, args: Any) -> Any:
         result = args[0][args[1]]

@@ -176,6 +176,10 @@ def _detach(c: Context, x: Tensor) -> Tensor:
     return x if not isinstance(x, Value) else c.builder.node(Detach(), x)
 
 
+def _checked(c: Context, x: Tensor, *_: object, **__: object) -> None:
+    """A check that torch.export made when it ran the module."""
+
+
 def _to_copy(
     c: Context, x: Tensor, *_: object, dtype: torch.dtype | None = None, **__: object
 ) -> Tensor:
@@ -185,6 +189,7 @@ def _to_copy(
 
 
 OPS: dict[str, Handler] = {
+    "_assert_tensor_metadata": _checked,
     "abs": _unary(Abs()),
     "add": _add,
     "addcdiv": _addcdiv,

@@ -155,7 +155,8 @@ def _unbind(c: Context, x: Tensor, dim: int = 0) -> list[Value]:
 
 def _unfold(c: Context, x: Tensor, dimension: int, size: int, step: int) -> Value:
     y, b = c.value(x), c.builder
-    y = y if y.rank else b.reshape(y, (1,))
+    if not y.rank:
+        return b.reshape(y, (size,))
     dim = dimension % max(y.rank, 1)
     starts = range(0, y.shape[dim] - size + 1, step)
     part = m.take(b, y, dim, [i + k for i in starts for k in range(size)])

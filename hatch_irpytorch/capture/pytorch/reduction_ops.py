@@ -170,7 +170,6 @@ def _attention(
 
 OPS: dict[str, Handler] = {
     "_log_softmax": _log_softmax,
-    "_safe_softmax": _softmax,
     "_softmax": _softmax,
     "addmm": _added_product,
     "addmv": _added_product,

@@ -38,8 +38,7 @@ PARTS = 4
 """The graphs are shared out to this many tests, so that they run at the same time."""
 
 GRADIENT_STEPS = (1e-4, 7.3e-5, 5e-5)
-"""The middle one is no part of the others: a cosine of 1e7 may agree with itself on two."""
-
+FASTEST = 100.0
 FILE = "graph.json"
 
 
@@ -212,11 +211,18 @@ def test_gradients_equal_finite_differences(counts: Counts, part: int) -> None:
         model = read(case)
         base = walk(model, case.x)
         outputs = [base[output] for output in model.graph.output_ids]
-        if all(np.isfinite(output).all() for output in outputs):
+        finite = all(np.isfinite(output).all() for output in outputs)
+        if finite and not waves_too_fast(model, base):
             compare_gradients(model, case.x, base, tally)
 
     check()
     assert tally.compared > 0.5 * tally.tried > 0
+
+
+def waves_too_fast(model: Model, base: dict[int, Array]) -> bool:
+    """Whether a sine or cosine of large numbers turns more than a difference could follow."""
+    waves = [n for n in model.graph.nodes if n.op.tag in ("sin", "cos") and n.id in base]
+    return any((np.abs(base[n.parents[0]]) > FASTEST).any() for n in waves)
 
 
 def compare_gradients(model: Model, x: Array, base: dict[int, Array], tally: Tally) -> None:

@@ -284,6 +284,23 @@ def test_a_frozen_module_keeps_its_layers() -> None:
     assert [node.op.tag for node in model.graph.nodes] == ["input", "linear", "layernorm"]
 
 
+def test_a_scalar_has_one_slope() -> None:
+    x = torch.tensor(-2.0)
+    (found,) = evaluate(from_torch(nn.PReLU(), x), x.numpy())
+    assert found.shape == () and float(found) == -0.5
+
+
+class SafeSoftmax(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = torch.ops.aten._safe_softmax.default(x, -1)
+        return out
+
+
+def test_a_softmax_with_a_rule_for_rows_of_infinities_is_another_one() -> None:
+    with pytest.raises(IRPyTorchError, match="`eq` has no form"):
+        from_torch(SafeSoftmax(), torch.zeros(2, 3))
+
+
 class Noisy(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + torch.randn(3)

@@ -209,6 +209,13 @@ def test_padding_that_counts_and_windows_that_skip(tmp_path: Path) -> None:
     check(save(tmp_path / "m.onnx", nodes, [1, 2, 7, 8], 12), [1, 2, 7, 8])
 
 
+@pytest.mark.parametrize("op", ["LpPool", "AveragePool"])
+def test_windows_with_gaps(tmp_path: Path, op: str) -> None:
+    gaps = {"kernel_shape": [2, 3], "dilations": [2, 1], "strides": [1, 2], "pads": [1, 0, 0, 1]}
+    path = save(tmp_path / "m.onnx", [make_node(op, ["x"], ["y"], **gaps)], [1, 2, 6, 7], 19)
+    check(path, [1, 2, 6, 7])
+
+
 GEMMS = [
     {},
     {"alpha": 0.5, "beta": 2.0},

@@ -464,6 +464,16 @@ def test_every_node_without_a_form_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_random_numbers_are_never_stored_as_constants(tmp_path: Path) -> None:
+    nodes = [
+        make_node("RandomNormal", [], ["noise"], name="draw", shape=[2]),
+        make_node("Add", ["x", "noise"], ["y"]),
+    ]
+    path = save(tmp_path / "m.onnx", nodes, [2], 13)
+    with pytest.raises(IRPyTorchError, match=r"`RandomNormal` has no form .*: it draws random"):
+        from_onnx(path)
+
+
 def test_names_of_nodes_are_kept(tmp_path: Path) -> None:
     nodes = [
         make_node("Relu", ["x"], ["a"], name="/layers.0/act/Relu"),

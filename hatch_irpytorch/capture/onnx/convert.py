@@ -49,6 +49,14 @@ WITHOUT_EFFECT = frozenset(
 )
 """Attributes that repeat a shape, or say what only training, other outputs or speed depend on."""
 
+DRAWING = frozenset(
+    {
+        *("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"),
+        "RandomUniformLike",
+    }
+)
+"""Ops whose result is no constant although their inputs are."""
+
 NO_FORMULA = "no formula is known for it"
 
 
@@ -141,6 +149,8 @@ class _Conversion:
         return Call(node.op_type, version, inputs, outputs, attributes, self.names)
 
     def _folded(self, node: onnx.NodeProto, inputs: list[str]) -> list[Constant]:
+        if node.op_type in DRAWING:
+            raise InexpressibleError("it draws random numbers")
         constants = {name: self.names.tensors[name] for name in inputs}
         results = evaluate_node(node, constants, self.file.opsets)  # type: ignore[arg-type]
         real = [name for name in inputs if is_real(constants[name])]  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatch_irpytorch.build.model import input_path
+from hatch_irpytorch.build.model import input_path, load_model
 from hatch_irpytorch.emit.weights import store_bytes
 from hatch_irpytorch.errors import Problem, Problems
 from hatch_irpytorch.ir.graph import Graph, Model, Node
@@ -31,13 +31,10 @@ def load_trained(project: Project, manifest: Manifest, state: Path | None) -> Mo
 
     A state dict has the attribute names of the generated module. Raises `IRPyTorchError`.
     """
+    if state is None:
+        return load_model(project, manifest)[0]
     graph, name = input_path(project, manifest, manifest.ir, manifest.ir_place)
-    if state is not None:
-        return read_model(graph, state, graph_name=name)
-    if manifest.params is None:
-        return read_model(graph, graph_name=name)
-    params, params_name = input_path(project, manifest, manifest.params, manifest.params_place)
-    return read_model(graph, params, graph_name=name, params_name=params_name)
+    return read_model(graph, state, graph_name=name)
 
 
 def exported_json(model: Model) -> bytes:

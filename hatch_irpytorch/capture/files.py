@@ -13,7 +13,7 @@ from hatch_irpytorch.ir.graph import Model, numel
 from hatch_irpytorch.ir.wire import document_text
 from hatch_irpytorch.names import import_name_problem
 
-INLINE_LIMIT = 100_000
+CAPTURED_INLINE = 100_000
 """How many numbers a captured model may have before its manifest puts them in a file."""
 
 PRODUCER = {"producer": "hatch-irpytorch"}
@@ -65,6 +65,6 @@ def _manifest_text(model: Model, name: str, class_name: str, dtype: str) -> str:
         options.append(f"  class_name: {class_name}")
     if dtype != "float32":
         options.append(f"  dtype: {dtype}")
-    if sum(numel(array.shape) for array in model.params.values()) > INLINE_LIMIT:
+    if sum(numel(array.shape) for array in model.params.values()) > CAPTURED_INLINE:
         options.append("  weights: safetensors")
     return "\n".join([*lines, *(["emit:", *options] if options else [])]) + "\n"

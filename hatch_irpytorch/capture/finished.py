@@ -1,4 +1,4 @@
-"""A finished graph is written, read back and checked as any file would be."""
+"""A finished graph is checked as one from a file would be."""
 
 from __future__ import annotations
 

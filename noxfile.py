@@ -72,7 +72,12 @@ def tests(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """The random tests for hours instead of minutes: graphs, hostile inputs, bit patterns."""
     shared_environment(session)
-    files = ("test_random_graphs.py", "test_hostile_input.py", "test_exact_numbers.py")
+    files = (
+        "test_random_graphs.py",
+        "test_hostile_input.py",
+        "test_exact_numbers.py",
+        "test_tables.py",
+    )
     paths = [f"tests/{file}" for file in files]
     session.run(PYTHON, "-m", "pytest", "--soak", *paths, *session.posargs, external=True)
 

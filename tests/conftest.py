@@ -17,10 +17,11 @@ class Counts:
     inputs: int
     floats: int
     first_seed: int
+    soak: bool = False
 
 
 DEFAULT = Counts(graphs=300, inputs=2_000, floats=200_000, first_seed=0)
-SOAK = Counts(graphs=20_000, inputs=200_000, floats=50_000_000, first_seed=1_000)
+SOAK = Counts(graphs=20_000, inputs=200_000, floats=50_000_000, first_seed=1_000, soak=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

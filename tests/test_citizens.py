@@ -33,7 +33,7 @@ def distinct_cases() -> dict[str, Case]:
     """One op case for each text of `forward`, numbers apart."""
     found: dict[tuple[str, str], Case] = {}
     for case in CASES:
-        text = source(document(case), training_skeleton=False).split("# fmt: off")[0]
+        text = source(document(case), training_skeleton=False)
         found.setdefault((case.tag, re.sub(r"[-\d.e]+", "0", text)), case)
     return {str(case): case for case in found.values()}
 

@@ -57,7 +57,7 @@ def test_emit_reads_a_parameter_file(tmp_path: Path) -> None:
     (tmp_path / "params.json").write_text(json.dumps({"linear_1_b": [b + 1 for b in bias]}))
     assert run(tmp_path, "emit", "graph.json").returncode == 2
     result = run(tmp_path, "emit", "graph.json", "--params", "params.json")
-    assert "LINEAR_1_B = [1.0, 1.25, 0.5]" in result.stdout
+    assert 'LINEAR_1_B = "1.0 1.25 0.5"' in result.stdout
 
 
 def test_emit_replaces_its_own_file_only(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ import torch
 from conftest import Counts
 from numpy.typing import NDArray
 
-from hatch_irpytorch.emit.literals import decimals
+from hatch_irpytorch.emit.literals import decimals, rounded
+from hatch_irpytorch.emit.tables import NUMBERS, table
 
 Bits = NDArray[np.unsignedinteger[Any]]
 
 CHUNK = 250_000
-NAN = 'float("nan")'
+NAN = "nan"
 BITS: dict[str, tuple[Any, torch.dtype, int, int]] = {
     "float64": (np.uint64, torch.int64, 52, 11),
     "float32": (np.uint32, torch.int32, 23, 8),
@@ -32,22 +33,31 @@ def values_of(bits: Bits, dtype: str) -> NDArray[np.float64]:
         return bits.view(dtype).astype(np.float64)
 
 
+def read(text: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """What the function `numbers` of generated modules does."""
+    scope: dict[str, Any] = {"np": np, "torch": torch}
+    exec(NUMBERS.source, scope)
+    tensor: torch.Tensor = scope["numbers"](text, shape, dtype)
+    return tensor
+
+
 def read_by_torch(texts: list[str], dtype: str) -> Bits:
     """The bits of the tensor that a generated module makes of such texts."""
     unsigned, signed, _, _ = BITS[dtype]
-    numbers = [float(text.removeprefix('float("').removesuffix('")')) for text in texts]
-    tensor = torch.tensor(numbers, dtype=getattr(torch, dtype))
+    tensor: torch.Tensor = read(" ".join(texts), (len(texts),), getattr(torch, dtype))
     return tensor.view(signed).numpy().view(unsigned)
 
 
 def assert_bits_come_back(bits: Bits, dtype: str) -> None:
-    _, signed, _, _ = BITS[dtype]
-    canonical = torch.tensor([float("nan")], dtype=getattr(torch, dtype)).view(signed).numpy()
     values = values_of(bits, dtype)
     texts = decimals(values, dtype)
     is_nan = np.isnan(values)
-    expected = np.where(is_nan, canonical.view(bits.dtype)[0], bits)
-    np.testing.assert_array_equal(read_by_torch(texts, dtype), expected)
+    found = read_by_torch(texts, dtype)
+    np.testing.assert_array_equal(found[~is_nan], bits[~is_nan])
+    assert np.isnan(values_of(found[is_nan], dtype)).all()
+    shape = (len(bits) // 8, 8)
+    text = table("T", rounded(values, dtype).reshape(shape), shape, dtype)
+    assert text.removeprefix('T = """').removesuffix('"""').split() == texts
     assert all(texts[index] == NAN for index in np.flatnonzero(is_nan))
 
 

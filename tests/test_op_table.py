@@ -93,8 +93,8 @@ TEXTS: dict[str, Entry] = {
     "batch_norm_eval": (
         op("batch_norm_eval", [0], [2, 3], channel_axis=1, channels=3, eps=0.5, **NORM),
         [
-            "batch_norm(v0, self.batchnorm_1_mean, self.batchnorm_1_var, "
-            "self.batchnorm_1_gamma, self.batchnorm_1_beta, shape=(3,), eps=0.5)"
+            "F.batch_norm(v0, self.batchnorm_1_mean, self.batchnorm_1_var, "
+            "self.batchnorm_1_gamma, self.batchnorm_1_beta, eps=0.5)"
         ],
     ),
     "conv": (

@@ -21,7 +21,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from hatch_irpytorch import EmitOptions, Graph, Model, emit_module, evaluate
-from hatch_irpytorch.emit.literals import rounded
+from hatch_irpytorch.emit import literals
 from hatch_irpytorch.emit.plan import Binding, plan_module
 from hatch_irpytorch.errors import IRPyTorchError
 from hatch_irpytorch.ir.graph import Node
@@ -77,8 +77,13 @@ def run(module: torch.nn.Module, x: Array, dtype: str) -> list[torch.Tensor]:
     return [output.detach() for output in outputs]
 
 
+def rounded(array: np.ndarray[Any, Any], dtype: str) -> Array:
+    return literals.rounded(array, dtype).astype(np.float64)
+
+
 def payload_of(model: Model, node: Node) -> dict[str, Array]:
-    return {field: array for (owner, field), array in model.params.items() if owner == node.id}
+    found = {field: array for (owner, field), array in model.params.items() if owner == node.id}
+    return {field: array.astype(np.float64) for field, array in found.items()}
 
 
 def rounded_model(model: Model, dtype: str) -> Model:
@@ -305,9 +310,9 @@ def shifted(model: Model, binding: Binding, entry: int, h: float) -> Model:
         if slot.name and binding.name.endswith(f"_{node.id}_{slot.name}"):
             field = slot.field
     delta = one_hot(binding.shape, entry)
-    array = model.params[node.id, field]
+    array: Array = model.params[node.id, field].astype(np.float64)
     if delta.shape != array.shape and isinstance(node.op, Conv):
-        delta = unpack_kernel(delta, node.op.groups)
+        delta = unpack_kernel(delta, node.op.groups).astype(np.float64)
     return Model(model.graph, {**model.params, (node.id, field): array + h * delta})
 
 

@@ -83,7 +83,27 @@ def test_6_4_batch_norm_clamps_a_negative_variance_and_divides_by_the_root() -> 
     payload = {"gamma": [1.0], "beta": [0.0], "mean": [0.0], "var": [-4.0], "eps": 0.25}
     fields = {"channel_axis": 0, "channels": 1, **payload}
     assert_equal(document([1], op("batch_norm_eval", [0], [1], **fields)), [3.0], [6.0])
-    assert "rsqrt" not in source(document([1], op("batch_norm_eval", [0], [1], **fields)))
+    text = source(document([1], op("batch_norm_eval", [0], [1], **fields)))
+    assert "def batch_norm" in text and "rsqrt" not in text
+
+
+def test_6_4_torch_s_batch_norm_is_called_where_it_computes_the_same() -> None:
+    """Its sum cancels where a mean is far larger than its deviation, and it does not clamp."""
+    ordinary = {"gamma": [2.0], "beta": [0.5], "mean": [1.0], "var": [4.0], "eps": 0.25}
+    for changed, own in (
+        ({}, False),
+        ({"mean": [1e9]}, True),
+        ({"var": [-1.0]}, True),
+        ({"eps": -0.5}, True),
+        ({"eps": 0.0, "var": [0.0]}, True),
+        ({"gamma": [1e308], "var": [0.0]}, True),
+    ):
+        fields = {"channel_axis": 1, "channels": 1, **ordinary, **changed}
+        value = document([1, 1], op("batch_norm_eval", [0], [1, 1], **fields))
+        assert ("def batch_norm" in source(value)) == own
+        assert ("F.batch_norm" in source(value)) != own
+        found, expected = run_both(value, [[1.5 + 0.5 * own * 1e9]])
+        np.testing.assert_allclose(found[0], expected[0], rtol=1e-12)
 
 
 def test_6_5_mse_loss_of_empty_tensors_is_zero() -> None:
@@ -129,7 +149,7 @@ def test_6_10_literals_are_exact_and_importable() -> None:
     found = module(source(value, dtype="float64")).get_parameter("const_1")
     assert found.tolist() == values and math.copysign(1, found[4].item()) == -1
     text = source(value)
-    assert "1e-07" in text and "1e-05" in text and "fromhex" not in text
+    assert "1e-07 0.00001" in text and "fromhex" not in text
 
 
 def test_6_10_values_that_are_not_finite_are_written_as_python(tmp_path: Path) -> None:
@@ -141,14 +161,14 @@ def test_6_10_values_that_are_not_finite_are_written_as_python(tmp_path: Path) -
     value = document([3], {"kind": "const", "shape": [3]}, op("add", [0, 1], [3]))
     model = read(value, StoreFile("p.npz", read_store(tmp_path / "p.npz", "p.npz")))
     text = emit_module(model, EmitOptions(dtype="float64")).source
-    assert 'float("nan"), float("inf"), float("-inf")' in text
+    assert 'CONST_1 = "nan inf -inf"' in text
     found = module(text).get_parameter("const_1").detach().numpy()
     np.testing.assert_array_equal(found, special)
 
 
 def test_6_11_floats_are_readable_decimals() -> None:
     text = source(linear_document(bias=[0.1, 1 / 3, 2.5]))
-    assert "LINEAR_1_B = [0.1, 0.33333334, 2.5]" in text
+    assert 'LINEAR_1_B = "0.1 0.33333334 2.5"' in text
 
 
 def test_6_12_several_outputs_are_a_tuple() -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hatch_irpytorch.emit.options import EmitOptions
     from hatch_irpytorch.ir.graph import Model
 
-REVISION = 6
+REVISION = 7
 """Raised with every change of emitted text, so that builds know their outputs are stale."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hatch_irpytorch.emit.literals import LINE_WIDTH
 from hatch_irpytorch.ir.code import Call, Code
+
+LINE_WIDTH = 88
 
 
 def flat(code: Code) -> str:

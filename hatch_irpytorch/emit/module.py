@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from hatch_irpytorch.emit.layout import flat, statement
-from hatch_irpytorch.emit.literals import LINE_WIDTH, VALUES_PER_LINE, decimals, table
+import re
+
+from hatch_irpytorch.emit.layout import LINE_WIDTH, statement
 from hatch_irpytorch.emit.plan import Binding, ModulePlan, Step
 from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
+from hatch_irpytorch.emit.tables import NUMBERS, flag_table, table
 from hatch_irpytorch.ir.code import Call, call
-from hatch_irpytorch.ir.graph import Shape, numel, shape_text
+from hatch_irpytorch.ir.graph import numel, shape_text
 
-_MASKS_PER_LINE = 8
+_DTYPE = re.compile(r"\bdtype\b(?!=)")
 
 
 def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | None) -> str:
@@ -17,14 +19,14 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     if plan.weights_in_file and weights_file is None:
         raise ValueError("weights in a file need the file's name")
     needs_file = plan.weights_in_file and bool(plan.stored)
-    blocks = [function.source for function in plan.functions]
+    functions = (NUMBERS, *plan.functions) if plan.tables else plan.functions
+    blocks = [function.source for function in functions]
     blocks.append(_class(plan, weights_file if needs_file else None))
     if plan.skeleton is not None:
         blocks.extend(skeleton_text(plan, plan.skeleton))
     tables = _tables(plan)
     if tables:
-        closing = ["# fmt: on"] if plan.skeleton is not None else []
-        blocks.append("\n".join(["# fmt: off", *tables, *closing]) + "\n")
+        blocks.append("\n".join(tables) + "\n")
     if plan.skeleton is not None:
         blocks.append(RUN_AS_PROGRAM)
     body = "\n\n".join(blocks)
@@ -52,6 +54,8 @@ def _imports(plan: ModulePlan, body: str, needs_file: bool) -> str:
         lines.append("from pathlib import Path")
     if lines:
         lines.append("")
+    if plan.tables:
+        lines.append("import numpy as np")
     lines.append("import torch")
     if "F." in body:
         lines.append("import torch.nn.functional as F")
@@ -84,7 +88,7 @@ def _class(plan: ModulePlan, weights_file: str | None) -> str:
 def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
     lines: list[str] = []
     bound = [line for binding in plan.bindings for line in _bind(plan, binding)]
-    if any("dtype=dtype" in line or ", dtype)" in line for line in bound):
+    if any(_DTYPE.search(line) for line in bound):
         lines.append(f"        dtype = torch.{plan.dtype}")
     if weights_file is not None:
         path = call("Path(__file__).with_name", f'"{weights_file}"')
@@ -107,23 +111,10 @@ def _value(plan: ModulePlan, binding: Binding) -> Call | str:
         return binding.code
     if binding.values is not None and plan.weights_in_file:
         return f'weights["{binding.name}"]'
+    kind = "torch.bool" if binding.mask else "dtype"
     if numel(binding.shape) == 0:
-        kind = "torch.bool" if binding.mask else "dtype"
         return call("torch.zeros", binding.shape, dtype=kind)
-    upper = binding.name.upper()
-    built = (
-        call("torch.tensor", upper) if binding.mask else call("torch.tensor", upper, dtype="dtype")
-    )
-    if len(binding.shape) == 1:
-        return built
-    chained = f"{flat(built)}.reshape{_arguments(binding.shape)}"
-    if len(chained) + 12 <= LINE_WIDTH - 1:
-        return chained
-    return call("torch.reshape", built, binding.shape)
-
-
-def _arguments(shape: Shape) -> str:
-    return f"({', '.join(map(str, shape))})" if shape else "(())"
+    return call(NUMBERS, binding.name.upper(), binding.shape, kind)
 
 
 def _body(steps: tuple[Step, ...]) -> list[str]:
@@ -157,15 +148,11 @@ def _returns(names: tuple[str, ...]) -> list[str]:
 
 
 def _tables(plan: ModulePlan) -> list[str]:
-    lines: list[str] = []
-    for binding in plan.bindings:
+    tables: list[str] = []
+    for binding in plan.tables:
         name = binding.name.upper()
-        if numel(binding.shape) == 0:
-            continue
         if binding.mask is not None:
-            texts = [repr(allowed) for allowed in binding.mask.allowed]
-            lines += table(name, texts, binding.shape, _MASKS_PER_LINE)
-        elif binding.values is not None and not plan.weights_in_file:
-            texts = decimals(binding.values, plan.dtype)
-            lines += table(name, texts, binding.shape, VALUES_PER_LINE[plan.dtype])
-    return lines
+            tables.append(flag_table(name, binding.mask.allowed, binding.shape))
+        elif binding.values is not None:
+            tables.append(table(name, binding.values, binding.shape, plan.dtype))
+    return tables

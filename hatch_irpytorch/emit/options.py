@@ -13,7 +13,7 @@ DTYPES: tuple[str, ...] = get_args(Dtype)
 WEIGHTS: tuple[str, ...] = get_args(Weights)
 
 INLINE_LIMIT = 1_000_000
-"""How many numbers the source of a module may hold: more take seconds to import."""
+"""How many numbers the source of a module may hold: more belong into a file."""
 
 DEFAULT_CLASS_NAME = "ExportedIRModel"
 
@@ -27,6 +27,7 @@ RESERVED_NAMES = frozenset(
         "make_optimizer",
         "math",
         "nn",
+        "np",
         "torch",
         "train_step",
     }

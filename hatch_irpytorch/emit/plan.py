@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from hatch_irpytorch.names import dotted_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Array = NDArray[np.float64]
+    Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,16 @@ class ModulePlan:
     @property
     def parameter_count(self) -> int:
         return sum(numel(binding.shape) for binding in self.bindings if binding.learned)
+
+    @property
+    def tables(self) -> tuple[Binding, ...]:
+        """The bindings whose entries stand in the source."""
+        return tuple(
+            binding
+            for binding in self.bindings
+            if numel(binding.shape)
+            and (binding.mask or (binding.values is not None and not self.weights_in_file))
+        )
 
     @property
     def stored(self) -> tuple[Binding, ...]:
@@ -146,7 +156,11 @@ def _site(model: Model, node: Node, dtype: str, zero_sign_matters: bool) -> Site
         shapes=shapes,
         out=node.shape,
         prefix=node.op.prefix,
-        payload=frozenset(slot.field for slot in slots if (node.id, slot.field) in model.params),
+        payload={
+            slot.field: model.params[node.id, slot.field]
+            for slot in slots
+            if (node.id, slot.field) in model.params
+        },
         dtype=dtype,
         zero_sign_matters=zero_sign_matters,
     )

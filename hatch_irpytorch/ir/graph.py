@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hatch_irpytorch.errors import Place, Problem
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hatch_irpytorch.ir.ops.base import Op
 
-    Array = NDArray[np.float64]
+    Array = NDArray[np.floating[Any]]
 
 Shape = tuple[int, ...]
 _MAX_SHOWN = 32
@@ -87,7 +87,7 @@ class Graph:
 
 
 ParamStore = Mapping[tuple[int, str], "Array"]
-"""(tensor node id, payload field) to a float64 array of the slot's shape."""
+"""(tensor node id, payload field) to an array of the slot's shape, in its stored dtype."""
 
 
 @dataclass(frozen=True)

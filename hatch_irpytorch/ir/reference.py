@@ -49,7 +49,11 @@ def _evaluate_node(model: Model, node: Node, values: dict[int, Array], x: Array)
         raise fail("too-large", graph.place(node), message)
     slots = node.op.payload(*graph.parent_shapes(node))
     keys = [(node.id, slot.field) for slot in slots]
-    payload = {key[1]: model.params[key] for key in keys if key in model.params}
+    payload = {
+        key[1]: np.asarray(model.params[key], dtype=np.float64)
+        for key in keys
+        if key in model.params
+    }
     try:
         result = node.op.reference(*(values[parent] for parent in node.parents), **payload)
     except DomainError as error:

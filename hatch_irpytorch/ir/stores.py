@@ -22,7 +22,7 @@ from hatch_irpytorch.source.reading import read_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Array = NDArray[np.float64]
+    Array = NDArray[np.floating[Any]]
 
 DTYPES = ("float64", "float32", "float16", "bfloat16")
 
@@ -31,7 +31,7 @@ DTYPES = ("float64", "float32", "float16", "bfloat16")
 class Entry:
     """One named array: its shape and dtype are known before its data is read.
 
-    `read` returns the data as float64 of `shape`; it may raise `ValueFormError`.
+    `read` returns the data in `dtype`, bfloat16 as float32; it may raise `ValueFormError`.
     """
 
     shape: Shape
@@ -53,33 +53,42 @@ def read_store(path: Path, file: str) -> Mapping[str, Entry]:
     return reader(path, file)
 
 
+_LENGTH = 8
 _SAFETENSORS_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def _read_safetensors(path: Path, file: str) -> dict[str, Entry]:
+    """The library checks the header; the data stays in the file, mapped, until it is asked for."""
     import safetensors
 
-    deserialize: Any = safetensors.deserialize
-
     try:
-        tensors: list[tuple[str, dict[str, Any]]] = deserialize(read_bytes(path, file))
-    except safetensors.SafetensorError as error:
+        with safetensors.safe_open(path, framework="numpy"):
+            pass
+        mapped = np.memmap(path, dtype=np.uint8, mode="r")
+    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        if not path.is_file():
+            read_bytes(path, file)
         raise fail("bad-params", Place(file), f"not a safetensors file: {_reason(error)}") from None
+    size = int.from_bytes(mapped[:_LENGTH].tobytes(), "little")
+    header = parse_json(mapped[_LENGTH : _LENGTH + size].tobytes(), file)
+    assert isinstance(header, dict)
+    data = mapped[_LENGTH + size :]
     entries: dict[str, Entry] = {}
-    for name, tensor_info in tensors:
-        dtype = _SAFETENSORS_DTYPES.get(tensor_info["dtype"], str(tensor_info["dtype"]).lower())
-        shape = tuple(tensor_info["shape"])
-        read = partial(_from_buffer, bytes(tensor_info["data"]), dtype, shape)
-        entries[name] = Entry(shape, dtype, read)
+    for name, info in header.items():
+        if name != "__metadata__":
+            start, end = info["data_offsets"]
+            dtype = _SAFETENSORS_DTYPES.get(info["dtype"], str(info["dtype"]).lower())
+            shape = tuple(info["shape"])
+            entries[name] = Entry(shape, dtype, partial(_view, data[start:end], dtype, shape))
     return entries
 
 
-def _from_buffer(data: bytes, dtype: str, shape: Shape) -> Array:
+def _view(data: NDArray[np.uint8], dtype: str, shape: Shape) -> Array:
     if dtype == "bfloat16":
-        words = np.frombuffer(data, dtype="<u2").astype(np.uint32) << np.uint32(16)
-        return words.view(np.float32).astype(np.float64).reshape(shape)
-    little_endian = np.dtype(dtype).newbyteorder("<")
-    return np.frombuffer(data, dtype=little_endian).astype(np.float64).reshape(shape)
+        words = data.view("<u2").astype(np.uint32) << np.uint32(16)
+        return words.view(np.float32).reshape(shape)
+    little_endian: Any = np.dtype(dtype).newbyteorder("<")
+    return np.asarray(data.view(little_endian), dtype=np.dtype(dtype)).reshape(shape)
 
 
 _BAD_NPZ = (
@@ -131,7 +140,7 @@ def _read_npy(path: Path, file: str, member: str, shape: Shape) -> Array:
     except _BAD_NPZ as error:
         message = f"the array {shown(member)} cannot be read: {_reason(error)}"
         raise fail("bad-params", Place(file), message, "the file may be cut off") from None
-    return np.asarray(array, dtype=np.float64).reshape(shape)
+    return np.asarray(array, dtype=array.dtype.newbyteorder("=")).reshape(shape)
 
 
 def _read_json(path: Path, file: str) -> Mapping[str, Entry]:

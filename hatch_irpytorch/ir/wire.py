@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING
 
 from hatch_irpytorch.errors import Place, Problems, shown
 from hatch_irpytorch.ir.attributes import ValueFormError, items, nat, nats, shape
-from hatch_irpytorch.ir.graph import Graph, Node, Shape
+from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape
 from hatch_irpytorch.ir.kinds import kind_label
 from hatch_irpytorch.ir.ops import Mask
 from hatch_irpytorch.ir.ops.convolution import Conv
 from hatch_irpytorch.names import dotted_name
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 FORMAT = "torchlean.ir.v1"
 
@@ -210,9 +205,7 @@ def _check_input(document: Document, problems: Problems) -> None:
 # Writing
 
 
-def write_document(
-    graph: Graph, params: Mapping[tuple[int, str], NDArray[np.float64]] | None = None
-) -> dict[str, object]:
+def write_document(graph: Graph, params: ParamStore | None = None) -> dict[str, object]:
     """A v1 document of the lowered graph, with the payload of `params` inside when given.
 
     Every tensor node becomes one raw node, so that ids stay; a one-axis reduction is written
@@ -228,7 +221,7 @@ def write_document(
 
 def document_text(
     graph: Graph,
-    params: Mapping[tuple[int, str], NDArray[np.float64]] | None,
+    params: ParamStore | None,
     extra: Mapping[str, str] | None = None,
 ) -> str:
     """`write_document` as JSON text, one node a line; `extra` are more fields of the root."""
@@ -240,9 +233,7 @@ def document_text(
     return f'{head[:-1]}, "nodes": [\n{lines}\n]}}\n'
 
 
-def _write_node(
-    graph: Graph, node: Node, params: Mapping[tuple[int, str], NDArray[np.float64]] | None
-) -> dict[str, object]:
+def _write_node(graph: Graph, node: Node, params: ParamStore | None) -> dict[str, object]:
     op = node.op
     slots = op.payload(*graph.parent_shapes(node))
     written: dict[str, object] = {

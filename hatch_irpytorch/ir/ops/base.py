@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Reals = NDArray[np.floating[Any]]
 else:
-    Array = Any
+    Array = Reals = Any
 
 __all__ = [
     "Array",
@@ -25,6 +26,7 @@ __all__ = [
     "Function",
     "Mask",
     "Op",
+    "Reals",
     "RuleError",
     "Shape",
     "Site",
@@ -103,14 +105,17 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Site:
-    """Where a node's code will stand: names and shapes of its parents, its own id and shape."""
+    """Where a node's code will stand: names and shapes of its parents, its own id and shape.
+
+    `payload` are its stored arrays by field: what settles a form is looked at here, once.
+    """
 
     id: int
     parents: tuple[str, ...]
     shapes: tuple[Shape, ...]
     out: Shape
     prefix: str
-    payload: frozenset[str]
+    payload: Mapping[str, Reals]
     dtype: str
     zero_sign_matters: bool = False
 

@@ -13,6 +13,7 @@ from hatch_irpytorch.ir.ops.base import (
     Code,
     Function,
     Op,
+    Reals,
     RuleError,
     Shape,
     Site,
@@ -207,7 +208,7 @@ def one_or_all(values: tuple[int, ...]) -> int | tuple[int, ...]:
     return values[0] if len(set(values)) == 1 else values
 
 
-def pack_kernel(dense: Array, groups: int) -> Array:
+def pack_kernel(dense: Reals, groups: int) -> Reals:
     """The diagonal blocks of a dense kernel: (out, in, k...) to (out, in/groups, k...)."""
     outputs, inputs = dense.shape[0] // groups, dense.shape[1] // groups
     blocks = [
@@ -216,10 +217,10 @@ def pack_kernel(dense: Array, groups: int) -> Array:
     return np.concatenate(blocks) if groups > 1 else dense
 
 
-def unpack_kernel(packed: Array, groups: int) -> Array:
+def unpack_kernel(packed: Reals, groups: int) -> Reals:
     """The dense kernel of a packed one, with zeros outside the diagonal blocks."""
     outputs, inputs = packed.shape[0] // groups, packed.shape[1]
-    dense = np.zeros((packed.shape[0], inputs * groups, *packed.shape[2:]))
+    dense = np.zeros((packed.shape[0], inputs * groups, *packed.shape[2:]), packed.dtype)
     for g in range(groups):
         rows = slice(g * outputs, (g + 1) * outputs)
         dense[rows, g * inputs : (g + 1) * inputs] = packed[rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from hatch_irpytorch.ir.ops.base import (
     Code,
     Function,
     Op,
+    Reals,
     RuleError,
     Shape,
     Site,
@@ -22,7 +23,7 @@ from hatch_irpytorch.ir.ops.base import (
 )
 
 DEFAULT_EPS = 1e-5
-"""What a layer norm without payload adds to the variance; also torch's default."""
+"""What a layer norm without payload adds to the variance; torch's default, in batch norm too."""
 
 LAYER_NORM = Function(
     "layer_norm",
@@ -82,10 +83,14 @@ class LayerNorm(Op, tag="layernorm"):
         gamma, beta = at.slot("gamma"), at.slot("beta")
         if eps < 0:
             return call(LAYER_NORM, at.x, gamma, beta, eps=eps)
-        if eps == DEFAULT_EPS:
-            return call("F.layer_norm", at.x, normalised, gamma, beta)
-        return call("F.layer_norm", at.x, normalised, gamma, beta, eps=eps)
+        return call("F.layer_norm", at.x, normalised, gamma, beta, **_unless_default(eps))
 
+
+def _unless_default(eps: float) -> dict[str, float]:
+    return {} if eps == DEFAULT_EPS else {"eps": eps}
+
+
+_FAR = 1_000.0
 
 BATCH_NORM = Function(
     "batch_norm",
@@ -147,7 +152,22 @@ class BatchNormEval(Op, tag="batch_norm_eval", prefix="batchnorm"):
         y = (x - mean.reshape(shape)) / std.reshape(shape)
         return y * gamma.reshape(shape) + beta.reshape(shape)
 
+    def _is_ordinary(self, payload: Mapping[str, Reals]) -> bool:
+        """Whether torch's own function computes the same: it multiplies by gamma / root first.
+
+        It does not clamp, and where a mean is far larger than its root the sum cancels.
+        """
+        assert self.eps is not None
+        mean, var, gamma = (payload[name].astype(np.float64) for name in ("mean", "var", "gamma"))
+        if self.eps <= 0 or not (var >= 0.0).all():
+            return False
+        with np.errstate(all="ignore"):
+            root = np.sqrt(var + self.eps)
+            return bool((np.abs(mean) <= _FAR * root).all() and np.isfinite(gamma / root).all())
+
     def torch(self, at: Site) -> Code:
         assert self.eps is not None
         tensors = (at.slot("mean"), at.slot("var"), at.slot("gamma"), at.slot("beta"))
+        if self.channel_axis == 1 and 0 not in at.out and self._is_ordinary(at.payload):
+            return call("F.batch_norm", at.x, *tensors, **_unless_default(self.eps))
         return call(BATCH_NORM, at.x, *tensors, shape=self._view(len(at.out)), eps=self.eps)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from difflib import get_close_matches
+from typing import NamedTuple
 
 CODES: dict[str, str] = {
     "alias-in-manifest": "YAML anchors and aliases have no use in a manifest",
@@ -68,8 +67,7 @@ CODES: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a problem is: a file, and in it a line and column, or a node."""
 
     file: str
@@ -89,8 +87,7 @@ class Place:
         return f"{self.file}: node {self.node}{kind}"
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong. `field`, `expected` and `found` repeat the message as data."""
 
     code: str
@@ -158,6 +155,8 @@ def fail(code: str, place: Place, message: str, hint: str = "") -> IRPyTorchErro
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that names the known word closest to `word`, or an empty string."""
+    from difflib import get_close_matches
+
     close = get_close_matches(word[:100], sorted(known), n=1, cutoff=0.6)
     return f"did you mean `{close[0]}`?" if close else ""
 

@@ -30,7 +30,7 @@ _MAX_DOTTED = 76
 
 def dotted_name(text: object) -> str:
     """A name such as `layers.0.attn`, out of `/layers.0/attn` too; empty for anything else."""
-    if not isinstance(text, str):
+    if not text or not isinstance(text, str):
         return ""
     name = text.strip("/").replace("/", ".")
     return name if len(name) <= _MAX_DOTTED and _DOTTED.fullmatch(name) else ""

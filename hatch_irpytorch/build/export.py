@@ -77,7 +77,7 @@ def _with_default_norms(model: Model) -> Model:
                 fill = 1.0 if slot.field == "gamma" else 0.0
                 params[node.id, slot.field] = np.full(slot.shape, fill)
             eps = DEFAULT_EPS if node.op.eps is None else node.op.eps
-            node = replace(node, op=replace(node.op, eps=eps))
+            node = node._replace(op=replace(node.op, eps=eps))
         nodes.append(node)
     return Model(replace(model.graph, nodes=tuple(nodes)), params, model.notes)
 

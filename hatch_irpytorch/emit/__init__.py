@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hatch_irpytorch.garbage import collection_paused
+
 if TYPE_CHECKING:
     from hatch_irpytorch.emit.options import EmitOptions
     from hatch_irpytorch.ir.graph import Model
@@ -38,9 +40,10 @@ def emit_module(
 
     if weights_file is not None and not _PLAIN_NAME.fullmatch(weights_file):
         raise ValueError("a weight file's name may hold letters, digits, `.`, `_` and `-`")
-    plan = plan_module(model, options)
+    with collection_paused():
+        plan = plan_module(model, options)
+        source = module_text(plan, header(origin), weights_file)
     stored = plan.weights_in_file and bool(plan.stored)
-    source = module_text(plan, header(origin), weights_file)
     return EmittedModule(source, weights_bytes(plan) if stored else None)
 
 

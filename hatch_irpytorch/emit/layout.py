@@ -9,7 +9,7 @@ LINE_WIDTH = 88
 
 def flat(code: Code) -> str:
     """The code on one line."""
-    if isinstance(code, str):
+    if not isinstance(code, Call):
         return code
     return f"{_name(code)}({', '.join(_flat_arguments(code))})"
 
@@ -19,8 +19,10 @@ def _name(call: Call) -> str:
 
 
 def _flat_arguments(call: Call) -> list[str]:
-    positional = [flat(argument) for argument in call.arguments]
-    return positional + [f"{name}={flat(value)}" for name, value in call.keywords]
+    found = [a if type(a) is str else flat(a) for a in call.arguments]
+    if call.keywords:
+        found += [f"{name}={flat(value)}" for name, value in call.keywords]
+    return found
 
 
 def statement(target: str, code: Code, comment: str = "", indent: int = 8) -> list[str]:

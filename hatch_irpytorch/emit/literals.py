@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,12 @@ from hatch_irpytorch.ir.code import float_literal
 if TYPE_CHECKING:
     from hatch_irpytorch.ir.graph import Array
 
-CARRIERS = {"float64": "float64", "float32": "float32", "float16": "float16", "bfloat16": "float32"}
+CARRIERS: dict[str, np.dtype[np.floating[Any]]] = {
+    "float64": np.dtype(np.float64),
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(np.float32),
+}
 """The NumPy dtype that holds the values of each dtype exactly."""
 
 POSITIONAL_FROM = 1e-6
@@ -28,11 +33,13 @@ def rounded(array: Array, dtype: str) -> Array:
 
     An array whose dtype is its carrier already is returned as it is, a bfloat16 one rounded again.
     """
-    carrier = np.dtype(CARRIERS[dtype])
+    carrier = CARRIERS[dtype]
     if dtype == "bfloat16":
         return _to_bfloat16(np.asarray(array, dtype=np.float64)).astype(carrier)
+    if array.dtype == carrier:
+        return array
     with np.errstate(over="ignore"):
-        return np.asarray(array, dtype=carrier)
+        return array.astype(carrier)
 
 
 def _to_bfloat16(values: Array) -> Array:

@@ -7,7 +7,7 @@ import re
 from hatch_irpytorch.emit.layout import LINE_WIDTH, statement
 from hatch_irpytorch.emit.plan import Binding, ModulePlan, Step
 from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
-from hatch_irpytorch.emit.tables import NUMBERS, flag_table, table
+from hatch_irpytorch.emit.tables import NUMBERS, flag_table, tables
 from hatch_irpytorch.ir.code import Call, call
 from hatch_irpytorch.ir.graph import numel, shape_text
 
@@ -24,9 +24,8 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     blocks.append(_class(plan, weights_file if needs_file else None))
     if plan.skeleton is not None:
         blocks.extend(skeleton_text(plan, plan.skeleton))
-    tables = _tables(plan)
-    if tables:
-        blocks.append("\n".join(tables) + "\n")
+    if plan.tables:
+        blocks.append("\n".join(_tables(plan)) + "\n")
     if plan.skeleton is not None:
         blocks.append(RUN_AS_PROGRAM)
     body = "\n\n".join(blocks)
@@ -97,6 +96,11 @@ def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
 
 
 def _bind(plan: ModulePlan, binding: Binding) -> list[str]:
+    if binding.learned and binding.values is not None and not plan.weights_in_file:
+        built = f"{NUMBERS.name}({binding.name.upper()}, {binding.shape}, dtype)"
+        line = f"        self.{binding.name} = nn.Parameter({built})"
+        if len(line) <= LINE_WIDTH and numel(binding.shape):
+            return [line]
     value = _value(plan, binding)
     if binding.learned:
         return statement(f"self.{binding.name}", call("nn.Parameter", value))
@@ -148,11 +152,12 @@ def _returns(names: tuple[str, ...]) -> list[str]:
 
 
 def _tables(plan: ModulePlan) -> list[str]:
-    tables: list[str] = []
-    for binding in plan.tables:
-        name = binding.name.upper()
-        if binding.mask is not None:
-            tables.append(flag_table(name, binding.mask.allowed, binding.shape))
-        elif binding.values is not None:
-            tables.append(table(name, binding.values, binding.shape, plan.dtype))
-    return tables
+    """Tables in the order of the bindings."""
+    held = [(b.name.upper(), b.values) for b in plan.tables if b.values is not None]
+    numbers = iter(tables(held, plan.dtype))
+    return [
+        next(numbers)
+        if binding.mask is None
+        else flag_table(binding.name.upper(), binding.mask.allowed, binding.shape)
+        for binding in plan.tables
+    ]

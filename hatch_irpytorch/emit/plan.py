@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -39,8 +40,7 @@ class Binding:
     mask: Mask | None = None
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One node of `forward`: its expressions, each bound to `name`, and its comments."""
 
     name: str
@@ -79,7 +79,7 @@ class ModulePlan:
     def parameter_count(self) -> int:
         return sum(numel(binding.shape) for binding in self.bindings if binding.learned)
 
-    @property
+    @cached_property
     def tables(self) -> tuple[Binding, ...]:
         """The bindings whose entries stand in the source."""
         return tuple(

@@ -9,7 +9,7 @@ from 1e-6 to 1e-4 were tried one by one, as `tests/test_tables.py --soak` does).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,34 @@ _LAYOUT = bytes.maketrans(b",[]", b"  \n")
 def table(name: str, array: Array, shape: Shape, dtype: str) -> str:
     """The assignment of a table of numbers, which hold the values of `dtype` exactly."""
     return _assignment(name, shape, VALUES_PER_LINE[dtype], _number_lines(array, shape, dtype))
+
+
+def tables(entries: Sequence[tuple[str, Array]], dtype: str) -> list[str]:
+    """The assignments of many tables: what is small is looked through all at once."""
+    plain = _plain(entries, dtype)
+    per_line = VALUES_PER_LINE[dtype]
+    found = []
+    for (name, array), is_plain in zip(entries, plain, strict=True):
+        shape = array.shape
+        if is_plain:
+            lines = iter([_laid_out(_json_lines(array.reshape(-1, _row(shape)), per_line))])
+            found.append(_assignment(name, shape, per_line, lines))
+        else:
+            found.append(table(name, array, shape, dtype))
+    return found
+
+
+def _plain(entries: Sequence[tuple[str, Array]], dtype: str) -> list[bool]:
+    """Which arrays are small and hold nothing but what orjson lays out as we do."""
+    if not entries or dtype not in _ORJSON_RANGE or not _orjson_agrees(dtype):
+        return [False] * len(entries)
+    low, high = _ORJSON_RANGE[dtype]
+    none = np.zeros(1, dtype=entries[0][1].dtype)
+    parts = [array.reshape(-1) if array.size <= _BLOCK else none for _, array in entries]
+    size = np.abs(np.concatenate(parts))
+    ends = np.cumsum([len(part) for part in parts])
+    odd = np.cumsum(~((size >= low) & (size < high)))[ends - 1]
+    return [bool(n == 0) for n in np.diff(odd, prepend=0)]
 
 
 def flag_table(name: str, flags: tuple[bool, ...], shape: Shape) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import numpy as np
 
@@ -167,18 +167,37 @@ def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
 
     Raises `ValueFormError` that says where the nesting or a number is wrong.
     """
-    levels = (numel(expected),) if flat else expected
     if isinstance(value, NumberText):
-        return _long_tensor(value, levels, expected)
-    rows: list[object] = []
-    _collect(value, levels, "", rows)
+        return _long_tensor(value, (numel(expected),) if flat else expected, expected)
+    rows = entries(value, expected, flat)
     try:
         result = np.array(rows, dtype=np.float64).reshape(expected)
     except OverflowError:
         raise ValueFormError("numbers within the range of binary64", "a larger one") from None
-    if not np.isfinite(result).all():
+    # A finite sum has finite terms; an infinite one may have too.
+    if not math.isfinite(result.sum()) and not np.isfinite(result).all():
         raise ValueFormError("numbers within the range of binary64", "a larger one")
     return result
+
+
+def entries(value: object, expected: Shape, flat: bool) -> list[float]:
+    """The numbers of nested arrays in row-major order. Raises `ValueFormError`."""
+    levels = (numel(expected),) if flat else expected
+    rows: list[float] = []
+    if not _collect_rows(value, levels, rows):
+        rows.clear()
+        _collect(value, levels, "", rows)
+    return rows
+
+
+def _collect_rows(value: object, levels: Shape, rows: list[float]) -> bool:
+    """Whether the arrays have these extents; without a word on what is wrong."""
+    if not levels or type(value) is not list or len(value) != levels[0]:
+        return False
+    if len(levels) == 1:
+        rows += value
+        return _NUMBERS.issuperset(map(type, value))
+    return all([_collect_rows(item, levels[1:], rows) for item in value])
 
 
 def _long_tensor(value: NumberText, levels: Shape, expected: Shape) -> Array:
@@ -198,11 +217,11 @@ def _long_tensor(value: NumberText, levels: Shape, expected: Shape) -> Array:
 _NUMBERS = frozenset({int, float})
 
 
-def _collect(value: object, levels: Shape, where: str, rows: list[object]) -> None:
+def _collect(value: object, levels: Shape, where: str, rows: list[float]) -> None:
     if not levels:
         if type(value) not in _NUMBERS:
             raise ValueFormError(f"a number{where}", shown(value))
-        rows.append(value)
+        rows.append(cast("float", value))
         return
     expected = f"an array of {levels[0]}{where}" if where else f"an array of {levels[0]}"
     if type(value) is not list:

@@ -7,11 +7,10 @@ package; nothing of an input file is ever a string here.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Function:
+class Function(NamedTuple):
     """A function of fixed text that a generated module carries when a node needs it."""
 
     name: str
@@ -20,8 +19,7 @@ class Function:
     modules: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A call: the layout may break it between its arguments."""
 
     function: str | Function
@@ -52,12 +50,11 @@ def float_literal(value: float) -> str:
 
 def call(function: str | Function, *arguments: Code | Literal, **keywords: Code | Literal) -> Call:
     """A call with positional and keyword arguments; numbers become literals."""
-    return Call(
-        function,
-        tuple(_code(argument) for argument in arguments),
-        tuple((name, _code(value)) for name, value in keywords.items()),
-    )
+    positional = tuple([a if type(a) is str else _code(a) for a in arguments])
+    if not keywords:
+        return Call(function, positional)
+    return Call(function, positional, tuple([(n, _code(v)) for n, v in keywords.items()]))
 
 
 def _code(value: Code | Literal) -> Code:
-    return value if isinstance(value, str | Call) else literal(value)
+    return value if isinstance(value, (str, Call)) else literal(value)

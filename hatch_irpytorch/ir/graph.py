@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hatch_irpytorch.errors import Place, Problem
 
@@ -34,8 +35,7 @@ def shape_text(shape: Shape) -> str:
     return str(tuple(shape))
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """One tensor node. `id` is its position after lowering, `raw_id` its position in the file.
 
     `raw_kind` is the kind that the file gives, which differs from the op's tag after lowering.
@@ -68,8 +68,13 @@ class Graph:
     def output_shapes(self) -> tuple[Shape, ...]:
         return tuple(self.nodes[i].shape for i in self.output_ids)
 
+    @cached_property
+    def _parent_shapes(self) -> tuple[tuple[Shape, ...], ...]:
+        shape_of = [node.shape for node in self.nodes].__getitem__
+        return tuple(tuple(map(shape_of, node.parents)) for node in self.nodes)
+
     def parent_shapes(self, node: Node) -> tuple[Shape, ...]:
-        return tuple(self.nodes[parent].shape for parent in node.parents)
+        return self._parent_shapes[node.id]
 
     def live_ids(self) -> frozenset[int]:
         """The nodes that an output depends on."""

@@ -6,8 +6,9 @@ torchlean.ir.v1: 3. Ids of tensor nodes are positions in the lowered list.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import cast
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
 
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir import attention, legacy
@@ -29,6 +30,7 @@ from hatch_irpytorch.ir.wire import Document, RawNode, origin
 
 _REDUCTIONS = {"reduce_sum": ReduceSum, "reduce_mean": ReduceMean}
 _PAYLOAD_PAIR = ("weight", "bias")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Unreadable(Op):
@@ -38,12 +40,11 @@ class Unreadable(Op):
     prefix = "unreadable"
 
 
-@dataclass(frozen=True)
-class InlinePayload:
+class InlinePayload(NamedTuple):
     """Payload of one tensor node as the document holds it: JSON values by field, or a fill."""
 
-    values: Mapping[str, object] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, object] = _NOTHING
+    names: Mapping[str, str] = _NOTHING
     fill: float | None = None
 
     def name(self, slot: str) -> str:

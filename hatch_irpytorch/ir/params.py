@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
-from hatch_irpytorch.ir.attributes import ValueFormError, describe_tensor, tensor
+from hatch_irpytorch.ir.attributes import ValueFormError, describe_tensor, entries, tensor
 from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape, shape_text
 from hatch_irpytorch.ir.lower import InlinePayload
 from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel, unpack_kernel
 from hatch_irpytorch.ir.stores import DTYPES, Entry
+from hatch_irpytorch.source.number_text import NumberText
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,9 +58,40 @@ def bind_params(
     for node in graph.nodes:
         if node.id in sound:
             binder.bind(node, node.id in live)
+    binder.finish()
     if len(sound) == len(graph.nodes):
         binder.report_extra()
     return binder.params, tuple(binder.notes)
+
+
+_ZERO = np.zeros(())
+"""Stands for a value that is not read yet, or not sound."""
+
+
+def _arrays(
+    waiting: list[tuple[Node, Slot, list[float]]],
+) -> Iterator[tuple[Node, Slot, Array | None]]:
+    """The numbers as arrays; None where one is beyond binary64."""
+    try:
+        whole = np.array(list(chain.from_iterable(rows for _, _, rows in waiting)), np.float64)
+        finite = bool(np.isfinite(whole).all())
+    except OverflowError:
+        finite = False
+    start = 0
+    for node, slot, rows in waiting:
+        if finite:
+            yield node, slot, whole[start : start + len(rows)].reshape(slot.shape)
+            start += len(rows)
+        else:
+            yield node, slot, _array(rows, slot.shape)
+
+
+def _array(rows: list[float], shape: Shape) -> Array | None:
+    try:
+        found = np.array(rows, np.float64).reshape(shape)
+    except OverflowError:
+        return None
+    return found if np.isfinite(found).all() else None
 
 
 class _Binder:
@@ -75,6 +108,8 @@ class _Binder:
         self.problems = problems
         self.params: dict[tuple[int, str], Array] = {}
         self.notes: list[Problem] = []
+        self.waiting: list[tuple[Node, Slot, list[float]]] = []
+        self.grouped: list[Node] = []
         self.used: set[str] = set()
         self.known: set[str] = set()
 
@@ -102,11 +137,12 @@ class _Binder:
         for error in node.op.payload_problems(present):
             message = f"`{error.field}` must be {error.expected}, found {error.found}"
             self.problems.add("missing-payload", place, message)
-        self._note_unused(node)
+        if isinstance(node.op, Conv) and node.op.groups > 1:
+            self.grouped.append(node)
 
     def _bind_slot(self, node: Node, slot: Slot) -> bool:
         """Whether the slot has a value; an ill-formed one counts and is reported."""
-        array = self._from_file(node, slot)
+        array = self._from_file(node, slot) if self.store is not None else None
         if array is None:
             array = self._from_document(node, slot)
         if array is None:
@@ -124,14 +160,34 @@ class _Binder:
         if name not in payload.values:
             return None
         flat = isinstance(node.op, Const)
+        value = payload.values[name]
         try:
-            return tensor(payload.values[name], slot.shape, flat)
+            if isinstance(value, NumberText):
+                return tensor(value, slot.shape, flat)
+            self.waiting.append((node, slot, entries(value, slot.shape, flat)))
         except ValueFormError as problem:
-            hint = "write nested arrays flat, in row-major order" if flat else ""
-            expected = f"{describe_tensor(slot.shape, flat)}: {problem.expected}"
-            place = self.graph.place(node)
-            self.problems.mismatch("bad-payload", place, name, expected, problem.found, hint)
-            return np.zeros(())
+            self._bad_payload(node, slot, problem)
+        return _ZERO
+
+    def _bad_payload(self, node: Node, slot: Slot, problem: ValueFormError) -> None:
+        name = self.inline[node.id].name(slot.field)
+        flat = isinstance(node.op, Const)
+        hint = "write nested arrays flat, in row-major order" if flat else ""
+        expected = f"{describe_tensor(slot.shape, flat)}: {problem.expected}"
+        place = self.graph.place(node)
+        self.problems.mismatch("bad-payload", place, name, expected, problem.found, hint)
+
+    def finish(self) -> None:
+        """The arrays of all short payloads, parts of one, and notes that need the numbers."""
+        for node, slot, array in _arrays(self.waiting):
+            if array is None:
+                problem = ValueFormError("numbers within the range of binary64", "a larger one")
+                self._bad_payload(node, slot, problem)
+            else:
+                self.params[node.id, slot.field] = array
+        if not len(self.problems):
+            for node in self.grouped:
+                self._note_unused(node)
 
     def _from_file(self, node: Node, slot: Slot) -> Array | None:
         if self.store is None:
@@ -167,12 +223,12 @@ class _Binder:
             found = shape_text(entry.shape)
             message = f"`{name}` must be {expected}{source}, `{self.store.file}` has {found}"
             self._mismatch(place, name, message, expected, found)
-            return np.zeros(())
+            return _ZERO
         if entry.dtype not in DTYPES:
             allowed = ", ".join(DTYPES)
             message = f"`{name}` must be one of {allowed}, `{self.store.file}` has {entry.dtype}"
             self._mismatch(place, name, message, allowed, entry.dtype)
-            return np.zeros(())
+            return _ZERO
         try:
             return entry.read()
         except ValueFormError as problem:
@@ -180,7 +236,7 @@ class _Binder:
                 f"`{name}` must be {problem.expected}, `{self.store.file}` has {problem.found}"
             )
             self._mismatch(place, name, message, problem.expected, problem.found)
-            return np.zeros(())
+            return _ZERO
 
     def _mismatch(self, place: Place, name: str, message: str, expected: str, found: str) -> None:
         problem = Problem("shape-mismatch", place, message, "", name, expected, found)
@@ -189,7 +245,7 @@ class _Binder:
     def _note_unused(self, node: Node) -> None:
         op = node.op
         weight = self.params.get((node.id, "weight"))
-        if not isinstance(op, Conv) or op.groups == 1 or weight is None:
+        if not isinstance(op, Conv) or weight is None:
             return
         outside = np.count_nonzero(weight) - np.count_nonzero(pack_kernel(weight, op.groups))
         if outside:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hatch_irpytorch.errors import Problems
+from hatch_irpytorch.garbage import collection_paused
 from hatch_irpytorch.ir.check import check_graph
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.lower import lower
@@ -38,6 +39,11 @@ def read_model(
 
 def build_model(data: bytes, file: str, store: StoreFile | None = None) -> Model:
     """The checked model in the bytes of a graph document. Raises `IRPyTorchError`."""
+    with collection_paused():
+        return _build_model(data, file, store)
+
+
+def _build_model(data: bytes, file: str, store: StoreFile | None) -> Model:
     problems = Problems()
     document = read_document(parse_json(data, file, long_arrays=True), file, problems)
     if document is None:

@@ -5,9 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from typing import NamedTuple
 
 from hatch_irpytorch.errors import Place, Problems, shown
-from hatch_irpytorch.ir.attributes import ValueFormError, items, nat, nats, shape
+from hatch_irpytorch.ir.attributes import (
+    MAX_EXTENT,
+    MAX_RANK,
+    ValueFormError,
+    items,
+    nat,
+    nats,
+    shape,
+)
 from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape
 from hatch_irpytorch.ir.kinds import kind_label
 from hatch_irpytorch.ir.ops import Mask
@@ -17,8 +26,7 @@ from hatch_irpytorch.names import dotted_name
 FORMAT = "torchlean.ir.v1"
 
 
-@dataclass(frozen=True)
-class RawNode:
+class RawNode(NamedTuple):
     """One object of `nodes`. `fields` is the whole object, unknown fields included."""
 
     id: int
@@ -36,8 +44,8 @@ class RawNode:
 
 def origin(raw: RawNode) -> str:
     """Where a node came from, by the fields that adapters write for people; or nothing."""
-    names = (dotted_name(raw.fields.get(field)) for field in ("debug_target", "onnx_name"))
-    return next((name for name in names if name), "")
+    fields = raw.fields
+    return dotted_name(fields.get("debug_target")) or dotted_name(fields.get("onnx_name"))
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,9 @@ def read_document(value: object, file: str, problems: Problems) -> Document | No
         found = "nothing" if raw is None else shown(raw)
         problems.mismatch("bad-format", root, "nodes", "an array of at least one node", found)
         return None
-    nodes = tuple(_read_node(item, i, file, problems) for i, item in enumerate(raw))
+    nodes = tuple(
+        _sound_node(item, i) or _read_node(item, i, file, problems) for i, item in enumerate(raw)
+    )
     if input_id is None or output_ids is None:
         return Document(file, legacy, 0, (), nodes)
     document = Document(file, legacy, input_id, output_ids, nodes)
@@ -116,6 +126,25 @@ def _read_outputs(
         problems.mismatch("bad-format", root, "output_ids", expected, "an empty one")
         return False, None
     return False, outputs
+
+
+def _sound_node(item: object, position: int) -> RawNode | None:
+    """A tensor node without any problem; None for all others, which `_read_node` looks at."""
+    if type(item) is not dict or item.get("value_kind", "tensor") != "tensor":
+        return None
+    kind, parents, extents = item.get("kind"), item.get("parents"), item.get("shape")
+    found = item.get("id")
+    if type(kind) is not str or type(found) is not int or found != position:
+        return None
+    if type(parents) is not list or type(extents) is not list or len(extents) > MAX_RANK:
+        return None
+    for parent in parents:
+        if type(parent) is not int or not 0 <= parent < position:
+            return None
+    for extent in extents:
+        if type(extent) is not int or not 0 <= extent <= MAX_EXTENT:
+            return None
+    return RawNode(position, kind, tuple(parents), tuple(extents), None, item)
 
 
 def _read_node(item: object, position: int, file: str, problems: Problems) -> RawNode:

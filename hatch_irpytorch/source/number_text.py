@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-MIN_LENGTH = 256
+MIN_LENGTH = 4096
 """Shorter arrays are read like everything else."""
 
 _MAX_RANK = 64

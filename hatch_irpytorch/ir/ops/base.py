@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from hatch_irpytorch.ir.code import Call, Code, Function, call
 from hatch_irpytorch.ir.graph import Shape, numel, shape_text
@@ -68,8 +68,7 @@ def require_shape(field: str, found: Shape, expected: Shape) -> None:
         raise RuleError(field, found, shape_text(expected))
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One payload tensor of a node.
 
     `field` is its JSON name, `name` its part of the attribute name in a generated module.
@@ -91,8 +90,7 @@ class Mask:
     allowed: tuple[bool, ...]
 
 
-@dataclass(frozen=True)
-class Buffer:
+class Buffer(NamedTuple):
     """A tensor that follows from the attributes alone: built in `__init__`, never saved.
 
     Its value is `code`, or a table of booleans of the shape `table.shape`.
@@ -103,8 +101,7 @@ class Buffer:
     table: Mask | None = None
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """Where a node's code will stand: names and shapes of its parents, its own id and shape.
 
     `payload` are its stored arrays by field: what settles a form is looked at here, once.

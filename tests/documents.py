@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from hatch_irpytorch import EmitOptions, IRPyTorchError, Model, Problem, emit_module, evaluate
-from hatch_irpytorch.emit.plan import ModulePlan, plan_module
+from hatch_irpytorch.emit.plan import ModulePlan
+from hatch_irpytorch.emit.planning import plan_module
 from hatch_irpytorch.ir.params import StoreFile
 from hatch_irpytorch.ir.read import build_model
 from hatch_irpytorch.verify.source import check_source

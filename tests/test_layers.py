@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hatch_irpytorch"
 LAYERS = (
-    {"errors", "names"},
+    {"errors", "garbage", "names"},
     {"source"},
     {"ir"},
     {"emit"},

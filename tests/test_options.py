@@ -15,7 +15,7 @@ from documents import Document, const, document, module, namespace, op, plan, re
 
 from hatch_irpytorch import EmitOptions, IRPyTorchError, emit_module, evaluate
 from hatch_irpytorch.emit.options import DTYPES
-from hatch_irpytorch.emit.plan import plan_module
+from hatch_irpytorch.emit.planning import plan_module
 from hatch_irpytorch.manifest import EMIT_FIELDS, read_manifest
 
 ROWS = np.array([[1.0, 2.0, 3.0]] * 2)

@@ -22,7 +22,8 @@ from safetensors.torch import save as save_tensors
 
 from hatch_irpytorch import EmitOptions, Graph, Model, emit_module, evaluate
 from hatch_irpytorch.emit import literals
-from hatch_irpytorch.emit.plan import Binding, plan_module
+from hatch_irpytorch.emit.plan import Binding
+from hatch_irpytorch.emit.planning import plan_module
 from hatch_irpytorch.errors import IRPyTorchError
 from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.ir.ops import DomainError, Input

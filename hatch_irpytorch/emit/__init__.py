@@ -35,7 +35,7 @@ def emit_module(
     module and is needed with `weights: safetensors`.
     """
     from hatch_irpytorch.emit.module import module_text
-    from hatch_irpytorch.emit.plan import plan_module
+    from hatch_irpytorch.emit.planning import plan_module
     from hatch_irpytorch.emit.weights import weights_bytes
 
     if weights_file is not None and not _PLAIN_NAME.fullmatch(weights_file):

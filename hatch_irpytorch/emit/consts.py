@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hatch_irpytorch.ir.graph import Graph, Model, Node
-from hatch_irpytorch.ir.ops import Const, LayerNorm
+from hatch_irpytorch.emit.literals import rounded
+from hatch_irpytorch.emit.options import EmitOptions
+from hatch_irpytorch.emit.plan import Binding
+from hatch_irpytorch.ir.code import Code, call
+from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
+from hatch_irpytorch.ir.ops import Const, LayerNorm, attribute_name
+from hatch_irpytorch.ir.params import compressed_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,3 +77,41 @@ def _other_consts(graph: Graph, node: Node, kind: type[LayerNorm]) -> list[int]:
     if not any(isinstance(graph.nodes[parent].op, kind) for parent in node.parents):
         return []
     return [parent for parent in node.parents if isinstance(graph.nodes[parent].op, Const)]
+
+
+def bind_const(
+    model: Model, node: Node, affine: bool, options: EmitOptions
+) -> tuple[Binding, Code]:
+    """The binding of a const and its expression in `forward`. torchlean.ir.v1: 5.3."""
+    assert isinstance(node.op, Const)
+    name = attribute_name(node.op.prefix, node.id, "")
+    value = read_const(model, node)
+    wanted = node.op.learnable
+    learned = options.learnable_consts and (
+        affine or not value.uniform if wanted is None else wanted
+    )
+    if learned:
+        tied = options.compress_broadcast_params and wanted is None
+        row = value.repeated_row() if tied else None
+        if row is not None:
+            vector = Binding(
+                node.id, compressed_name(name), row.shape, True, values=rounded(row, options.dtype)
+            )
+            code = call(f"self.{vector.name}.unsqueeze(0).expand", node.shape[0], -1)
+            return vector, code
+        return Binding(
+            node.id, name, node.shape, True, values=rounded(value.array, options.dtype)
+        ), (f"self.{name}")
+    if value.filled:
+        fill = float(rounded(value.first, options.dtype))
+        return Binding(
+            node.id, name, node.shape, False, code=_filled(node.shape, fill)
+        ), f"self.{name}"
+    values = rounded(value.array, options.dtype)
+    return Binding(node.id, name, node.shape, False, values=values), f"self.{name}"
+
+
+def _filled(shape: Shape, value: float) -> Code:
+    if numel(shape) == 0:
+        return call("torch.zeros", shape, dtype="dtype")
+    return call("torch.full", shape, value, dtype="dtype")

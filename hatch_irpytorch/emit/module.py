@@ -138,10 +138,23 @@ def _step(step: Step) -> list[str]:
     if len(remark) > 60:
         remark = f"rank {len(step.shape)}, {numel(step.shape)} values"
     remark = f"{remark}, {step.domain}" if step.domain else remark
-    lines: list[str] = []
+    if step.name != f"v{step.node_id}":
+        remark = f"v{step.node_id}: {remark}"
+    lines = _deletions(step.deleted) if step.deleted else []
     for expression in step.expressions[:-1]:
         lines += statement(step.name, expression)
     return lines + statement(step.name, step.expressions[-1], remark)
+
+
+def _deletions(names: tuple[str, ...]) -> list[str]:
+    """`del` statements, as few as their width allows."""
+    lines: list[str] = []
+    for name in names:
+        if lines and len(lines[-1]) + len(name) + 2 <= LINE_WIDTH:
+            lines[-1] += f", {name}"
+        else:
+            lines.append(f"        del {name}")
+    return lines
 
 
 def _returns(names: tuple[str, ...]) -> list[str]:

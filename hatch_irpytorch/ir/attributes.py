@@ -123,6 +123,10 @@ ATTRIBUTES = {op.tag: _attribute_types(op) for op in OPS}
 """The JSON attributes of every op: name to (type, required)."""
 
 
+WITHOUT_ATTRIBUTES = {op.tag: op() for op in OPS if not ATTRIBUTES[op.tag] and not op.from_node}
+"""The ops that are the same wherever they stand."""
+
+
 def decode_fields(
     wanted: dict[str, tuple[object, bool]],
     values: dict[str, object],
@@ -197,7 +201,7 @@ def _collect_rows(value: object, levels: Shape, rows: list[float]) -> bool:
     if len(levels) == 1:
         rows += value
         return _NUMBERS.issuperset(map(type, value))
-    return all([_collect_rows(item, levels[1:], rows) for item in value])
+    return all(_collect_rows(item, levels[1:], rows) for item in value)
 
 
 def _long_tensor(value: NumberText, levels: Shape, expected: Shape) -> Array:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir import attention, legacy
-from hatch_irpytorch.ir.attributes import decode_fields, decode_op
+from hatch_irpytorch.ir.attributes import WITHOUT_ATTRIBUTES, decode_fields, decode_op
 from hatch_irpytorch.ir.graph import Graph, Node, Shape, shape_text
 from hatch_irpytorch.ir.kinds import (
     ATTENTION,
@@ -116,6 +116,11 @@ class _Lowering:
         return node_id
 
     def _lower(self, raw: RawNode) -> int | None:
+        op = WITHOUT_ATTRIBUTES.get(raw.kind)
+        if op is not None and raw.sound and not raw.is_tuple:
+            parents = tuple([self.tensor_ids[parent] for parent in raw.parents])
+            if None not in parents:
+                return self._append(raw, op, cast("tuple[int, ...]", parents), raw.shape)
         place = self._place(raw)
         if (raw.kind or raw.sound) and not self._known_kind(raw, place):
             return None if raw.is_tuple else self._append(raw, Unreadable(), (), raw.shape)

@@ -102,12 +102,13 @@ class Buffer(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where a node's code will stand: names and shapes of its parents, its own id and shape.
+    """Where a node's code will stand: names and shapes of its parents, its own id, name and shape.
 
     `payload` are its stored arrays by field: what settles a form is looked at here, once.
     """
 
     id: int
+    name: str
     parents: tuple[str, ...]
     shapes: tuple[Shape, ...]
     out: Shape
@@ -123,10 +124,6 @@ class Site(NamedTuple):
     @property
     def y(self) -> str:
         return self.parents[1]
-
-    @property
-    def name(self) -> str:
-        return f"v{self.id}"
 
     def slot(self, name: str) -> str:
         """The attribute of a payload slot or buffer, as seen in `forward`."""

@@ -1,0 +1,183 @@
+"""From a checked model to the plan of its module: every decision, no layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
+from hatch_irpytorch.emit.literals import rounded
+from hatch_irpytorch.emit.liveness import Variables, assign_variables
+from hatch_irpytorch.emit.options import EmitOptions
+from hatch_irpytorch.emit.plan import Binding, ModulePlan, Skeleton, Step
+from hatch_irpytorch.errors import Place, fail
+from hatch_irpytorch.ir.code import Call, Code, Function
+from hatch_irpytorch.ir.graph import Graph, Model, Node, numel
+from hatch_irpytorch.ir.ops import Const, Site, Slot, attribute_name
+from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
+from hatch_irpytorch.names import dotted_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.floating[Any]]
+
+
+def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
+    """The plan of a checked model's module; `torchlean.ir.v1`: 5, with the cures of section 6."""
+    graph = model.graph
+    live = graph.live_ids()
+    nodes = [node for node in graph.nodes if node.id in live]
+    affine = layer_norm_affine(graph, live)
+    bindings: list[Binding] = []
+    steps: list[Step] = []
+    before_inverse = _ancestors_of_inverse(graph, live)
+    variables = assign_variables(graph, nodes)
+    code: Code | list[Code]
+    for node in nodes:
+        site = _site(model, node, variables, options.dtype, node.id in before_inverse)
+        if isinstance(node.op, Const):
+            binding, code = bind_const(model, node, node.id in affine, options)
+            bindings.append(binding)
+        else:
+            bindings.extend(_bind_payload(model, node, options))
+            bindings.extend(_bind_buffers(node, site))
+            code = node.op.torch(site)
+        expressions = tuple(code) if isinstance(code, list) else (code,)
+        steps.append(
+            Step(
+                node.id,
+                site.name,
+                expressions,
+                node.shape,
+                _domain(node, site),
+                dotted_name(node.origin),
+                variables.deleted.get(node.id, ()),
+            )
+        )
+    _refuse_too_many(graph, bindings, options)
+    codes = [expression for step in steps for expression in step.expressions]
+    codes += [binding.code for binding in bindings if binding.code is not None]
+    return ModulePlan(
+        class_name=options.class_name,
+        dtype=options.dtype,
+        node_count=len(nodes),
+        input_shape=graph.input_shape,
+        output_shapes=graph.output_shapes,
+        bindings=tuple(bindings),
+        steps=tuple(steps),
+        returns=tuple(variables.of[output] for output in graph.output_ids),
+        functions=_functions(codes),
+        skeleton=_skeleton(graph, bindings, steps) if options.training_skeleton else None,
+        weights_in_file=options.weights == "safetensors",
+    )
+
+
+def _refuse_too_many(graph: Graph, bindings: list[Binding], options: EmitOptions) -> None:
+    """Numbers by the million belong into a file: their source would take seconds to import."""
+    count = sum(numel(binding.shape) for binding in bindings if binding.values is not None)
+    if options.weights == "inline" and count > options.inline_limit:
+        message = (
+            f"the module would hold {count} numbers in its source, "
+            f"more than `inline_limit`, which is {options.inline_limit}"
+        )
+        raise fail("too-large", Place(graph.file), message, "set `weights: safetensors`")
+
+
+def _site(
+    model: Model, node: Node, variables: Variables, dtype: str, zero_sign_matters: bool
+) -> Site:
+    shapes = model.graph.parent_shapes(node)
+    slots = node.op.payload(*shapes)
+    return Site(
+        id=node.id,
+        name=variables.of[node.id],
+        parents=tuple([variables.of[parent] for parent in node.parents]),
+        shapes=shapes,
+        out=node.shape,
+        prefix=node.op.prefix,
+        payload={
+            slot.field: model.params[node.id, slot.field]
+            for slot in slots
+            if (node.id, slot.field) in model.params
+        },
+        dtype=dtype,
+        zero_sign_matters=zero_sign_matters,
+    )
+
+
+def _domain(node: Node, site: Site) -> str:
+    return f"defined for {site.x} {node.op.domain}" if node.op.domain else ""
+
+
+def _ancestors_of_inverse(graph: Graph, live: frozenset[int]) -> frozenset[int]:
+    """Nodes whose zeros an `inv` may see: there +0 and -0 differ. torchlean.ir.v1: 6.6."""
+    found: set[int] = set()
+    for node in reversed(graph.nodes):
+        if node.id in live and (node.op.tag == "inv" or node.id in found):
+            found.update(node.parents)
+    return frozenset(found)
+
+
+def _bind_payload(model: Model, node: Node, options: EmitOptions) -> Iterable[Binding]:
+    for slot in node.op.payload(*model.graph.parent_shapes(node)):
+        array = model.params.get((node.id, slot.field))
+        if array is not None:
+            array = _packed(node, slot, array)
+            name = attribute_name(node.op.prefix, node.id, slot.name)
+            values = rounded(array, options.dtype)
+            yield Binding(node.id, name, array.shape, slot.learned, values=values)
+
+
+def _packed(node: Node, slot: Slot, array: Array) -> Array:
+    if slot.packed is None:
+        return array
+    assert isinstance(node.op, Conv)
+    return pack_kernel(array, node.op.groups)
+
+
+def _bind_buffers(node: Node, site: Site) -> Iterable[Binding]:
+    for buffer in node.op.buffers(site):
+        name = attribute_name(node.op.prefix, node.id, buffer.name)
+        yield Binding(node.id, name, node.shape, False, False, code=buffer.code, mask=buffer.table)
+
+
+def _functions(codes: list[Code]) -> tuple[Function, ...]:
+    """The functions that the code calls, each after those it needs, in order of first use."""
+    found: dict[str, Function] = {}
+
+    def add(function: Function) -> None:
+        for needed in function.needs:
+            add(needed)
+        found.setdefault(function.name, function)
+
+    for code in codes:
+        for function in _called(code):
+            add(function)
+    return tuple(found.values())
+
+
+def _called(code: Code) -> Iterable[Function]:
+    if isinstance(code, Call):
+        if isinstance(code.function, Function):
+            yield code.function
+        for argument in code.arguments:
+            yield from _called(argument)
+        for _, value in code.keywords:
+            yield from _called(value)
+
+
+def _skeleton(graph: Graph, bindings: list[Binding], steps: list[Step]) -> Skeleton:
+    single = len(graph.output_ids) == 1
+    last = graph.nodes[graph.output_ids[0]]
+    learned = {binding.node_id for binding in bindings if binding.learned}
+    reached: set[int] = set()
+    for node in graph.nodes:
+        parents = any(parent in reached for parent in node.parents)
+        passed = parents and node.op.passes_gradient(*graph.parent_shapes(node))
+        if node.id in learned or passed:
+            reached.add(node.id)
+    has_gradient = any(output in reached for output in graph.output_ids)
+    positive_input = any(step.domain for step in steps)
+    return Skeleton(single and last.op.tag == "mse_loss", has_gradient, positive_input)

@@ -21,16 +21,18 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Bring the outputs up to date, or fail with `check`; then add them as artifacts."""
         from hatch_irpytorch.build.outputs import describe
+        from hatch_irpytorch.build.progress import terminal_progress
         from hatch_irpytorch.build.regenerate import build_outputs, differences
 
         try:
             project = self._project()
+            progress = terminal_progress()
             if project.check:
-                found = differences(project, golden=False, jobs=None)
+                found = differences(project, golden=False, jobs=None, progress=progress)
                 if found:
                     raise IRPyTorchError([describe(difference) for difference in found])
             else:
-                for note in build_outputs(project, jobs=None):
+                for note in build_outputs(project, jobs=None, progress=progress):
                     self.app.display_warning(str(note).replace("error[", "note[", 1))
         except IRPyTorchError as error:
             self._abort(error)

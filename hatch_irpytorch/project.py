@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hatch_irpytorch.errors import Place, Problems, fail, nearest, shown
 from hatch_irpytorch.names import import_name_problem, path_problem
 from hatch_irpytorch.source.reading import read_bytes
 
 HOOK = "tool.hatch.build.hooks.irpytorch"
+DEFAULT_PACKAGE = "irpytorch_models"
 OPTIONS = ("models", "output", "package", "check")
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(NamedTuple):
     """Where manifests are, where modules go, and whether a build may write."""
 
     root: Path
     models: str = "models"
     output: str = "generated"
-    package: str = "irpytorch_models"
+    package: str = DEFAULT_PACKAGE
     check: bool = False
 
     @property
@@ -54,7 +53,7 @@ def read_options(root: Path, options: Mapping[str, Any], where: str = HOOK) -> P
             problems.mismatch("bad-option", place, f"{where}.{name}", expected, shown(value))
             continue
         known[name] = value
-    problem = import_name_problem(known.get("package", Project.package))
+    problem = import_name_problem(known.get("package", DEFAULT_PACKAGE))
     if problem:
         found = shown(known["package"])
         problems.mismatch("bad-name", place, f"{where}.package", "a package name", found, problem)
@@ -68,7 +67,7 @@ def read_options(root: Path, options: Mapping[str, Any], where: str = HOOK) -> P
             problems.mismatch("bad-option", place, f"{where}.{name}", expected, "the root itself")
         folders[name] = folder.relative_to(project.root).as_posix()
     problems.raise_if_any()
-    project = replace(project, models=folders["models"], output=folders["output"])
+    project = project._replace(models=folders["models"], output=folders["output"])
     inside(project, project.package_path, project.root, place)
     return project
 

@@ -67,7 +67,7 @@ def dies(manifest: object) -> NoReturn:
 def test_a_process_that_dies_is_one_clear_error(project: Path) -> None:
     manifests = generate_project(Project(project)).manifests
     with pytest.raises(IRPyTorchError) as caught:
-        jobs._in_processes(dies, manifests, 2)
+        list(jobs._in_processes(dies, manifests, 2))
     assert caught.value.problems[0].code == "process-died"
 
 

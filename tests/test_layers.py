@@ -89,6 +89,28 @@ def test_the_doors_import_nothing_before_they_are_opened() -> None:
     assert not found & {"torch", "onnx", "numpy", "yaml"}
 
 
+def test_help_imports_argparse_and_little_else() -> None:
+    program = (
+        "from hatch_irpytorch.cli import main\ntry: main(['--help'])\nexcept SystemExit: print()"
+    )
+    found = modules_after(program, ROOT)
+    ours = {name for name in found if name.startswith("hatch_irpytorch")}
+    assert ours == {f"hatch_irpytorch{name}" for name in ("", ".cli", ".cli.main")}
+    assert not found & {"dataclasses", "inspect", "typing", "json", "difflib", "numpy"}
+
+
+def test_a_command_imports_no_other_command() -> None:
+    program = (
+        "from hatch_irpytorch.cli import main\n"
+        "try: main(['schema', '--help'])\n"
+        "except SystemExit: print()"
+    )
+    found = {
+        name for name in modules_after(program, ROOT) if name.startswith("hatch_irpytorch.cli")
+    }
+    assert found == {f"hatch_irpytorch.cli{name}" for name in ("", ".main", ".command", ".schema")}
+
+
 def test_the_entry_point_imports_only_hatchling() -> None:
     found = modules_after("import hatch_irpytorch.hooks", ROOT)
     ours = {name for name in found if name.startswith("hatch_irpytorch")}

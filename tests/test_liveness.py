@@ -21,14 +21,14 @@ from hatch_irpytorch.emit import liveness
 from hatch_irpytorch.ir.read import build_model
 
 
-class Memory(TorchDispatchMode):
+class Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The bytes of all storages that live tensors hold, at most, while ops run; not the input's."""
 
     def __init__(self, x: torch.Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.callers = x.untyped_storage().data_ptr()
         self.live: dict[int, weakref.ref[torch.Tensor]] = {}
-        self.peak = 0
+        self.peak: int = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -46,7 +46,8 @@ class Memory(TorchDispatchMode):
 def peak_of(run: Callable[[torch.Tensor], object], x: torch.Tensor) -> int:
     with torch.no_grad(), Memory(x) as memory:
         run(x)
-    return memory.peak
+    peak: int = memory.peak
+    return peak
 
 
 def chain(count: int, extents: list[int]) -> list[Document]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hatch_irpytorch import emit
-from hatch_irpytorch.build.jobs import generate_models
+from hatch_irpytorch.build.jobs import Progress, generate_models
 from hatch_irpytorch.build.model import GeneratedModel
 from hatch_irpytorch.build.outputs import Lock, digest
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, nearest, shown
@@ -19,16 +19,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What an earlier run left as it would be made again: modules, and digests by path."""
+
+    modules: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+
+_NOTHING = Kept()
+
+
+@dataclass(frozen=True)
 class Generated:
     """What the chosen manifests of a project give, in memory.
 
-    `manifests` are all of the project, `models` those that were chosen.
+    `manifests` are those that were read, `models` those that were chosen, `kept` what was neither.
     """
 
     manifests: tuple[Manifest, ...]
     models: tuple[GeneratedModel, ...]
     inputs: dict[str, str]
     outputs: dict[str, bytes]
+    kept: Kept
 
     @property
     def notes(self) -> tuple[Problem, ...]:
@@ -36,7 +49,13 @@ class Generated:
 
     def lock(self) -> Lock:
         digests = {path: digest(data) for path, data in self.outputs.items()}
-        return Lock(emit.REVISION, self.inputs, digests)
+        modules = {model.manifest.module: tuple(model.inputs_of) for model in self.models}
+        return Lock(
+            emit.REVISION,
+            {**self.kept.inputs, **self.inputs},
+            {**self.kept.outputs, **digests},
+            {**self.kept.modules, **modules},
+        )
 
 
 def generate_project(
@@ -45,25 +64,28 @@ def generate_project(
     *,
     golden: bool = False,
     jobs: int | None = 1,
+    kept: Kept = _NOTHING,
+    progress: Progress | None = None,
 ) -> Generated:
     """The outputs of a project, or of the modules `names`, made by `jobs` processes.
 
-    Raises `IRPyTorchError` with the problems of every manifest that was chosen.
+    What is `kept` is neither read nor made. Raises `IRPyTorchError` with the problems of every
+    manifest that was chosen.
     """
     inputs: dict[str, str] = {}
-    manifests = read_manifests(project, inputs, names)
+    manifests = read_manifests(project, inputs, names, kept)
     chosen = [manifest for manifest in manifests if not names or manifest.module in names]
-    models = generate_models(project, chosen, golden, jobs)
+    models = generate_models(project, chosen, golden, jobs, progress)
     outputs: dict[str, bytes] = {}
     changed: set[str] = set()
     for model in models:
         changed |= {path for path, mark in model.inputs.items() if inputs.get(path, mark) != mark}
         inputs |= model.inputs
         outputs |= model.outputs
-    outputs |= _package_files(project, manifests)
-    _refuse_case_clashes([*inputs, *outputs])
+    outputs |= _package_files(project, [*kept.modules, *(m.module for m in manifests)])
+    _refuse_case_clashes([*{**kept.inputs, **inputs}, *{**kept.outputs, **outputs}])
     _refuse_changes(project, inputs, changed)
-    return Generated(tuple(manifests), tuple(models), inputs, outputs)
+    return Generated(tuple(manifests), tuple(models), inputs, outputs, kept)
 
 
 def _refuse_case_clashes(paths: list[str]) -> None:
@@ -88,9 +110,9 @@ def _refuse_changes(project: Project, inputs: dict[str, str], changed: set[str])
 
 
 def read_manifests(
-    project: Project, inputs: dict[str, str], names: Sequence[str] = ()
+    project: Project, inputs: dict[str, str], names: Sequence[str] = (), kept: Kept = _NOTHING
 ) -> list[Manifest]:
-    """Every manifest of a project, sorted by file; their digests are added to `inputs`.
+    """Every manifest of a project that is not kept, by file; their digests go to `inputs`.
 
     Raises with the problems of all of them, and `unknown-module` for a name that none has.
     """
@@ -98,8 +120,11 @@ def read_manifests(
 
     problems = Problems()
     manifests: list[Manifest] = []
-    owners: dict[str, str] = {}
+    owners = {module: files[0] for module, files in kept.modules.items()}
+    read = set(owners.values())
     for file in find_manifests(project):
+        if file in read:
+            continue
         try:
             path = inside(project, file, project.root, Place(file))
             data = read_bytes(path, file)
@@ -124,9 +149,9 @@ def read_manifests(
     return manifests
 
 
-def _package_files(project: Project, manifests: list[Manifest]) -> dict[str, bytes]:
+def _package_files(project: Project, names: Iterable[str]) -> dict[str, bytes]:
     """`__init__.py`, which imports nothing, and the marker of typed packages."""
-    modules = "".join(f"- {module}\n" for module in sorted(m.module for m in manifests))
+    modules = "".join(f"- {module}\n" for module in sorted(names))
     first, second = emit.header(f"{project.models}/")
     text = f'# {first}\n# {second}\n"""Generated models:\n\n{modules}"""\n'
     return {

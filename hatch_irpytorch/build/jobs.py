@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ MODELS_PER_PROCESS = 16
 """A process takes as long to start as this many small models take to generate."""
 
 
+Progress = Callable[[int, int], None]
 Attempt = GeneratedModel | tuple[Problem, ...]
 
 
@@ -30,18 +31,24 @@ def process_count(jobs: int | None, models: int) -> int:
 
 
 def generate_models(
-    project: Project, manifests: Sequence[Manifest], golden: bool, jobs: int | None
+    project: Project,
+    manifests: Sequence[Manifest],
+    golden: bool,
+    jobs: int | None,
+    progress: Progress | None = None,
 ) -> list[GeneratedModel]:
-    """What each manifest gives. Raises `IRPyTorchError` with the problems of all of them."""
+    """What each manifest gives. Raises `IRPyTorchError` with the problems of all of them.
+
+    `progress` is told how many of how many are done, after each.
+    """
     attempt = partial(_attempt, project, golden)
     count = process_count(jobs, len(manifests))
-    if count == 1:
-        attempts = [attempt(manifest) for manifest in manifests]
-    else:
-        attempts = _in_processes(attempt, manifests, count)
+    attempts = map(attempt, manifests) if count == 1 else _in_processes(attempt, manifests, count)
     problems = Problems()
     models = []
-    for result in attempts:
+    for done, result in enumerate(attempts, 1):
+        if progress is not None:
+            progress(done, len(manifests))
         if isinstance(result, GeneratedModel):
             models.append(result)
         else:
@@ -61,7 +68,7 @@ def _in_processes(
     attempt: Callable[[Manifest], Attempt],
     manifests: Sequence[Manifest],
     count: int,
-) -> list[Attempt]:
+) -> Iterator[Attempt]:
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
@@ -69,7 +76,7 @@ def _in_processes(
     chunk = max(1, len(manifests) // (4 * count))
     try:
         with ProcessPoolExecutor(count, get_context("spawn")) as pool:
-            return list(pool.map(attempt, manifests, chunksize=chunk))
+            yield from pool.map(attempt, manifests, chunksize=chunk)
     except BrokenProcessPool:
         message = "a process of the build ended before its work did"
         hint = "memory may have run out; try fewer with `--jobs`"

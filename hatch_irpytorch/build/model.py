@@ -32,6 +32,11 @@ class GeneratedModel:
     notes: tuple[Problem, ...]
     golden: tuple[GoldenCase, ...] | None
 
+    @property
+    def inputs_of(self) -> tuple[str, ...]:
+        """The files that the module is made from, the manifest first."""
+        return (self.manifest.file, *self.inputs)
+
 
 def generate_model(project: Project, manifest: Manifest, golden: bool) -> GeneratedModel:
     """The outputs of one manifest. Raises `IRPyTorchError`."""

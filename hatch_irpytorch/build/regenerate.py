@@ -3,53 +3,70 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hatch_irpytorch import emit
 from hatch_irpytorch.build.files import output_bytes, remove_leftovers
-from hatch_irpytorch.build.generate import Generated, generate_project
-from hatch_irpytorch.build.model import input_path
 from hatch_irpytorch.build.outputs import (
     Difference,
     Lock,
     apply,
     compare,
     digest,
+    file_digest,
     read_lock,
     write_outputs,
 )
 from hatch_irpytorch.errors import Place, Problem, fail
 from hatch_irpytorch.project import Project, find_manifests
 
+if TYPE_CHECKING:
+    from hatch_irpytorch.build.generate import Generated, Kept
+    from hatch_irpytorch.build.jobs import Progress
+
 WAIT_SECONDS = 600.0
 
 
-def build_outputs(project: Project, jobs: int | None = 1) -> tuple[Problem, ...]:
-    """What a build does: nothing when nothing changed, else write; returns notes."""
+def build_outputs(
+    project: Project, jobs: int | None = 1, progress: Progress | None = None
+) -> tuple[Problem, ...]:
+    """What a build does: nothing when nothing changed, else make what did; returns notes."""
+    lock = read_lock(project.root, project.output)
+    if is_current(project, lock):
+        return ()
+    from hatch_irpytorch.build.generate import generate_project
+
     with project_lock(project):
         lock = read_lock(project.root, project.output)
-        if is_current(project, lock):
-            return ()
-        generated = generate_project(project, jobs=jobs)
+        kept = unchanged_modules(project, lock)
+        generated = generate_project(project, jobs=jobs, kept=kept, progress=progress)
+        others = {path: mark for path, mark in lock.outputs.items() if path not in kept.outputs}
+        before = Lock(lock.revision, lock.inputs, others)
         new = generated.lock()
-        write_outputs(project.root, project.output, lock, new, generated.outputs)
+        write_outputs(project.root, project.output, before, new, generated.outputs)
         return generated.notes
 
 
 def regenerate(
-    project: Project, names: Sequence[str] = (), jobs: int | None = 1
+    project: Project,
+    names: Sequence[str] = (),
+    jobs: int | None = 1,
+    progress: Progress | None = None,
 ) -> tuple[list[str], tuple[Problem, ...]]:
     """Write outputs and golden files, of all modules or those named: changed paths and notes.
 
     `jobs` processes make them, None for as many as the machine has cores.
     """
+    from hatch_irpytorch.build.generate import generate_project
+
     with project_lock(project):
         lock = read_lock(project.root, project.output)
-        generated = generate_project(project, names, golden=True, jobs=jobs)
+        generated = generate_project(project, names, golden=True, jobs=jobs, progress=progress)
         goldens, notes = _golden_differences(project, generated, prune=not names)
         before, after = lock, generated.lock()
         if names:
@@ -66,6 +83,8 @@ def _partial_locks(project: Project, lock: Lock, generated: Generated) -> tuple[
 
     An input that another module reads too keeps its old digest, so that this one stays stale.
     """
+    from hatch_irpytorch.build.model import input_path
+
     chosen = {model.manifest.module for model in generated.models}
     others: set[str] = set()
     for manifest in generated.manifests:
@@ -78,7 +97,8 @@ def _partial_locks(project: Project, lock: Lock, generated: Generated) -> tuple[
     read = {path: mark for path, mark in generated.inputs.items() if path not in others}
     kept = {path: mark for path, mark in lock.inputs.items() if path in others}
     written = {path: digest(data) for path, data in generated.outputs.items()}
-    after = Lock(lock.revision, {**kept, **read}, {**lock.outputs, **written})
+    modules = {**lock.modules, **generated.lock().modules}
+    after = Lock(lock.revision, {**kept, **read}, {**lock.outputs, **written}, modules)
     now = {path: mark for path, mark in lock.outputs.items() if path in written}
     return Lock(lock.revision, lock.inputs, now), after
 
@@ -99,9 +119,13 @@ def _remove_golden_leftovers(project: Project) -> None:
     remove_leftovers(project.root / FOLDER)
 
 
-def differences(project: Project, *, golden: bool, jobs: int | None = 1) -> list[Difference]:
+def differences(
+    project: Project, *, golden: bool, jobs: int | None = 1, progress: Progress | None = None
+) -> list[Difference]:
     """What `regenerate` would change; a build does not look at golden files."""
-    generated = generate_project(project, golden=golden, jobs=jobs)
+    from hatch_irpytorch.build.generate import generate_project
+
+    generated = generate_project(project, golden=golden, jobs=jobs, progress=progress)
     lock = read_lock(project.root, project.output)
     found = compare(project.root, lock, generated.outputs)
     lock_path = f"{project.output}/irpytorch.lock.json"
@@ -122,22 +146,45 @@ def is_current(project: Project, lock: Lock) -> bool:
     manifests = {path for path in lock.inputs if path.endswith((".yaml", ".yml"))}
     if manifests != set(find_manifests(project)):
         return False
+    root = project.root
     recorded = [*lock.inputs.items(), *lock.outputs.items()]
-    return all(_has_digest(project.root / path, mark) for path, mark in recorded)
+    return all(_has_digest(f"{root}/{path}", mark) for path, mark in recorded)
 
 
-def _has_digest(path: Path, mark: str) -> bool:
-    if path.is_symlink() or not path.is_file():
-        return False
+def _has_digest(path: str, mark: str) -> bool:
     try:
-        return digest(path.read_bytes()) == mark
+        return stat.S_ISREG(os.lstat(path).st_mode) and file_digest(path) == mark
     except OSError:
         return False
+
+
+def unchanged_modules(project: Project, lock: Lock) -> Kept:
+    """The modules whose inputs and outputs are all as the lock has them."""
+    from hatch_irpytorch.build.generate import Kept
+
+    if lock.revision != emit.REVISION:
+        return Kept()
+    package, root = project.package_path, project.root
+    kept: tuple[dict[str, Sequence[str]], dict[str, str], dict[str, str]] = ({}, {}, {})
+    manifests = set(find_manifests(project))
+    for module, files in lock.modules.items():
+        made = [f"{package}/{module}.py", f"{package}/{module}.safetensors"]
+        outputs = {path: lock.outputs[path] for path in made if path in lock.outputs}
+        inputs = {path: lock.inputs[path] for path in files if path in lock.inputs}
+        whole = files[0] in manifests and len(inputs) == len(files) and made[0] in outputs
+        recorded = [*inputs.items(), *outputs.items()]
+        if whole and all(_has_digest(f"{root}/{path}", mark) for path, mark in recorded):
+            kept[0][module] = files
+            kept[1].update(inputs)
+            kept[2].update(outputs)
+    return Kept(*kept)
 
 
 @contextmanager
 def project_lock(project: Project) -> Iterator[None]:
     """Builds of one project wait for each other. The lock stands outside the tree."""
+    import tempfile
+
     from filelock import FileLock, Timeout
 
     owner = os.getuid() if hasattr(os, "getuid") else 0

@@ -12,8 +12,7 @@ from hatch_irpytorch.errors import Place, fail, shown
 _EXAMPLE = "irpytorch capture nets:SmallCNN --shape 1,1,8,8 -o models/small_cnn"
 
 
-def add_to(subparsers: Any) -> None:
-    doc = "write an nn.Module as a graph, its parameters and a manifest; needs torch"
+def add_to(subparsers: Any, doc: str) -> None:
     parser = new_command(subparsers, run, "capture", doc, _EXAMPLE)
     parser.add_argument(
         "factory",

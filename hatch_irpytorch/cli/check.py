@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +12,19 @@ if TYPE_CHECKING:
     from hatch_irpytorch.build.outputs import Difference
 
 
-def add_to(subparsers: Any) -> None:
-    doc = "show what `regen` would change; exit code 1 if there is anything"
+def add_to(subparsers: Any, doc: str) -> None:
     add_jobs(new_command(subparsers, run, "check", doc, "irpytorch check"))
 
 
 def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.build.outputs import describe
+    from hatch_irpytorch.build.progress import terminal_progress
     from hatch_irpytorch.build.regenerate import differences
     from hatch_irpytorch.project import find_project
 
-    found = differences(find_project(Path()), golden=True, jobs=options.jobs)
+    project = find_project(Path())
+    progress = terminal_progress()
+    found = differences(project, golden=True, jobs=options.jobs, progress=progress)
     for difference in found:
         print(_shown(difference), end="")
     print_problems(describe(difference) for difference in found)
@@ -35,5 +36,7 @@ def _shown(difference: Difference) -> str:
         return f"{difference.path}: binary files differ\n"
     before = (difference.before or b"").decode("utf-8", "replace").splitlines(keepends=True)
     after = (difference.after or b"").decode("utf-8", "replace").splitlines(keepends=True)
+    from difflib import unified_diff
+
     names = f"{difference.path} on disk", f"{difference.path} regenerated"
-    return "".join(difflib.unified_diff(before, after, *names))
+    return "".join(unified_diff(before, after, *names))

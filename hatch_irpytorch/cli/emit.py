@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 _EXAMPLE = "irpytorch emit mlp.ir.json --params mlp.safetensors --class-name MLP -o mlp.py"
 
 
-def add_to(subparsers: Any) -> None:
+def add_to(subparsers: Any, doc: str) -> None:
     from hatch_irpytorch.emit.options import DEFAULT_CLASS_NAME, DTYPES, INLINE_LIMIT, WEIGHTS
 
-    doc = "write the module of one graph, without a project"
     parser = new_command(subparsers, run, "emit", doc, _EXAMPLE)
     flag = argparse.BooleanOptionalAction
     parser.add_argument("ir", metavar="IR.json", type=Path, help="the graph")

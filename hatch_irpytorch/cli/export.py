@@ -12,8 +12,7 @@ from hatch_irpytorch.errors import Place, fail, shown
 _EXAMPLE = "irpytorch export digits_mlp --state-dict trained.safetensors -o digits_mlp.ir.json"
 
 
-def add_to(subparsers: Any) -> None:
-    doc = "write a model as torchlean.ir.v1 with its payload inside, or its ParamStore"
+def add_to(subparsers: Any, doc: str) -> None:
     parser = new_command(subparsers, run, "export", doc, _EXAMPLE)
     parser.add_argument("module", metavar="MODULE", help="a module of this project")
     parser.add_argument(

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 _EXAMPLE = "irpytorch import-onnx net.onnx --shape input=1,3,32,32 -o models/net"
 
 
-def add_to(subparsers: Any) -> None:
-    doc = "write an ONNX file as a graph, its parameters and a manifest; needs onnx"
+def add_to(subparsers: Any, doc: str) -> None:
     parser = new_command(subparsers, run, "import-onnx", doc, _EXAMPLE)
     parser.add_argument("file", type=Path, metavar="FILE", help="the ONNX file")
     parser.add_argument(

@@ -9,18 +9,19 @@ from typing import Any
 from hatch_irpytorch.cli.command import add_jobs, add_names, new_command, print_notes
 
 
-def add_to(subparsers: Any) -> None:
-    doc = "bring the generated package and the golden files up to date; print what changed"
+def add_to(subparsers: Any, doc: str) -> None:
     parser = new_command(subparsers, run, "regen", doc, "irpytorch regen digits_mlp")
     add_names(parser)
     add_jobs(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    from hatch_irpytorch.build.progress import terminal_progress
     from hatch_irpytorch.build.regenerate import regenerate
     from hatch_irpytorch.project import find_project
 
-    changed, notes = regenerate(find_project(Path()), options.names, options.jobs)
+    project = find_project(Path())
+    changed, notes = regenerate(project, options.names, options.jobs, terminal_progress())
     print_notes(notes)
     for path in changed:
         print(path)

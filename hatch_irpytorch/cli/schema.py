@@ -9,8 +9,7 @@ from typing import Any
 from hatch_irpytorch.cli.command import new_command
 
 
-def add_to(subparsers: Any) -> None:
-    doc = "print the JSON schema of a manifest"
+def add_to(subparsers: Any, doc: str) -> None:
     new_command(subparsers, run, "schema", doc, "irpytorch schema > manifest.schema.json")
 
 

@@ -9,8 +9,7 @@ from typing import Any
 from hatch_irpytorch.cli.command import add_names, new_command, print_problems
 
 
-def add_to(subparsers: Any) -> None:
-    doc = "import, run and compare the generated modules; needs torch; exit code 1 on findings"
+def add_to(subparsers: Any, doc: str) -> None:
     add_names(new_command(subparsers, run, "verify", doc, "irpytorch verify digits_mlp"))
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from hatch_irpytorch.garbage import collection_paused
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from hatch_irpytorch.emit.options import EmitOptions
@@ -15,11 +11,10 @@ if TYPE_CHECKING:
 REVISION = 7
 """Raised with every change of emitted text, so that builds know their outputs are stale."""
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_PLAIN_NAME = r"[A-Za-z0-9_.-]+"
 
 
-@dataclass(frozen=True)
-class EmittedModule:
+class EmittedModule(NamedTuple):
     """The source of a module and, with `weights: safetensors`, the bytes of its weight file."""
 
     source: str
@@ -34,11 +29,14 @@ def emit_module(
     `origin` is named in the header, `weights_file` is the name of the weight file beside the
     module and is needed with `weights: safetensors`.
     """
+    import re
+
     from hatch_irpytorch.emit.module import module_text
     from hatch_irpytorch.emit.planning import plan_module
     from hatch_irpytorch.emit.weights import weights_bytes
+    from hatch_irpytorch.garbage import collection_paused
 
-    if weights_file is not None and not _PLAIN_NAME.fullmatch(weights_file):
+    if weights_file is not None and not re.fullmatch(_PLAIN_NAME, weights_file):
         raise ValueError("a weight file's name may hold letters, digits, `.`, `_` and `-`")
     with collection_paused():
         plan = plan_module(model, options)

@@ -180,6 +180,12 @@ EMIT_FIELDS: tuple[Field, ...] = (
         {"type": "integer", "minimum": 0, "default": INLINE_LIMIT},
         "how many numbers the source may hold",
     ),
+    Field(
+        "fuse",
+        _boolean,
+        {"type": "boolean", "default": False},
+        "one call of PyTorch for several nodes, where it has one: faster, equal to rounding",
+    ),
 )
 GOLDEN_FIELDS: tuple[Field, ...] = (
     Field("rtol", _number, {"type": "number", "minimum": 0}, "relative; default: by dtype, 1e-5"),

@@ -32,6 +32,7 @@ def add_to(subparsers: Any, doc: str) -> None:
     parser.add_argument("--compress-broadcast-params", action=flag, default=True)
     parser.add_argument("--weights", choices=WEIGHTS, default="inline")
     parser.add_argument("--inline-limit", type=positive, default=INLINE_LIMIT, metavar="N")
+    parser.add_argument("--fuse", action="store_true", help="one call for several nodes")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -102,4 +103,5 @@ def _emit_options(options: argparse.Namespace) -> EmitOptions:
         compress_broadcast_params=options.compress_broadcast_params,
         weights=options.weights,
         inline_limit=options.inline_limit,
+        fuse=options.fuse,
     )

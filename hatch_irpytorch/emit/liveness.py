@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from hatch_irpytorch.emit.fused_ops import FusedLinears
 from hatch_irpytorch.ir.graph import Graph, Node, numel
 
 SMALL = 2**18
 """Entries that may be held in any case: a megabyte of float32."""
 
 _WITHOUT_MEMORY = frozenset({"input", "const", "rand_uniform"})
-_STRIDED_VIEWS = frozenset({"broadcast_to", "permute", "transpose"})
+_STRIDED_VIEWS = frozenset({"broadcast_to", "part", "permute", "transpose"})
+_NO_HEIR = frozenset({"part", "safe_log"})
+"""`part` has no line, and `safe_log` reads its second parent after its own name is bound."""
 _RESHAPES = frozenset({"reshape", "flatten"})
 
 
@@ -72,7 +75,7 @@ class _Memory:
                 strided.add(node.id)
         else:
             self.owner[node.id] = node.id
-            self.size[node.id] = 0 if kind in _WITHOUT_MEMORY else numel(node.shape)
+            self.size[node.id] = 0 if kind in _WITHOUT_MEMORY else _entries(node)
 
     def peak(self) -> int:
         """The entries held at most when every value is released after its last use."""
@@ -83,6 +86,12 @@ class _Memory:
             peak = max(peak, held.entries)
             held.release(self.dying[node.id])
         return peak
+
+
+def _entries(node: Node) -> int:
+    if isinstance(node.op, FusedLinears):
+        return numel(node.shape[:-1]) * sum(node.op.widths)
+    return numel(node.shape)
 
 
 @dataclass
@@ -122,9 +131,8 @@ class _Assignment:
                 self._delete_before(node)
             self.held.add(node.id)
             dying = self.memory.dying[node.id]
-            # `safe_log` reads its second parent after its own name is bound.
             heir = None
-            if following is not None and not self.dead and node.op.tag != "safe_log":
+            if following is not None and not self.dead and node.op.tag not in _NO_HEIR:
                 heir = self._parent_that_gives_its_name(dying, following)
             if heir is None:
                 self.variables.of[node.id] = f"v{node.id}"

@@ -138,12 +138,26 @@ def _step(step: Step) -> list[str]:
     if len(remark) > 60:
         remark = f"rank {len(step.shape)}, {numel(step.shape)} values"
     remark = f"{remark}, {step.domain}" if step.domain else remark
-    if step.name != f"v{step.node_id}":
+    if step.covers:
+        remark = f"{remark}, {_node_list(step.covers)}"
+    elif step.name != f"v{step.node_id}":
         remark = f"v{step.node_id}: {remark}"
     lines = _deletions(step.deleted) if step.deleted else []
     for expression in step.expressions[:-1]:
         lines += statement(step.name, expression)
     return lines + statement(step.name, step.expressions[-1], remark)
+
+
+def _node_list(ids: tuple[int, ...]) -> str:
+    """Ascending ids as `nodes 3-7, 9`."""
+    runs: list[list[int]] = []
+    for node_id in ids:
+        if runs and node_id == runs[-1][1] + 1:
+            runs[-1][1] = node_id
+        else:
+            runs.append([node_id, node_id])
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+    return f"nodes {', '.join(shown)}"
 
 
 def _deletions(names: tuple[str, ...]) -> list[str]:

@@ -46,6 +46,7 @@ class EmitOptions:
     compress_broadcast_params: bool = True
     weights: Weights = "inline"
     inline_limit: int = INLINE_LIMIT
+    fuse: bool = False
 
     def __post_init__(self) -> None:
         problem = class_name_problem(self.class_name)

@@ -35,6 +35,7 @@ class Step(NamedTuple):
     """One node of `forward`: its expressions, each bound to `name`, and its comments.
 
     `deleted` are names that go first. `name` is `v{node_id}`, or that of a parent that ends here.
+    `covers` are the nodes that a fused line stands for.
     """
 
     node_id: int
@@ -44,6 +45,7 @@ class Step(NamedTuple):
     domain: str = ""
     origin: str = ""
     deleted: tuple[str, ...] = ()
+    covers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

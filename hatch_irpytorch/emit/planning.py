@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
+from hatch_irpytorch.emit.fused_ops import FusedLinears, Part
+from hatch_irpytorch.emit.fusion_rules import fuse
 from hatch_irpytorch.emit.literals import rounded
 from hatch_irpytorch.emit.liveness import Variables, assign_variables
 from hatch_irpytorch.emit.options import EmitOptions
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     """The plan of a checked model's module; `torchlean.ir.v1`: 5, with the cures of section 6."""
+    count = len(model.graph.live_ids())
+    if options.fuse:
+        model = fuse(model, options.dtype)
     graph = model.graph
     live = graph.live_ids()
     nodes = [node for node in graph.nodes if node.id in live]
@@ -36,6 +41,8 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     variables = assign_variables(graph, nodes)
     code: Code | list[Code]
     for node in nodes:
+        if isinstance(node.op, Part):
+            continue
         site = _site(model, node, variables, options.dtype, node.id in before_inverse)
         if isinstance(node.op, Const):
             binding, code = bind_const(model, node, node.id in affine, options)
@@ -48,12 +55,13 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
         steps.append(
             Step(
                 node.id,
-                site.name,
+                _target(node, variables),
                 expressions,
                 node.shape,
                 _domain(node, site),
                 dotted_name(node.origin),
                 variables.deleted.get(node.id, ()),
+                node.covers,
             )
         )
     _refuse_too_many(graph, bindings, options)
@@ -62,7 +70,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     return ModulePlan(
         class_name=options.class_name,
         dtype=options.dtype,
-        node_count=len(nodes),
+        node_count=count,
         input_shape=graph.input_shape,
         output_shapes=graph.output_shapes,
         bindings=tuple(bindings),
@@ -107,6 +115,13 @@ def _site(
     )
 
 
+def _target(node: Node, variables: Variables) -> str:
+    """What a step assigns to."""
+    if isinstance(node.op, FusedLinears):
+        return ", ".join(variables.of[child] for child in node.op.children)
+    return variables.of[node.id]
+
+
 def _domain(node: Node, site: Site) -> str:
     return f"defined for {site.x} {node.op.domain}" if node.op.domain else ""
 
@@ -140,7 +155,8 @@ def _packed(node: Node, slot: Slot, array: Array) -> Array:
 def _bind_buffers(node: Node, site: Site) -> Iterable[Binding]:
     for buffer in node.op.buffers(site):
         name = attribute_name(node.op.prefix, node.id, buffer.name)
-        yield Binding(node.id, name, node.shape, False, False, code=buffer.code, mask=buffer.table)
+        shape = node.shape if buffer.table is None else buffer.table.shape
+        yield Binding(node.id, name, shape, False, False, code=buffer.code, mask=buffer.table)
 
 
 def _functions(codes: list[Code]) -> tuple[Function, ...]:

@@ -40,6 +40,7 @@ class Node(NamedTuple):
 
     `raw_kind` is the kind that the file gives, which differs from the op's tag after lowering.
     `origin` names the place in the program that the node came from; nothing depends on it.
+    `covers` are the nodes that a fused node stands for, itself among them; empty for all others.
     """
 
     id: int
@@ -49,6 +50,7 @@ class Node(NamedTuple):
     raw_id: int
     raw_kind: str
     origin: str = ""
+    covers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

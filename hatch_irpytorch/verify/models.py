@@ -93,4 +93,4 @@ def _in_process(project: Project, manifest: Manifest, model: Model) -> list[Prob
     _, _, file = _paths(project, manifest)
     loaded = load_module(project.root / file, manifest.emit.class_name, file)
     found = check_golden(project.root, manifest, loaded)
-    return found + check_parity(loaded, model, manifest.emit.dtype)
+    return found + check_parity(loaded, model, manifest.emit)

@@ -14,6 +14,7 @@ import torch
 
 from hatch_irpytorch.build.golden import GoldenCase, golden_input, make_golden
 from hatch_irpytorch.emit.literals import rounded
+from hatch_irpytorch.emit.options import EmitOptions
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem
 from hatch_irpytorch.ir.graph import Model, shape_text
 from hatch_irpytorch.ir.reference import evaluate
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 DOUBLE = 1e-9
 """How far a module run in float64 may be from the reference, relative to the largest output."""
+
+FUSED = 1e-5
+"""The same for a module with `fuse: true`."""
 
 _SEED = 1_000
 _CASES = 3
@@ -65,11 +69,12 @@ def load_module(path: Path, class_name: str, file: str) -> Loaded:
     return Loaded(getattr(source, class_name)(), file)
 
 
-def check_parity(loaded: Loaded, model: Model, dtype: str) -> list[Problem]:
+def check_parity(loaded: Loaded, model: Model, options: EmitOptions) -> list[Problem]:
     """Findings of the module, widened to float64, against the reference with rounded parameters.
 
     Both then hold the same numbers, so that only the code can make a difference.
     """
+    dtype = options.dtype
     params = {key: rounded(array, dtype) for key, array in model.params.items()}
     same_numbers = Model(model.graph, params)
     cases = [
@@ -79,15 +84,21 @@ def check_parity(loaded: Loaded, model: Model, dtype: str) -> list[Problem]:
         for case in _case(same_numbers, seed, positive)
     ]
     loaded.module.double().eval()
-    within = Within("float64", _relative(model, dtype))
+    within = Within("float64", _relative(model, options))
     return compare(loaded, cases or make_golden(same_numbers), "not-parity", within)
 
 
-def _relative(model: Model, dtype: str) -> float:
-    """Random draws are rounded when the module is built, so they stay as wide as its dtype."""
+def _relative(model: Model, options: EmitOptions) -> float:
+    """Random draws are rounded when the module is built, so they stay as wide as its dtype.
+
+    A fused module has numbers of its own, folded and then rounded.
+    """
     live = model.graph.live_ids()
     drawn = any(node.op.tag == "rand_uniform" for node in model.graph.nodes if node.id in live)
-    return max(DOUBLE, 16 * float(torch.finfo(getattr(torch, dtype)).eps)) if drawn else DOUBLE
+    wide = max(DOUBLE, 16 * float(torch.finfo(getattr(torch, options.dtype)).eps))
+    if options.fuse:
+        return max(FUSED, wide)
+    return wide if drawn else DOUBLE
 
 
 def _case(model: Model, seed: int, positive: bool) -> list[GoldenCase]:

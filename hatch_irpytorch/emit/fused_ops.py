@@ -1,0 +1,122 @@
+"""Ops that only `fuse: true` makes: one call of PyTorch for several nodes of a graph."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from hatch_irpytorch.ir.ops.base import (
+    Buffer,
+    Code,
+    Mask,
+    Op,
+    Shape,
+    Site,
+    Slot,
+    call,
+)
+
+
+@dataclass(frozen=True)
+class FusedAttention(Op, tag="fused_attention", prefix="attention"):
+    """softmax(scale * q kᵀ + bias) v over parents q, k, v and, when biased, the bias."""
+
+    scale: float
+    causal: bool = False
+    mask: Mask | None = None
+
+    parents = None
+
+    def buffers(self, at: Site) -> tuple[Buffer, ...]:
+        return () if self.mask is None else (Buffer("mask", table=self.mask),)
+
+    def torch(self, at: Site) -> Code:
+        keywords: dict[str, Code | float | bool] = {}
+        if len(at.parents) > 3:
+            keywords["attn_mask"] = at.parents[3]
+        if self.mask is not None:
+            keywords["attn_mask"] = at.slot("mask")
+        if self.causal:
+            keywords["is_causal"] = True
+        if not math.isclose(self.scale, at.shapes[0][-1] ** -0.5, rel_tol=1e-6):
+            keywords["scale"] = self.scale
+        return call("F.scaled_dot_product_attention", *at.parents[:3], **keywords)
+
+
+@dataclass(frozen=True)
+class FusedLinears(Op, tag="fused_linears", prefix="linears"):
+    """Affine maps of one value as one product, split into the nodes `children`, this one first."""
+
+    children: tuple[int, ...]
+    widths: tuple[int, ...]
+
+    def payload(self, x: Shape) -> tuple[Slot, ...]:
+        outputs = sum(self.widths)
+        return (Slot("weight", "W", (outputs, x[-1])), Slot("bias", "b", (outputs,)))
+
+    def torch(self, at: Site) -> Code:
+        product = call("F.linear", at.x, at.slot("W"), at.slot("b"))
+        return call("torch.split", product, self.widths, dim=-1)
+
+
+@dataclass(frozen=True)
+class Part(Op, tag="part"):
+    """A later child of its parent's `FusedLinears`: assigned there, so it has no line."""
+
+
+@dataclass(frozen=True)
+class WithScalar(Op, tag="with_scalar"):
+    """One of `+ - * max min` with a number on the right, or `-` with it on the left."""
+
+    sign: str
+    number: str
+    left: bool = False
+
+    def torch(self, at: Site) -> Code:
+        if self.sign in ("max", "min"):
+            bound = "min" if self.sign == "max" else "max"
+            return call("torch.clamp", at.x, **{bound: _text(self.number)})
+        if self.left:
+            return f"{self.number} {self.sign} {at.x}"
+        if self.sign == "+" and self.number.startswith("-"):
+            return f"{at.x} - {self.number[1:]}"
+        return f"{at.x} {self.sign} {self.number}"
+
+
+@dataclass(frozen=True)
+class Clamp(Op, tag="fused_clamp"):
+    """The entries cut off at `low` and at `high`."""
+
+    low: str
+    high: str
+
+    def torch(self, at: Site) -> Code:
+        return call("torch.clamp", at.x, min=_text(self.low), max=_text(self.high))
+
+
+@dataclass(frozen=True)
+class OneCall(Op, tag="one_call"):
+    """A function of PyTorch over the parents, known by its name here."""
+
+    name: str
+    dim: int | None = None
+
+    parents = None
+
+    def torch(self, at: Site) -> Code:
+        function, keywords = _CALLS[self.name]
+        if self.dim is not None:
+            return call(function, *at.parents, dim=self.dim)
+        return call(function, *at.parents, **keywords)
+
+
+_CALLS: dict[str, tuple[str, dict[str, Code]]] = {
+    "addcmul": ("torch.addcmul", {}),
+    "gelu": ("F.gelu", {"approximate": '"tanh"'}),
+    "log_softmax": ("F.log_softmax", {}),
+    "silu": ("F.silu", {}),
+}
+
+
+def _text(number: str) -> Code:
+    return number

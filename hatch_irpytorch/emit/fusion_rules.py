@@ -1,0 +1,212 @@
+"""What `fuse: true` replaces, rule by rule. Each returns whether it replaced its node."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hatch_irpytorch.emit.fused_attention import fuse_attention
+from hatch_irpytorch.emit.fused_ops import (
+    Clamp,
+    FusedLinears,
+    OneCall,
+    Part,
+    WithScalar,
+)
+from hatch_irpytorch.emit.fusion import Fuser, is_layer_norm, repeated
+from hatch_irpytorch.ir.graph import Model, Node
+from hatch_irpytorch.ir.ops import LayerNorm
+from hatch_irpytorch.ir.ops.convolution import Conv
+from hatch_irpytorch.ir.ops.normalization import DEFAULT_EPS, BatchNormEval
+from hatch_irpytorch.ir.ops.products import Linear
+from hatch_irpytorch.ir.ops.softmaxes import Softmax
+
+
+def fuse(model: Model, dtype: str) -> Model:
+    """The model with every rule applied; the ids of the nodes that stay do not change."""
+    fuser = Fuser(model, dtype)
+    for rule in _RULES:
+        fuser.apply(rule)
+    return fuser.result()
+
+
+def _batch_norm(fuser: Fuser, node: Node) -> bool:
+    """conv, batch norm → conv. torchlean.ir.v1: conv, batch_norm_eval."""
+    norm = node.op
+    before = fuser.nodes[node.parents[0]] if node.parents else node
+    conv = before.op
+    if not isinstance(norm, BatchNormEval) or not isinstance(conv, Conv):
+        return False
+    if norm.channel_axis != conv.channel_axis or norm.eps is None:
+        return False
+    names = ("gamma", "beta", "mean", "var")
+    gamma, beta, mean, var = (fuser.params[node.id, name].astype(np.float64) for name in names)
+    weight = fuser.params[before.id, "weight"].astype(np.float64)
+    bias = fuser.params[before.id, "bias"].astype(np.float64)
+    with np.errstate(all="ignore"):
+        scale = gamma / np.sqrt(np.maximum(np.maximum(var, 0.0) + norm.eps, 0.0))
+        weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
+        bias = (bias - mean) * scale + beta
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+        return False
+    return fuser.put(node, conv, before.parents, (before.id,), {"weight": weight, "bias": bias})
+
+
+def _layer_norm(fuser: Fuser, node: Node) -> bool:
+    """Layer norm, times a const, plus a const → one layer norm."""
+    if node.op.tag != "add":
+        return False
+    for scaled, shift in (node.parents, node.parents[::-1]):
+        beta = fuser.constant(shift)
+        if beta is None or fuser.op(scaled).tag != "mul_elem":
+            continue
+        parents = fuser.nodes[scaled].parents
+        for norm, scale in (parents, parents[::-1]):
+            gamma = fuser.constant(scale)
+            if gamma is None or not is_layer_norm(fuser, norm):
+                continue
+            op = fuser.op(norm)
+            assert isinstance(op, LayerNorm)
+            parts = [repeated(value[0], op.axis) for value in (gamma, beta)]
+            if parts[0] is None or parts[1] is None:
+                continue
+            covered = (norm, scaled, *gamma[1], *beta[1])
+            whole = LayerNorm(op.axis, DEFAULT_EPS if op.eps is None else op.eps)
+            payload = {"gamma": parts[0], "beta": parts[1]}
+            return fuser.put(node, whole, fuser.nodes[norm].parents, covered, payload)
+    return False
+
+
+def _linears(fuser: Fuser, node: Node) -> bool:
+    """Several affine maps of one value → one product, split."""
+    if not isinstance(node.op, Linear):
+        return False
+    x = node.parents[0]
+    children = sorted(user for user in fuser.users[x] if isinstance(fuser.op(user), Linear))
+    if len(children) < 2 or children[0] != node.id:
+        return False
+    arrays = {
+        name: np.concatenate([fuser.params[child, name] for child in children])
+        for name in ("weight", "bias")
+    }
+    widths = tuple(fuser.shape(child)[-1] for child in children)
+    joined = FusedLinears(tuple(children), widths)
+    fuser.rewire(node._replace(op=joined, covers=tuple(children)))
+    for child in children[1:]:
+        fuser.rewire(fuser.nodes[child]._replace(op=Part(), parents=(node.id,)))
+    fuser.params.update({(node.id, name): array for name, array in arrays.items()})
+    return True
+
+
+def _gelu(fuser: Fuser, node: Node) -> bool:
+    """0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))) → gelu."""
+    if node.op.tag != "mul_elem":
+        return False
+    for half, wave in (node.parents, node.parents[::-1]):
+        halved = fuser.with_number(half, "mul_elem")
+        raised = fuser.with_number(wave, "add")
+        if halved is None or raised is None or (halved[1], raised[1]) != (0.5, 1.0):
+            continue
+        x, tanh = halved[0], raised[0]
+        inner = fuser.nodes[tanh].parents[0] if fuser.op(tanh).tag == "tanh" else -1
+        scaled = fuser.with_number(inner, "mul_elem") if inner >= 0 else None
+        if scaled is None or not math.isclose(scaled[1], math.sqrt(2 / math.pi), rel_tol=1e-6):
+            continue
+        cubic = _cubic(fuser, scaled[0], x)
+        if cubic is not None:
+            covered = (*halved[2], *raised[2], tanh, *scaled[2], *cubic)
+            return fuser.put(node, OneCall("gelu"), (x,), covered)
+    return False
+
+
+def _cubic(fuser: Fuser, node_id: int, x: int) -> tuple[int, ...] | None:
+    """The nodes of x + 0.044715 x³."""
+    node = fuser.nodes[node_id]
+    if node.op.tag != "add" or x not in node.parents:
+        return None
+    other = node.parents[1] if node.parents[0] == x else node.parents[0]
+    scaled = fuser.with_number(other, "mul_elem")
+    if scaled is None or not math.isclose(scaled[1], 0.044715, rel_tol=1e-6):
+        return None
+    cube = fuser.nodes[scaled[0]]
+    if cube.op.tag != "mul_elem" or x not in cube.parents:
+        return None
+    square = cube.parents[1] if cube.parents[0] == x else cube.parents[0]
+    if fuser.op(square).tag != "mul_elem" or fuser.nodes[square].parents != (x, x):
+        return None
+    return (node_id, *scaled[2], cube.id, square)
+
+
+def _silu(fuser: Fuser, node: Node) -> bool:
+    """x sigmoid(x) → silu."""
+    if node.op.tag != "mul_elem":
+        return False
+    for x, gate in (node.parents, node.parents[::-1]):
+        if fuser.op(gate).tag == "sigmoid" and fuser.nodes[gate].parents == (x,):
+            return fuser.put(node, OneCall("silu"), (x,), (gate,))
+    return False
+
+
+def _log_softmax(fuser: Fuser, node: Node) -> bool:
+    if node.op.tag != "log":
+        return False
+    softmax = fuser.nodes[node.parents[0]]
+    if not isinstance(softmax.op, Softmax) or 0 in softmax.shape:
+        return False
+    op = OneCall("log_softmax", softmax.op.axis)
+    return fuser.put(node, op, softmax.parents, (softmax.id,))
+
+
+def _clamp(fuser: Fuser, node: Node) -> bool:
+    """min(max(x, low), high) → clamp, also the other way round."""
+    pairs = {"min_elem": "max_elem", "max_elem": "min_elem"}
+    outer = fuser.with_number(node.id, node.op.tag) if node.op.tag in pairs else None
+    inner = fuser.with_number(outer[0], pairs[node.op.tag]) if outer is not None else None
+    if outer is None or inner is None:
+        return False
+    low, high = (inner[1], outer[1]) if node.op.tag == "min_elem" else (outer[1], inner[1])
+    if low > high:
+        return False
+    op = Clamp(fuser.literal(low), fuser.literal(high))
+    return fuser.put(node, op, (inner[0],), (*outer[2], *inner[2]))
+
+
+_SIGNS = {"add": "+", "sub": "-", "mul_elem": "*", "max_elem": "max", "min_elem": "min"}
+
+
+def _scalar(fuser: Fuser, node: Node) -> bool:
+    """A const that holds one number → the number."""
+    sign = _SIGNS.get(node.op.tag)
+    found = fuser.with_number(node.id, node.op.tag) if sign is not None else None
+    if sign is None or found is None:
+        return False
+    x, number, covered = found
+    left = sign == "-" and fuser.number(node.parents[1]) is None
+    return fuser.put(node, WithScalar(sign, fuser.literal(number), left), (x,), covered)
+
+
+def _addcmul(fuser: Fuser, node: Node) -> bool:
+    """a + b c → addcmul."""
+    if node.op.tag != "add":
+        return False
+    for a, product in (node.parents, node.parents[::-1]):
+        if fuser.op(product).tag == "mul_elem" and product not in fuser.outputs:
+            parents = (a, *fuser.nodes[product].parents)
+            if fuser.users[product] == {node.id} and a != product:
+                return fuser.put(node, OneCall("addcmul"), parents, (product,))
+    return False
+
+
+_RULES = (
+    _batch_norm,
+    _layer_norm,
+    fuse_attention,
+    _linears,
+    _gelu,
+    _silu,
+    _log_softmax,
+    _clamp,
+    _scalar,
+    _addcmul,
+)

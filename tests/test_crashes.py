@@ -16,6 +16,7 @@ import pytest
 
 from hatch_irpytorch import IRPyTorchError
 from hatch_irpytorch.build import model
+from hatch_irpytorch.build.content import Content
 from hatch_irpytorch.build.regenerate import build_outputs, regenerate
 from hatch_irpytorch.project import find_project
 
@@ -136,7 +137,7 @@ def test_an_input_edited_while_it_is_read_is_noticed(
     path = project / "models" / edited
     real = model._emit
 
-    def emit_after_an_edit(*arguments: object) -> dict[str, bytes]:
+    def emit_after_an_edit(*arguments: object) -> dict[str, Content]:
         path.write_bytes(path.read_bytes() + b" ")
         return real(*arguments)  # type: ignore[arg-type]
 

@@ -172,3 +172,35 @@ def test_progress_is_for_terminals(
     show(1, 50)
     show(50, 50)
     assert capsys.readouterr().err == "\r1/50 models\r50/50 models\n"
+
+
+def test_weights_pass_from_file_to_file_in_pieces(project: Project) -> None:
+    """40 MB of weights: mapped, compared and written without ever being in memory."""
+    import tracemalloc
+
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    rng = np.random.default_rng(0)
+    tensors = {
+        "linear_1_W": rng.standard_normal((10_000, 1_000), dtype=np.float32),
+        "linear_1_b": rng.standard_normal(10_000, dtype=np.float32),
+    }
+    value = json.loads(graph(0.0))
+    value["nodes"][0]["shape"] = [1, 1_000]
+    value["nodes"][1] = {"id": 1, "kind": "linear", "parents": [0], "shape": [1, 10_000]}
+    models = project.root / "models"
+    save_file(tensors, models / "big.safetensors")
+    (models / "big.ir.json").write_text(json.dumps(value))
+    (models / "big.yaml").write_text(
+        "ir: big.ir.json\nparams: big.safetensors\nemit:\n  weights: safetensors\n"
+    )
+    tracemalloc.start()
+    build_outputs(project)
+    (models / "big.ir.json").write_text(json.dumps(value) + " ")
+    build_outputs(project)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
+    found = load_file(project.root / "generated/irpytorch_models/big.safetensors")
+    assert all(np.array_equal(found[name], tensors[name]) for name in tensors)

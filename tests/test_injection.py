@@ -15,7 +15,7 @@ import pytest
 from documents import document, op, source
 
 from hatch_irpytorch import EmitOptions, IRPyTorchError, emit_module
-from hatch_irpytorch.emit.weights import weights_bytes
+from hatch_irpytorch.emit.weights import weights_file
 from hatch_irpytorch.ir.read import build_model, read_model
 from hatch_irpytorch.verify.source import check_source
 
@@ -251,4 +251,4 @@ def test_the_package_has_no_way_to_run_text() -> None:
         text = path.read_text(encoding="utf-8").replace("re.compile(", "")
         assert not forbidden.search(text.replace(".eval()", "")), path
         assert "allow_pickle=True" not in text
-    assert weights_bytes.__module__ == "hatch_irpytorch.emit.weights"
+    assert weights_file.__module__ == "hatch_irpytorch.emit.weights"

@@ -239,7 +239,7 @@ def test_weights_in_a_file(tmp_path: Path) -> None:
     emitted = emit_module(model, options, weights_file="net.safetensors")
     assert emitted.weights is not None and "LINEAR_1_W" not in emitted.source
     (tmp_path / "net.py").write_text(emitted.source, encoding="utf-8")
-    (tmp_path / "net.safetensors").write_bytes(emitted.weights)
+    (tmp_path / "net.safetensors").write_bytes(bytes(emitted.weights))
     program = (
         "import sys, torch; sys.path.insert(0, sys.argv[1]); from net import ExportedIRModel\n"
         "print(ExportedIRModel()(torch.ones(4, 2)).tolist())"
@@ -258,7 +258,7 @@ def test_a_weight_file_is_what_safetensors_reads(dtype: Any) -> None:
     options = EmitOptions(weights="safetensors", dtype=dtype)
     emitted = emit_module(model, options, weights_file="net.safetensors")
     assert emitted.weights is not None
-    found = load(emitted.weights)
+    found = load(bytes(emitted.weights))
     inline = module(source(regression(), dtype=dtype)).state_dict()
     assert found.keys() == inline.keys()
     assert all(torch.equal(found[name], inline[name]) for name in found)

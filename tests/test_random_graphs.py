@@ -339,7 +339,7 @@ def test_a_state_dict_regenerates_the_same_source(counts: Counts, part: int) -> 
             )
             if stored.weights is None:
                 continue
-            for name, tensor in load_tensors(stored.weights).items():
+            for name, tensor in load_tensors(bytes(stored.weights)).items():
                 assert tensor.dtype == state[name].dtype
                 assert_same_bits(tensor, state[name])
 

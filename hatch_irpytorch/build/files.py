@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from hatch_irpytorch.build.content import Content, pieces_of
 from hatch_irpytorch.errors import Place, fail
 
 _TEMPORARY = ".irpytorch-tmp"
@@ -43,7 +44,7 @@ def file_bytes(path: Path, name: str) -> bytes | None:
         ) from None
 
 
-def replace_file(path: Path, data: bytes, name: str) -> None:
+def replace_file(path: Path, content: Content, name: str) -> None:
     """Write to a temporary name in the same folder, flush it to disk, rename it.
 
     Only one build of a project runs at a time, so the temporary name is fixed: what a killed build
@@ -55,7 +56,8 @@ def replace_file(path: Path, data: bytes, name: str) -> None:
         temporary.unlink(missing_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(temporary, flags, 0o644), "wb") as stream:
-            stream.write(data)
+            for piece in pieces_of(content):
+                stream.write(piece)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.chmod(0o644)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hatch_irpytorch import emit
+from hatch_irpytorch.build.content import Content, digest
 from hatch_irpytorch.build.jobs import Progress, generate_models
-from hatch_irpytorch.build.model import GeneratedModel
-from hatch_irpytorch.build.outputs import Lock, digest
+from hatch_irpytorch.build.model import GeneratedModel, input_digest
+from hatch_irpytorch.build.outputs import Lock
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, nearest, shown
 from hatch_irpytorch.project import Project, find_manifests, inside
 from hatch_irpytorch.source.reading import read_bytes
@@ -40,7 +41,7 @@ class Generated:
     manifests: tuple[Manifest, ...]
     models: tuple[GeneratedModel, ...]
     inputs: dict[str, str]
-    outputs: dict[str, bytes]
+    outputs: dict[str, Content]
     kept: Kept
 
     @property
@@ -76,7 +77,7 @@ def generate_project(
     manifests = read_manifests(project, inputs, names, kept)
     chosen = [manifest for manifest in manifests if not names or manifest.module in names]
     models = generate_models(project, chosen, golden, jobs, progress)
-    outputs: dict[str, bytes] = {}
+    outputs: dict[str, Content] = {}
     changed: set[str] = set()
     for model in models:
         changed |= {path for path, mark in model.inputs.items() if inputs.get(path, mark) != mark}
@@ -104,7 +105,7 @@ def _refuse_changes(project: Project, inputs: dict[str, str], changed: set[str])
     """An input edited while it was read would be recorded under another content's digest."""
     problems = Problems()
     for path, mark in inputs.items():
-        if path in changed or digest(read_bytes(project.root / path, path)) != mark:
+        if path in changed or input_digest(project.root / path, path) != mark:
             problems.add("changed", Place(path), "the file changed while it was read", "run again")
     problems.raise_if_any()
 
@@ -149,7 +150,7 @@ def read_manifests(
     return manifests
 
 
-def _package_files(project: Project, names: Iterable[str]) -> dict[str, bytes]:
+def _package_files(project: Project, names: Iterable[str]) -> dict[str, Content]:
     """`__init__.py`, which imports nothing, and the marker of typed packages."""
     modules = "".join(f"- {module}\n" for module in sorted(names))
     first, second = emit.header(f"{project.models}/")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_irpytorch import emit
-from hatch_irpytorch.build.outputs import digest
+from hatch_irpytorch.build.content import Content, digest, file_digest
 from hatch_irpytorch.errors import Place, Problem, fail
 from hatch_irpytorch.project import Project, inside
 from hatch_irpytorch.source.reading import read_bytes
@@ -28,7 +28,7 @@ class GeneratedModel:
 
     manifest: Manifest
     inputs: Mapping[str, str]
-    outputs: Mapping[str, bytes]
+    outputs: Mapping[str, Content]
     notes: tuple[Problem, ...]
     golden: tuple[GoldenCase, ...] | None
 
@@ -72,8 +72,16 @@ def _input_file(
     if not path.is_file():
         message = f"`{relative}` does not exist beside the manifest"
         raise fail("missing-file", place, message)
-    inputs[name] = digest(read_bytes(path, name))
+    inputs[name] = input_digest(path, name)
     return path, name
+
+
+def input_digest(path: Path, name: str) -> str:
+    """The digest of an input. Raises `missing-file`."""
+    try:
+        return file_digest(path)
+    except OSError:
+        return digest(read_bytes(path, name))
 
 
 def input_path(
@@ -85,13 +93,13 @@ def input_path(
     return path, path.relative_to(project.root).as_posix()
 
 
-def _emit(project: Project, manifest: Manifest, model: Model) -> dict[str, bytes]:
+def _emit(project: Project, manifest: Manifest, model: Model) -> dict[str, Content]:
     base = f"{project.package_path}/{manifest.module}"
     weights_file = f"{manifest.module}.safetensors"
     emitted = emit.emit_module(
         model, manifest.emit, origin=manifest.file, weights_file=weights_file
     )
-    outputs = {f"{base}.py": emitted.source.encode("utf-8")}
+    outputs: dict[str, Content] = {f"{base}.py": emitted.source.encode("utf-8")}
     if emitted.weights is not None:
         outputs[f"{base}.safetensors"] = emitted.weights
     return outputs

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_irpytorch import emit
+from hatch_irpytorch.build.content import digest, file_digest
 from hatch_irpytorch.build.files import output_bytes, remove_leftovers
 from hatch_irpytorch.build.outputs import (
     Difference,
     Lock,
     apply,
     compare,
-    digest,
-    file_digest,
     read_lock,
     write_outputs,
 )

@@ -34,9 +34,13 @@ def run(options: argparse.Namespace) -> int:
 def _shown(difference: Difference) -> str:
     if difference.path.endswith(".safetensors"):
         return f"{difference.path}: binary files differ\n"
-    before = (difference.before or b"").decode("utf-8", "replace").splitlines(keepends=True)
-    after = (difference.after or b"").decode("utf-8", "replace").splitlines(keepends=True)
     from difflib import unified_diff
 
+    before, after = _lines(difference.before), _lines(difference.after)
     names = f"{difference.path} on disk", f"{difference.path} regenerated"
     return "".join(unified_diff(before, after, *names))
+
+
+def _lines(content: object) -> list[str]:
+    text = content.decode("utf-8", "replace") if isinstance(content, bytes) else ""
+    return text.splitlines(keepends=True)

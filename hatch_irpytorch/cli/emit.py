@@ -11,6 +11,7 @@ from hatch_irpytorch.errors import Place, fail, nearest, shown
 
 if TYPE_CHECKING:
     from hatch_irpytorch.emit.options import EmitOptions
+    from hatch_irpytorch.emit.weights import TensorFile
 
 _EXAMPLE = "irpytorch emit mlp.ir.json --params mlp.safetensors --class-name MLP -o mlp.py"
 
@@ -63,7 +64,7 @@ def _weights_file(output: Path | None) -> str:
     return output.with_suffix(".safetensors").name
 
 
-def _write(options: argparse.Namespace, source: bytes, weights: bytes | None) -> None:
+def _write(options: argparse.Namespace, source: bytes, weights: TensorFile | None) -> None:
     """Replace only what an earlier run wrote: the module, and the weight file that it names."""
     from hatch_irpytorch.build.files import file_bytes, replace_file
     from hatch_irpytorch.build.outputs import OUR_FIRST_WORDS

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from hatch_irpytorch.emit.options import EmitOptions
+    from hatch_irpytorch.emit.weights import TensorFile
     from hatch_irpytorch.ir.graph import Model
 
 REVISION = 7
@@ -15,10 +16,13 @@ _PLAIN_NAME = r"[A-Za-z0-9_.-]+"
 
 
 class EmittedModule(NamedTuple):
-    """The source of a module and, with `weights: safetensors`, the bytes of its weight file."""
+    """The source of a module and, with `weights: safetensors`, its weight file.
+
+    `bytes(weights)` is the file's content; `weights.pieces()` gives it piece by piece.
+    """
 
     source: str
-    weights: bytes | None = None
+    weights: TensorFile | None = None
 
 
 def emit_module(
@@ -33,7 +37,7 @@ def emit_module(
 
     from hatch_irpytorch.emit.module import module_text
     from hatch_irpytorch.emit.planning import plan_module
-    from hatch_irpytorch.emit.weights import weights_bytes
+    from hatch_irpytorch.emit.weights import weights_file as file_of_weights
     from hatch_irpytorch.garbage import collection_paused
 
     if weights_file is not None and not re.fullmatch(_PLAIN_NAME, weights_file):
@@ -42,7 +46,7 @@ def emit_module(
         plan = plan_module(model, options)
         source = module_text(plan, header(origin), weights_file)
     stored = plan.weights_in_file and bool(plan.stored)
-    return EmittedModule(source, weights_bytes(plan) if stored else None)
+    return EmittedModule(source, file_of_weights(plan) if stored else None)
 
 
 def header(origin: str) -> tuple[str, ...]:

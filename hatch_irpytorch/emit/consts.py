@@ -36,11 +36,10 @@ class ConstValue:
     def repeated_row(self) -> Array | None:
         """The row (E,) of an (S, E) array whose rows are all equal. torchlean.ir.v1: 5.3."""
         array = self.array
-        if array.ndim != 2 or not len(array) or not (array == array[0]).all():
+        if array.ndim != 2 or not len(array):
             return None
         # Rows that differ only in the sign of a zero are equal as floats, yet not the same bits.
-        same_signs = (np.signbit(array) == np.signbit(array[0])).all()
-        return array[0] if same_signs else None
+        return array[0] if all(_are_equal(array, array[0])) else None
 
 
 def read_const(model: Model, node: Node) -> ConstValue:
@@ -48,9 +47,23 @@ def read_const(model: Model, node: Node) -> ConstValue:
     array = model.params[node.id, "values"]
     if array.size == 0 or not any(array.strides):
         return ConstValue(array, not np.isnan(array).any(), True)
-    uniform = bool((array == array.flat[0]).all())
-    filled = uniform and bool((np.signbit(array) == np.signbit(array.flat[0])).all())
-    return ConstValue(array, uniform, filled)
+    uniform, same_signs = _are_equal(array.reshape(-1), array.reshape(-1)[:1])
+    return ConstValue(array, uniform, uniform and same_signs)
+
+
+_ROWS = 1 << 20
+
+
+def _are_equal(array: Array, wanted: Array) -> tuple[bool, bool]:
+    """Whether each item equals `wanted`, and each sign; a part at a time, up to the first other."""
+    step = max(1, _ROWS // max(1, wanted.size))
+    signs = True
+    for start in range(0, len(array), step):
+        part = array[start : start + step]
+        if not (part == wanted).all():
+            return False, False
+        signs = signs and bool((np.signbit(part) == np.signbit(wanted)).all())
+    return True, signs
 
 
 def layer_norm_affine(graph: Graph, live: frozenset[int]) -> frozenset[int]:

@@ -7,7 +7,7 @@ writer changed its interface and its order of tensors between versions, and outp
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,16 +25,37 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating[Any]]
 
 _CODES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+_SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 _ALIGNMENT = 8
+_PIECE = 1 << 20
 
 
-def weights_bytes(plan: ModulePlan) -> bytes:
+class TensorFile:
+    """A safetensors file that is not in memory: a header, and arrays that may be mapped."""
+
+    def __init__(self, header: bytes, tensors: Sequence[tuple[Array, str]]) -> None:
+        self.header = header
+        self.tensors = tuple(tensors)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes of the file, some megabytes at a time."""
+        yield self.header
+        for values, dtype in self.tensors:
+            flat = values.reshape(-1)
+            for start in range(0, len(flat), _PIECE):
+                yield _encoded(flat[start : start + _PIECE], dtype)
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.pieces())
+
+
+def weights_file(plan: ModulePlan) -> TensorFile:
     """The stored bindings of a plan, in its dtype."""
     tensors = {}
     for binding in plan.stored:
         assert binding.values is not None
         tensors[binding.name] = binding.values, plan.dtype
-    return encode_tensors(tensors)
+    return tensor_file(tensors)
 
 
 def store_bytes(model: Model, *, packed: bool) -> bytes:
@@ -53,7 +74,7 @@ def store_bytes(model: Model, *, packed: bool) -> bytes:
                 array = pack_kernel(array, node.op.groups)
             name = attribute_name(node.op.prefix, node.id, slot.name)
             tensors[name] = array, _narrowest(array)
-    return encode_tensors(tensors)
+    return bytes(tensor_file(tensors))
 
 
 def _narrowest(array: Array) -> str:
@@ -61,27 +82,26 @@ def _narrowest(array: Array) -> str:
     return "float32" if same else "float64"
 
 
-def encode_tensors(tensors: Mapping[str, tuple[Array, str]]) -> bytes:
+def tensor_file(tensors: Mapping[str, tuple[Array, str]]) -> TensorFile:
     """Arrays by name, each with its dtype, as safetensors: sorted by name, little-endian."""
     header: dict[str, dict[str, object]] = {}
-    parts: list[bytes] = []
+    parts: list[tuple[Array, str]] = []
     end = 0
     for name, (values, dtype) in sorted(tensors.items()):
-        data = _encoded(np.ascontiguousarray(values), dtype)
-        start, end = end, end + len(data)
+        start, end = end, end + values.size * _SIZES[dtype]
         header[name] = {
             "dtype": _CODES[dtype],
             "shape": list(values.shape),
             "data_offsets": [start, end],
         }
-        parts.append(data)
+        parts.append((values, dtype))
     text = json.dumps(header, separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % _ALIGNMENT)
-    return len(text).to_bytes(8, "little") + text + b"".join(parts)
+    return TensorFile(len(text).to_bytes(8, "little") + text, parts)
 
 
 def _encoded(values: Array, dtype: str) -> bytes:
     if dtype == "bfloat16":
         words = values.astype("<f4").view("<u4") >> np.uint32(16)
         return words.astype("<u2").tobytes()
-    return values.astype(np.dtype(dtype).newbyteorder("<")).tobytes()
+    return values.astype(np.dtype(dtype).newbyteorder("<"), copy=False).tobytes()

@@ -1,0 +1,54 @@
+"""What a file holds: bytes, or something that gives its bytes piece by piece."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+_PIECE = 1 << 20
+
+
+class Pieces(Protocol):
+    """A content that need not be in memory."""
+
+    def pieces(self) -> Iterator[bytes]: ...
+
+
+Content = bytes | Pieces
+
+
+class OnDisk(NamedTuple):
+    """A large file that is compared by its digest and never held."""
+
+    path: Path
+    digest: str
+
+
+def pieces_of(content: Content) -> Iterator[bytes]:
+    """The bytes of a content, in order."""
+    return iter((content,)) if isinstance(content, bytes) else content.pieces()
+
+
+def digest(content: Content | OnDisk) -> str:
+    """What the lock file notes of a content: `sha256:` and 64 digits."""
+    if isinstance(content, OnDisk):
+        return content.digest
+    found = hashlib.sha256()
+    for piece in pieces_of(content):
+        found.update(piece)
+    return f"sha256:{found.hexdigest()}"
+
+
+def file_digest(path: str | Path) -> str:
+    """The digest of a file, read a piece at a time. Raises `OSError`."""
+    found = hashlib.sha256()
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        while piece := os.read(descriptor, _PIECE):
+            found.update(piece)
+    finally:
+        os.close(descriptor)
+    return f"sha256:{found.hexdigest()}"

@@ -139,11 +139,13 @@ class Conv(Op, tag="conv"):
         blocks = pack_kernel(weight, self.groups).reshape(
             self.groups, self.out_channels // self.groups, -1, *self.kernel
         )
-        y = np.zeros((len(flat), self.groups, blocks.shape[1], *out_spatial))
+        y = np.zeros((len(flat), self.groups, blocks.shape[1], numel(out_spatial)))
         for offset in product(*map(range, self.kernel)):
             here: Any = (..., *self._slices(offset, out_spatial))
             there: Any = (..., *offset)
-            y += np.einsum("ngi...,goi->ngo...", grouped[here], blocks[there])
+            y += np.matmul(
+                blocks[there], grouped[here].reshape(*grouped.shape[:3], numel(out_spatial))
+            )
         y = y.reshape(len(flat), self.out_channels, *out_spatial)
         y += bias.reshape(-1, *[1] * self.spatial_rank)
         return y.reshape(*lead, self.out_channels, *out_spatial)

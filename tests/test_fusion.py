@@ -74,6 +74,20 @@ def test_attention() -> None:
     assert_fused(attention(None), "scaled_dot_product_attention(v0, v0, v0, scale=1.0)")
 
 
+@pytest.mark.parametrize(
+    ("perm", "expected"),
+    [
+        ([0, 2, 3, 1], "(v0, v1.transpose(1, 2), v0"),
+        ([2, 0, 3, 1], "(v0, v1.permute(2, 0, 1, 3), v0"),
+    ],
+)
+def test_attention_whose_key_is_turned_further(perm: list[int], expected: str) -> None:
+    kept = [op("sin", [0], [3] * 4), op("permute", [1], [3] * 4, perm=perm)]
+    nodes = [*kept, op("matmul", [0, 2], [3] * 4), op("softmax", [3], [3] * 4, axis=3)]
+    value = document([3] * 4, *nodes, op("matmul", [4, 0], [3] * 4))
+    assert_fused(value, f"F.scaled_dot_product_attention{expected}, scale=1.0)")
+
+
 def test_attention_with_a_bias() -> None:
     bias = np.random.default_rng(1).normal(size=(1, 2, 3, 3))
     assert_fused(attention(0.5, bias=bias), "attn_mask=v5)", learnable_consts=False)

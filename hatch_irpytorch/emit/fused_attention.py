@@ -27,6 +27,7 @@ class _Product(NamedTuple):
 
     query: int
     key: int
+    key_order: tuple[int, ...]
     scale: float
     covered: tuple[int, ...]
 
@@ -43,10 +44,11 @@ def fuse_attention(fuser: Fuser, node: Node) -> bool:
     product = _product(fuser, scores, len(node.shape))
     if product is None:
         return False
-    shapes = [fuser.shape(i)[:-2] for i in (product.query, product.key, v)]
-    if shapes[0] != shapes[1] or shapes[0] != shapes[2]:
+    key = fuser.shape(product.key)
+    leads = fuser.shape(product.query)[:-2], fuser.shape(v)[:-2]
+    if {*leads} != {tuple(key[axis] for axis in product.key_order[:-2])}:
         return False
-    op = FusedAttention(product.scale, weights.causal, weights.mask)
+    op = FusedAttention(product.scale, product.key_order, weights.causal, weights.mask)
     parents = (product.query, product.key, v, *bias)
     return fuser.put(node, op, parents, (softmax, *covered, *product.covered))
 
@@ -84,23 +86,32 @@ def _product(fuser: Fuser, scores: int, rank: int) -> _Product | None:
     turned = _query_and_key(fuser, fuser.nodes[scores], rank)
     if turned is None:
         return None
-    query, key, turn = turned
-    covered = (*covered, scores, turn)
+    query, covered = turned.query, (*covered, scores, turned.turn)
     scaled = fuser.with_number(query, "mul_elem")
     if scaled is not None and fuser.users[query] == {scores}:
-        return _Product(scaled[0], key, scale * scaled[1], (*covered, *scaled[2]))
-    return _Product(query, key, scale, covered)
+        query, scale, covered = scaled[0], scale * scaled[1], (*covered, *scaled[2])
+    return _Product(query, turned.key, turned.order, scale, covered)
 
 
-def _query_and_key(fuser: Fuser, node: Node, rank: int) -> tuple[int, int, int] | None:
-    """The parents of a product q kᵀ, and the node that turns k."""
+class _Turned(NamedTuple):
+    """The parents of q kᵀ, the node that turns k, and what of its turning is left for k."""
+
+    query: int
+    key: int
+    turn: int
+    order: tuple[int, ...]
+
+
+def _query_and_key(fuser: Fuser, node: Node, rank: int) -> _Turned | None:
     if node.op.tag != "matmul" or len(node.shape) != rank:
         return None
-    query, turned = node.parents
-    op = fuser.op(turned)
-    last = (rank - 2, rank - 1)
-    by_transpose = isinstance(op, Transpose) and {op.axis1, op.axis2} == set(last)
-    by_permute = isinstance(op, Permute) and op.perm == (*range(rank - 2), *last[::-1])
-    if not by_transpose and not by_permute:
+    query, turn = node.parents
+    op = fuser.op(turn)
+    order = list(range(rank))
+    if isinstance(op, Transpose):
+        order[op.axis1], order[op.axis2] = order[op.axis2], order[op.axis1]
+    elif isinstance(op, Permute):
+        order = list(op.perm)
+    else:
         return None
-    return query, fuser.nodes[turned].parents[0], turned
+    return _Turned(query, fuser.nodes[turn].parents[0], turn, (*order[:-2], order[-1], order[-2]))

@@ -19,9 +19,13 @@ from hatch_irpytorch.ir.ops.base import (
 
 @dataclass(frozen=True)
 class FusedAttention(Op, tag="fused_attention", prefix="attention"):
-    """softmax(scale * q kᵀ + bias) v over parents q, k, v and, when biased, the bias."""
+    """softmax(scale * q kᵀ + bias) v over parents q, k, v and, when biased, the bias.
+
+    `key_order` is the order of axes that k gets first.
+    """
 
     scale: float
+    key_order: tuple[int, ...]
     causal: bool = False
     mask: Mask | None = None
 
@@ -40,7 +44,14 @@ class FusedAttention(Op, tag="fused_attention", prefix="attention"):
             keywords["is_causal"] = True
         if not math.isclose(self.scale, at.shapes[0][-1] ** -0.5, rel_tol=1e-6):
             keywords["scale"] = self.scale
-        return call("F.scaled_dot_product_attention", *at.parents[:3], **keywords)
+        query, key, value = at.parents[:3]
+        return call("F.scaled_dot_product_attention", query, self._turned(key), value, **keywords)
+
+    def _turned(self, key: str) -> Code:
+        moved = [axis for axis, source in enumerate(self.key_order) if axis != source]
+        if len(moved) == 2:
+            return call(f"{key}.transpose", *moved)
+        return call(f"{key}.permute", *self.key_order) if moved else key
 
 
 @dataclass(frozen=True)

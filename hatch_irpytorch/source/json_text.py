@@ -45,7 +45,7 @@ def parse_json(data: bytes, file: str, long_arrays: bool = False) -> object:
     With `long_arrays`, long arrays of numbers come as `NumberText`.
     Raises: `bad-encoding`, `bad-json`, `duplicate-key`, `not-finite`, `too-deep`, `too-large`.
     """
-    if b"NaN" in data or b"Infinity" in data:
+    if (b"N" in data and b"NaN" in data) or (b"I" in data and b"Infinity" in data):
         _refuse_constants(decode_text(data, file), file)
     outline, blocks = _split(data) if long_arrays else (data, [])
     text = decode_text(outline if _is_text(outline) else data, file)
@@ -57,7 +57,7 @@ def parse_json(data: bytes, file: str, long_arrays: bool = False) -> object:
     waiting = iter(blocks)
 
     def constant(name: str) -> object:
-        return NumberText(data[slice(*next(waiting))])
+        return NumberText(data, *next(waiting))
 
     parse_int = _signed_integer if _NEGATIVE_ZERO.search(text) else None
     try:
@@ -113,7 +113,7 @@ def _quickly(outline: bytes, data: bytes, blocks: list[tuple[int, int]]) -> obje
         return None
     if type(value) is not dict:
         return None
-    texts = [NumberText(data[start:end]) for start, end in blocks]
+    texts = [NumberText(data, start, end) for start, end in blocks]
     return value if _filled(value, texts) == (outline.count(b":"), len(texts)) else None
 
 

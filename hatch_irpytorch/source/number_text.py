@@ -23,51 +23,74 @@ MIN_LENGTH = 4096
 
 _MAX_RANK = 64
 _SLICE = 1 << 18
+_WINDOW = 1 << 20
 _SPACE = b" \t\n\r"
 _OF_NUMBERS = b"+-.0123456789Ee"
-_TO_ZERO = bytes.maketrans(_OF_NUMBERS, b"0" * len(_OF_NUMBERS))
 _OF_ARRAYS = bytes(_OF_NUMBERS + _SPACE + b"[],")
 _TO_RUNS = bytes(ord("0") if byte in _OF_ARRAYS else ord("x") for byte in range(256))
-_TO_SPACE = bytes.maketrans(b"[]", b"  ")
+_TO_SPACE = bytes.maketrans(b"[]\t\n\r", b"     ")
 _NEGATIVE_ZERO = re.compile(rb"-0(?![\d.eE])")
 
 
 def long_runs(data: bytes) -> Iterator[tuple[int, int]]:
     """Where long runs of characters stand that arrays of numbers are made of."""
-    if len(data) < MIN_LENGTH:
-        return
-    marked = data.translate(_TO_RUNS)
     wanted = b"0" * MIN_LENGTH
-    start = marked.find(wanted)
-    while start >= 0:
-        stop = marked.find(b"x", start)
-        stop = len(data) if stop < 0 else stop
-        yield start, stop
-        start = marked.find(wanted, stop)
+    start = 0
+    for first in range(0, len(data), _WINDOW):
+        part = data[first : first + _WINDOW]
+        if not part.translate(None, _OF_ARRAYS):
+            continue
+        marked = part.translate(_TO_RUNS)
+        other = marked.find(b"x")
+        while other >= 0:
+            if first + other - start >= MIN_LENGTH:
+                yield start, first + other
+            run = marked.find(wanted, other)
+            if run < 0:
+                start = first + marked.rfind(b"x") + 1
+                break
+            start = first + run
+            other = marked.find(b"x", run)
+    if len(data) - start >= MIN_LENGTH:
+        yield start, len(data)
 
 
 @dataclass(frozen=True, eq=False)
 class NumberText:
-    """The text of one JSON array that holds numbers, or arrays of them, and nothing else."""
+    """The text of one JSON array that holds numbers, or arrays of them, and nothing else.
 
-    text: bytes
+    It stands in `data` from `start` to `stop` and is not copied.
+    """
+
+    data: bytes
+    start: int
+    stop: int
 
     def __str__(self) -> str:
         return "a long array of numbers"
 
+    def _windows(self) -> Iterator[bytes]:
+        for first in range(self.start, self.stop, _WINDOW):
+            yield self.data[first : min(first + _WINDOW, self.stop)]
+
+    def _brackets(self) -> bytes:
+        """The text without its numbers and spaces."""
+        return b"".join(part.translate(None, _SPACE + _OF_NUMBERS) for part in self._windows())
+
     def to_list(self) -> list[Any]:
         """The array as lists. Raises `ValueError`."""
-        value: list[Any] = json.loads(self.text)
+        value: list[Any] = json.loads(self.data[self.start : self.stop])
         return value
 
     def shape(self) -> tuple[int, ...]:
         """The shape that the first entries suggest; the rest may differ from it."""
-        brackets = self.text.translate(None, _SPACE + _OF_NUMBERS)
+        brackets = self._brackets()
         depth = len(brackets) - len(brackets.lstrip(b"["))
         if depth > _MAX_RANK:
             return (0,) * depth
         end = brackets.find(b"]")
-        empty = b"[]" in self.text[: self.text.find(b"]") + 1].translate(None, _SPACE)
+        inner = self.data[self.start : self.data.find(b"]", self.start) + 1]
+        empty = b"[]" in inner.translate(None, _SPACE)
         extents = [0 if empty else end - depth + 1]
         width = end + 2 - depth
         for level in range(2, depth + 1):
@@ -87,27 +110,58 @@ class NumberText:
         import numpy as np
 
         count = int(np.prod(shape, dtype=object)) if shape else 1
-        if not shape or count > len(self.text) or len(shape) > _MAX_RANK:
+        if not shape or count > self.stop - self.start or len(shape) > _MAX_RANK:
             return None
-        if self.text.translate(None, _SPACE + _OF_NUMBERS) != _skeleton(shape):
+        if not self._has_brackets_of(shape):
             return None
-        marked = self.text.translate(_TO_ZERO, _SPACE)
-        if b"0[" in marked or b"]0" in marked:
+        if self._has_numbers_beside_arrays():
             raise ValueError("a number stands beside an array without a comma")
-        del marked
         values = np.empty(count)
         if count:
             self._fill(values)
         return values.reshape(shape)
 
+    def _has_brackets_of(self, shape: tuple[int, ...]) -> bool:
+        wanted = _skeleton(shape)
+        done = 0
+        for part in self._windows():
+            brackets = part.translate(None, _SPACE + _OF_NUMBERS)
+            if not wanted.startswith(brackets, done):
+                return False
+            done += len(brackets)
+        return done == len(wanted)
+
+    def _has_numbers_beside_arrays(self) -> bool:
+        """Whether a number stands right before a `[` or right behind a `]`."""
+        import numpy as np
+
+        of_number = np.zeros(256, dtype=np.bool_)
+        of_number[list(_OF_NUMBERS)] = True
+        last = b","
+        for part in self._windows():
+            codes = np.frombuffer(last + part.translate(None, _SPACE) + b",", dtype=np.uint8)
+            before = codes[np.flatnonzero(codes[1:] == ord("["))]
+            behind = codes[np.flatnonzero(codes[:-1] == ord("]")) + 1]
+            if of_number[before].any() or of_number[behind].any():
+                return True
+            last = codes[-2:-1].tobytes()
+        return False
+
     def _fill(self, values: Array) -> None:
-        text = self.text
-        start = filled = 0
-        while start < len(text):
-            comma = text.find(b",", start + _SLICE)
-            end = len(text) if comma < 0 else comma
-            numbers = _parse(text[start:end].translate(_TO_SPACE))
-            values[filled : filled + len(numbers)] = numbers
+        import numpy as np
+
+        start, filled = self.start, 0
+        while start < self.stop:
+            comma = self.data.find(b",", start + _SLICE, self.stop)
+            end = self.stop if comma < 0 else comma
+            text = b"[%b]" % self.data[start:end].translate(_TO_SPACE)
+            numbers = _parse(text)
+            if filled + len(numbers) > len(values):
+                raise ValueError("a number too many")
+            part = np.fromiter(numbers, np.float64, len(numbers))
+            if b"-0" in text and not part.all():
+                part[:] = _parse(_NEGATIVE_ZERO.sub(b"-0.0", text))
+            values[filled : filled + len(numbers)] = part
             filled += len(numbers)
             start = end + 1
         if filled != len(values):
@@ -115,15 +169,14 @@ class NumberText:
 
 
 def _parse(text: bytes) -> list[float]:
+    """The numbers of a flat array. An integer `-0` comes as 0. Raises `ValueError`."""
     import orjson
 
-    if b"-0" in text:
-        text = _NEGATIVE_ZERO.sub(b"-0.0", text)
     try:
-        numbers: list[float] = orjson.loads(b"[%b]" % text)
+        numbers: list[float] = orjson.loads(text)
     except orjson.JSONDecodeError:
         # The standard library tells numbers that are too large from what is no number.
-        numbers = json.loads(b"[%b]" % text)
+        numbers = json.loads(text)
     return numbers
 
 

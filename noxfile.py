@@ -91,6 +91,15 @@ def peers(session: nox.Session) -> None:
     session.run(PYTHON, "-m", "peers", external=True, env={"PYTHONPATH": str(ROOT / "tests")})
 
 
+@nox.session(venv_backend="none")
+def bench(session: nox.Session) -> None:
+    """Speed and memory beside peers, for a quarter of an hour; writes `docs/benchmarks.md`."""
+    shared_environment(session)
+    pip = (PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "-q")
+    session.run(*pip, "--group", "bench", external=True)
+    session.run(PYTHON, "-m", "benchmarks", external=True)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Formatter and linter: our rules for our code, their own defaults for generated code."""

@@ -1,0 +1,1 @@
+"""Speed and memory beside other ways; `nox -s bench` writes `docs/benchmarks.md`."""

@@ -1,0 +1,249 @@
+"""Formatting numbers, reading documents, generating graphs, and how all that grows."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from benchmarks.inputs import Document, chain, fan, network, norms, tree, weights
+from benchmarks.measure import PEAK, Row, in_child, paired, seconds
+from hatch_irpytorch import EmitOptions, emit_module
+from hatch_irpytorch.emit.tables import _number_lines
+from hatch_irpytorch.ir.read import build_model
+
+Curves = dict[str, list[tuple[int, float]]]
+
+_READ = (
+    PEAK
+    + """
+import sys, time, orjson, pathlib
+from hatch_irpytorch.ir.read import build_model
+before = peak()
+data = pathlib.Path(sys.argv[1]).read_bytes()
+start = time.perf_counter()
+kept = build_model(data, "graph") if sys.argv[2] == "ours" else orjson.loads(data)
+print(time.perf_counter() - start, peak() - before)
+"""
+)
+
+
+def formatting() -> list[Row]:
+    """A million weights as the lines of tables beside `orjson.dumps` of each row."""
+    rows = []
+    for row in (100, 1_000):
+        array = weights(1_000_000 // row, row)
+
+        def ours(array: Any = array) -> None:
+            for _ in _number_lines(array, array.shape, "float32"):
+                pass
+
+        def theirs(array: Any = array) -> None:
+            for values in array:
+                orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
+
+        step = f"a million weights in rows of {row} as text"
+        beside = "`orjson.dumps`, row by row"
+        rows.append(
+            paired(step, beside, seconds(ours), seconds(theirs), "≥ 0.7", rounds=15, inverse=True)
+        )
+    return rows
+
+
+def reading(folder: Path) -> list[Row]:
+    """Documents with their payload beside `orjson.loads`, and their memory beside the arrays."""
+    rows = []
+    for count in (1_000_000, 5_000_000):
+        values = weights(count // 1_000, 1_000)
+        numbers = orjson.loads(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY))
+        outputs = len(values)
+        linear = {"id": 1, "kind": "linear", "parents": [0], "shape": [1, outputs]}
+        linear |= {"weight": numbers, "bias": [0.5] * outputs}
+        value = network(1, 1_000) | {"output_ids": [1]}
+        value["nodes"][0]["shape"] = [1, 1_000]
+        value["nodes"].append(linear | {"in_dim": 1_000, "out_dim": outputs})
+        path = folder / "payload.ir.json"
+        path.write_text(json.dumps(value))
+        ours: list[list[float]] = []
+
+        def read(path: Path = path, ours: list[list[float]] = ours) -> float:
+            ours.append(in_child(_READ, str(path), "ours"))
+            return ours[-1][0]
+
+        def loads(path: Path = path) -> float:
+            return in_child(_READ, str(path), "orjson")[0]
+
+        step = f"IR JSON with {count // 1_000_000} million weights inside"
+        rows.append(paired(step, "`orjson.loads` of the same bytes", read, loads, "≤ 2"))
+        peak = statistics.median(memory for _, memory in ours)
+        size = 8.0 * (count + outputs)
+        ratio = peak / size
+        what = f"{step}: memory, the file's text included"
+        rows.append(Row(what, "its arrays", peak, size, ratio, ratio, ratio, "≤ 3", "MB"))
+    return rows
+
+
+def fx_graph(value: Document) -> tuple[torch.nn.Module, torch.fx.Graph]:
+    """The same graph for `torch.fx`, with its parameters."""
+    graph, root = torch.fx.Graph(), torch.nn.Module()
+    values: list[Any] = []
+    for node in value["nodes"]:
+        parents = [values[parent] for parent in node["parents"]]
+
+        def held(field: str, node: Any = node) -> Any:
+            name = f"{node['kind']}_{node['id']}_{field}"
+            setattr(root, name, torch.nn.Parameter(torch.tensor(node[field])))
+            return graph.get_attr(name)
+
+        kind = node["kind"]
+        if kind == "input":
+            values.append(graph.placeholder("x"))
+        elif kind == "linear":
+            arguments = (*parents, held("weight"), held("bias"))
+            values.append(graph.call_function(F.linear, arguments))
+        elif kind == "layernorm":
+            arguments = (*parents, tuple(node["shape"][-1:]), held("gamma"), held("beta"))
+            values.append(graph.call_function(F.layer_norm, arguments))
+        else:
+            values.append(graph.call_function(getattr(torch, kind), tuple(parents)))
+    graph.output(values[-1])
+    return root, graph
+
+
+def generating() -> list[Row]:
+    """From the bytes of a graph to the file beside `GraphModule` and `to_folder`."""
+    rows = []
+    for name, value in (("network", network(10_000)), ("chain", chain(10_000, [4, 8]))):
+        data = json.dumps(value).encode()
+        root, graph = fx_graph(value)
+        with tempfile.TemporaryDirectory() as folder:
+
+            def ours(data: bytes = data, folder: str = folder) -> None:
+                model = build_model(data, "graph")
+                source = emit_module(model, EmitOptions(inline_limit=10**9)).source
+                (Path(folder) / "module.py").write_text(source)
+
+            def theirs(root: Any = root, graph: Any = graph, folder: str = folder) -> None:
+                torch.fx.GraphModule(root, graph).to_folder(folder)
+
+            step = f"generating a {name} of 10,000 nodes, checks included"
+            beside = "`torch.fx`: `GraphModule` and `to_folder`, without its tracing"
+            rows.append(paired(step, beside, seconds(ours), seconds(theirs), "≥ 5", inverse=True))
+    return rows
+
+
+GROWING = {
+    "network": network,
+    "chain": lambda count: chain(count, [4, 8]),
+    "10,000 parents": fan,
+    "layer norms": norms,
+    "concat tree": tree,
+}
+
+
+def growth() -> tuple[Curves, list[Row]]:
+    """Seconds for 10 to 100,000 nodes of several forms, and the last step's factor."""
+    curves: Curves = {}
+    rows = []
+    for name, make in GROWING.items():
+        curves[name] = []
+        for count in (10, 100, 1_000, 10_000, 100_000):
+            data = json.dumps(make(count)).encode()
+            times = []
+            for _ in range(3 if count < 100_000 else 1):
+                start = time.perf_counter()
+                emit_module(build_model(data, "graph"), EmitOptions(inline_limit=10**9))
+                times.append(time.perf_counter() - start)
+            curves[name].append((count, min(times)))
+        small, large = curves[name][-2][1], curves[name][-1][1]
+        ratio = large / small
+        step = f"{name}: 100,000 nodes"
+        rows.append(Row(step, "10,000 nodes", large, small, ratio, ratio, ratio, "≤ 11"))
+        print(f"{step}: {ratio:.1f}", flush=True)
+    return curves, rows
+
+
+def generating_memory() -> list[Row]:
+    """Memory of generating 100,000 nodes beside 10,000."""
+    program = (
+        PEAK
+        + """
+import json, sys
+from benchmarks.inputs import chain
+from hatch_irpytorch import EmitOptions, emit_module
+from hatch_irpytorch.ir.read import build_model
+emit_module(build_model(json.dumps(chain(10, [4, 8])).encode(), "graph"), EmitOptions())
+data = json.dumps(chain(int(sys.argv[1]), [4, 8])).encode()
+before = peak()
+emit_module(build_model(data, "graph"), EmitOptions())
+print(peak() - before)
+"""
+    )
+    return [
+        paired(
+            "memory of generating 100,000 nodes",
+            "10,000 nodes",
+            lambda: in_child(program, "100000")[0],
+            lambda: in_child(program, "10000")[0],
+            "≤ 11",
+            rounds=3,
+            unit="MB",
+        )
+    ]
+
+
+def weight_files(folder: Path) -> list[Row]:
+    """400 MB of weights from file to file: memory that is not the mapped file."""
+    from safetensors.numpy import save_file
+
+    models = folder / "big" / "models"
+    models.mkdir(parents=True)
+    (folder / "big" / "pyproject.toml").write_text("[tool.hatch.build.hooks.irpytorch]\n")
+    tensors = {}
+    nodes = [{"id": 0, "kind": "input", "parents": [], "shape": [1, 5_000]}]
+    for i in range(1, 5):
+        tensors[f"linear_{i}_W"] = weights(5_000, 5_000)
+        tensors[f"linear_{i}_b"] = np.zeros(5_000, np.float32)
+        nodes.append({"id": i, "kind": "linear", "parents": [i - 1], "shape": [1, 5_000]})
+    save_file(tensors, models / "big.safetensors")
+    value = network(1) | {"nodes": nodes, "output_ids": [4]}
+    (models / "big.ir.json").write_text(json.dumps(value))
+    manifest = "ir: big.ir.json\nparams: big.safetensors\nemit:\n  weights: safetensors\n"
+    (models / "big.yaml").write_text(manifest)
+    program = """
+import threading, time
+from hatch_irpytorch.build.regenerate import build_outputs
+from hatch_irpytorch.project import find_project
+from pathlib import Path
+import hatch_irpytorch.emit.module, hatch_irpytorch.ir.read, hatch_irpytorch.emit.weights
+def held():
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return int(status["RssAnon"].split()[0]) * 1024
+before = most = held()
+done = False
+def watch():
+    global most
+    while not done:
+        most = max(most, held())
+        time.sleep(0.001)
+thread = threading.Thread(target=watch)
+thread.start()
+build_outputs(find_project(Path()))
+done = True
+thread.join()
+print(most - before)
+"""
+    held = in_child(program, cwd=folder / "big")[0]
+    size = float(sum(array.nbytes for array in tensors.values()))
+    step = "generating 400 MB of weights, file to file: memory beyond the mapped files"
+    ratio = held / size
+    print(f"{step}: {held / 2**20:.0f} MB", flush=True)
+    return [Row(step, "the weights", held, size, ratio, ratio, ratio, "< 100 MB", "MB")]

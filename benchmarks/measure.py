@@ -1,0 +1,101 @@
+"""Ratios from one run: two programs in turn, the median of the pairs and their spread."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: ours beside theirs, and what the ratio is wanted to be.
+
+    `ours` and `theirs` are seconds, or bytes where `unit` is "MB"; the ratio is the median of the
+    pairs, `low` and `high` its quartiles.
+    """
+
+    step: str
+    beside: str
+    ours: float
+    theirs: float
+    ratio: float
+    low: float
+    high: float
+    reach: str
+    unit: str = "s"
+
+
+def paired(
+    step: str,
+    beside: str,
+    ours: Callable[[], float],
+    theirs: Callable[[], float],
+    reach: str,
+    *,
+    rounds: int = 7,
+    inverse: bool = False,
+    unit: str = "s",
+) -> Row:
+    """The two in turn, `rounds` times; each returns its own figure.
+
+    With `inverse` the ratio is theirs over ours: how many times faster ours is.
+    """
+    pairs = [(ours(), theirs()) for _ in range(rounds)]
+    ratios = sorted(b / a if inverse else a / b for a, b in pairs)
+    low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    medians = [statistics.median(side) for side in zip(*pairs, strict=True)]
+    ratio = statistics.median(ratios)
+    row = Row(step, beside, medians[0], medians[1], ratio, low, high, reach, unit)
+    print(f"{step}: {ratio:.2f} ({low:.2f} to {high:.2f}), wanted {reach}", flush=True)
+    return row
+
+
+def seconds(run: Callable[[], object]) -> Callable[[], float]:
+    """A function that runs another once and returns how long it took."""
+
+    def timed() -> float:
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+
+    return timed
+
+
+def repeated(run: Callable[[], object], span: float = 0.2) -> Callable[[], float]:
+    """Like `seconds`, as the mean of as many runs as fill `span`; for what takes microseconds."""
+
+    def timed() -> float:
+        count, start = 0, time.perf_counter()
+        while (passed := time.perf_counter() - start) < span or not count:
+            run()
+            count += 1
+        return passed / count
+
+    return timed
+
+
+def in_child(program: str, *arguments: str, cwd: Path = ROOT) -> list[float]:
+    """The numbers that a program prints in a fresh process."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", program, *arguments]
+    result = subprocess.run(
+        command, cwd=cwd, env=environment, check=True, capture_output=True, text=True
+    )
+    return [float(word) for word in result.stdout.split()]
+
+
+PEAK = """
+import resource
+def peak():
+    "Bytes of memory that this process has held at most."
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+"""

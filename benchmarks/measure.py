@@ -94,8 +94,12 @@ def in_child(program: str, *arguments: str, cwd: Path = ROOT) -> list[float]:
 
 
 PEAK = """
-import resource
+from pathlib import Path as _Path
 def peak():
-    "Bytes of memory that this process has held at most."
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    "Bytes of memory that this process has held at most since `start_peak` (Linux)."
+    lines = _Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+def start_peak():
+    _Path("/proc/self/clear_refs").write_text("5")
+    return peak()
 """

@@ -57,6 +57,7 @@ BY_ONNX = "digits_gated"
 SHAPES = {
     **{name: shape for name, (_, shape) in MODELS.items()},
     **dict.fromkeys(CAPTURED, (1, 1, 8, 8)),
+    "digits_fused": MODELS["digits_transformer"][1],
 }
 
 
@@ -232,7 +233,7 @@ def write(name: str, document: graphs.Document, model: torch.nn.Module) -> None:
 
 
 def main() -> None:
-    for name in sys.argv[1:] or SHAPES:
+    for name in sys.argv[1:] or [*MODELS, *CAPTURED]:
         figure = train_captured(name) if name in CAPTURED else train(name)
         print(f"{name}: {figure}", flush=True)
 

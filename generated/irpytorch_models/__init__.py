@@ -4,6 +4,7 @@
 
 - digits_autoencoder
 - digits_cnn
+- digits_fused
 - digits_gated
 - digits_mlp
 - digits_residual

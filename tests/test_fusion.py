@@ -191,7 +191,7 @@ def test_projections_of_one_value_are_one_product() -> None:
     )
     expected = (
         "v1, v3, v4 = torch.split(F.linear(v0, self.linears_1_W, self.linears_1_b), "
-        "(4, 4, 2), dim=-1)  # (2, 3, 4), nodes 1, 3-4"
+        "[4, 4, 2], dim=-1)  # (2, 3, 4), nodes 1, 3-4"
     )
     assert_fused(value, expected)
 

@@ -53,7 +53,7 @@ class DigitsFused(nn.Module):
             v7, (16,), self.layernorm_8_gamma, self.layernorm_8_beta
         )  # (1, 16, 16)
         v9, v10, v11 = torch.split(
-            F.linear(v8, self.linears_9_W, self.linears_9_b), (16, 16, 16), dim=-1
+            F.linear(v8, self.linears_9_W, self.linears_9_b), [16, 16, 16], dim=-1
         )  # (1, 16, 16), nodes 9-11
         v12 = v9.reshape(1, 16, 4, 4)  # (1, 16, 4, 4)
         v13 = v10.reshape(1, 16, 4, 4)  # (1, 16, 4, 4)

@@ -67,7 +67,7 @@ class FusedLinears(Op, tag="fused_linears", prefix="linears"):
 
     def torch(self, at: Site) -> Code:
         product = call("F.linear", at.x, at.slot("W"), at.slot("b"))
-        return call("torch.split", product, self.widths, dim=-1)
+        return call("torch.split", product, f"{list(self.widths)}", dim=-1)
 
 
 @dataclass(frozen=True)

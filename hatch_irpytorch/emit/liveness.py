@@ -33,11 +33,12 @@ class Variables:
 
 def assign_variables(graph: Graph, nodes: Sequence[Node]) -> Variables:
     """`v{id}` for each of `nodes`, the live ones in order, and what keeps the peak low."""
-    memory = _Memory(graph, nodes)
-    peak = memory.peak()
-    if memory.total <= max(peak, SMALL):
-        return Variables({node.id: f"v{node.id}" for node in nodes}, {})
-    return _Assignment(memory, nodes, max(peak, SMALL)).run()
+    if sum([_entries(node) for node in nodes]) > SMALL:
+        memory = _Memory(graph, nodes)
+        peak = memory.peak()
+        if memory.total > max(peak, SMALL):
+            return _Assignment(memory, nodes, max(peak, SMALL)).run()
+    return Variables({node.id: f"v{node.id}" for node in nodes}, {})
 
 
 class _Memory:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True)
-class Binding:
+class Binding(NamedTuple):
     """One tensor of `__init__`. Its value is `code`, `values` or the booleans of `mask`."""
 
     node_id: int

@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     """The plan of a checked model's module; `torchlean.ir.v1`: 5, with the cures of section 6."""
-    count = len(model.graph.live_ids())
+    live = model.graph.live_ids()
+    count = len(live)
     if options.fuse:
         model = fuse(model, options.dtype)
+        live = model.graph.live_ids()
     graph = model.graph
-    live = graph.live_ids()
     nodes = [node for node in graph.nodes if node.id in live]
     affine = layer_norm_affine(graph, live)
     bindings: list[Binding] = []
@@ -48,7 +49,8 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
             binding, code = bind_const(model, node, node.id in affine, options)
             bindings.append(binding)
         else:
-            bindings.extend(_bind_payload(model, node, options))
+            if site.payload:
+                bindings.extend(_bind_payload(model, node, options))
             bindings.extend(_bind_buffers(node, site))
             code = node.op.torch(site)
         expressions = tuple(code) if isinstance(code, list) else (code,)
@@ -97,21 +99,20 @@ def _site(
     model: Model, node: Node, variables: Variables, dtype: str, zero_sign_matters: bool
 ) -> Site:
     shapes = model.graph.parent_shapes(node)
-    slots = node.op.payload(*shapes)
+    names, params, node_id = variables.of, model.params, node.id
+    fields = [slot.field for slot in node.op.payload(*shapes)]
+    payload = {name: params[node_id, name] for name in fields if (node_id, name) in params}
+    parents = tuple([names[parent] for parent in node.parents])
     return Site(
-        id=node.id,
-        name=variables.of[node.id],
-        parents=tuple([variables.of[parent] for parent in node.parents]),
-        shapes=shapes,
-        out=node.shape,
-        prefix=node.op.prefix,
-        payload={
-            slot.field: model.params[node.id, slot.field]
-            for slot in slots
-            if (node.id, slot.field) in model.params
-        },
-        dtype=dtype,
-        zero_sign_matters=zero_sign_matters,
+        node_id,
+        names[node_id],
+        parents,
+        shapes,
+        node.shape,
+        node.op.prefix,
+        payload,
+        dtype,
+        zero_sign_matters,
     )
 
 
@@ -169,18 +170,20 @@ def _functions(codes: list[Code]) -> tuple[Function, ...]:
         found.setdefault(function.name, function)
 
     for code in codes:
-        for function in _called(code):
-            add(function)
+        if isinstance(code, Call):
+            for function in _called(code):
+                add(function)
     return tuple(found.values())
 
 
-def _called(code: Code) -> Iterable[Function]:
-    if isinstance(code, Call):
-        if isinstance(code.function, Function):
-            yield code.function
-        for argument in code.arguments:
+def _called(code: Call) -> Iterable[Function]:
+    if isinstance(code.function, Function):
+        yield code.function
+    for argument in code.arguments:
+        if isinstance(argument, Call):
             yield from _called(argument)
-        for _, value in code.keywords:
+    for _, value in code.keywords:
+        if isinstance(value, Call):
             yield from _called(value)
 
 
@@ -190,7 +193,7 @@ def _skeleton(graph: Graph, bindings: list[Binding], steps: list[Step]) -> Skele
     learned = {binding.node_id for binding in bindings if binding.learned}
     reached: set[int] = set()
     for node in graph.nodes:
-        parents = any(parent in reached for parent in node.parents)
+        parents = not reached.isdisjoint(node.parents)
         passed = parents and node.op.passes_gradient(*graph.parent_shapes(node))
         if node.id in learned or passed:
             reached.add(node.id)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,11 +101,18 @@ def _row(shape: Shape) -> int:
 
 def _number_lines(array: Array, shape: Shape, dtype: str) -> Iterator[str]:
     per_line = VALUES_PER_LINE[dtype]
-    for block in _blocks(array.reshape(-1, _row(shape))):
-        if dtype in _ORJSON_RANGE and _orjson_agrees(dtype):
-            yield _laid_out(_number_json(block, dtype, per_line))
+    blocks = list(_blocks(array.reshape(-1, _row(shape))))
+    if dtype not in _ORJSON_RANGE or not _orjson_agrees(dtype):
+        yield from (_slow_lines(block, dtype, per_line) for block in blocks)
+        return
+    outside = [_outside(block, dtype) for block in blocks]
+    held = [block[odd] for block, odd in zip(blocks, outside, strict=True) if odd is not None]
+    texts = iter(decimals(np.concatenate(held), dtype) if held else ())
+    for block, odd in zip(blocks, outside, strict=True):
+        if odd is None:
+            yield _laid_out(_json_lines(block, per_line))
         else:
-            yield _slow_lines(block, dtype, per_line)
+            yield _laid_out(_filled_lines(block, odd, texts, per_line))
 
 
 def _blocks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -127,17 +133,25 @@ def _slow_lines(block: Array, dtype: str, per_line: int) -> str:
     return "".join(f"  {' '.join(line)}\n" for line in lines)
 
 
-def _number_json(block: Array, dtype: str, per_line: int) -> bytes:
+def _outside(block: Array, dtype: str) -> NDArray[np.bool_] | None:
+    """Where values stand that orjson may lay out in another way; None for nowhere."""
     low, high = _ORJSON_RANGE[dtype]
     size = np.abs(block)
     if size.min() >= low and size.max() < high:
-        return _json_lines(block, per_line)
+        return None
     odd = ~((size >= low) & (size < high) | (size == 0.0))
-    if not odd.any():
-        return _json_lines(block, per_line)
-    texts = decimals(block[odd], dtype)
+    return odd if odd.any() else None
+
+
+def _filled_lines(
+    block: Array, odd: NDArray[np.bool_], texts: Iterator[str], per_line: int
+) -> bytes:
+    """Rows as JSON, with the next of `texts` where `odd` is true."""
     parts = _json_lines(np.where(odd, np.float32("nan"), block), per_line).split(b"null")
-    return b"".join(chain(*zip(parts, (text.encode() for text in texts), strict=False), parts[-1:]))
+    filled = [parts[0]]
+    for part in parts[1:]:
+        filled += [next(texts).encode(), part]
+    return b"".join(filled)
 
 
 def _json_lines(block: NDArray[Any], per_line: int) -> bytes:
@@ -164,7 +178,7 @@ def _json(block: NDArray[Any]) -> bytes:
 
 def _laid_out(lines: bytes) -> str:
     """`[[1.0,2.0],[3.0]]` as indented lines, in one pass over the text."""
-    return lines.translate(_LAYOUT)[:-1].decode("ascii")
+    return str(memoryview(lines.translate(_LAYOUT))[:-1], "ascii")
 
 
 _TRIED = (1e-6, 1.5e-5, 9.9999997e-05, 0.1, 0.30000001192092896, 1.0, 33554432.0, 9.999999e12)

@@ -251,6 +251,19 @@ def test_a_const_of_one_number_is_the_number(
     assert "const_1" not in text
 
 
+def test_a_long_chain_of_broadcasts_is_followed() -> None:
+    count = 3_000
+    steps = [op("broadcast_to", [i], X, from_shape=X, to_shape=X) for i in range(1, count)]
+    value = document(X, number(0.5), *steps, op("mul_elem", [0, count], X))
+    assert f"v{count + 1} = v0 * 0.5" in source(value, fuse=True)
+
+
+def test_a_number_beyond_the_dtype_stays_a_const() -> None:
+    value = document(X, number(1e5), op("mul_elem", [0, 1], X))
+    assert "v2 = v0 * v1" in source(value, fuse=True, dtype="float16")
+    assert "v2 = v0 * 100000.0" in source(value, fuse=True)
+
+
 def test_a_learned_const_stays() -> None:
     value = document(X, number(0.5) | {"learnable": True}, op("mul_elem", [0, 1], X))
     assert_fused(value, "v2 = v0 * v1")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hatch_irpytorch.emit.consts import read_const
-from hatch_irpytorch.emit.literals import decimals
+from hatch_irpytorch.emit.literals import decimals, rounded
 from hatch_irpytorch.ir.graph import Model, Node, Shape
 from hatch_irpytorch.ir.ops import Const, LayerNorm, Op
 from hatch_irpytorch.ir.ops.movement import BroadcastTo
@@ -32,6 +32,7 @@ class Fuser:
         self.dtype = dtype
         self.nodes = list(model.graph.nodes)
         self.params = dict(model.params)
+        self.numbers: dict[int, float | None] = {}
         self.outputs = frozenset(model.graph.output_ids)
         live = model.graph.live_ids()
         self.users: dict[int, set[int]] = {node_id: set() for node_id in sorted(live)}
@@ -96,27 +97,36 @@ class Fuser:
 
     def constant(self, node_id: int) -> tuple[Array, tuple[int, ...]] | None:
         """The value of a const, also a broadcast one, and the nodes it takes."""
-        node = self.nodes[node_id]
-        if isinstance(node.op, Const):
-            return self.params[node_id, "values"], (node_id,)
-        if isinstance(node.op, BroadcastTo):
-            inner = self.constant(node.parents[0])
-            if inner is not None:
-                return np.broadcast_to(inner[0], node.shape), (*inner[1], node_id)
-        return None
+        source, covered = self._behind_broadcasts(node_id)
+        if not isinstance(self.op(source), Const):
+            return None
+        array = self.params[source, "values"]
+        return np.broadcast_to(array, self.shape(node_id)), (*covered, source)
 
     def number(self, node_id: int) -> tuple[float, tuple[int, ...]] | None:
         """The one number that a const holds everywhere, where it is not learned."""
-        node = self.nodes[node_id]
-        if isinstance(node.op, BroadcastTo):
-            inner = self.number(node.parents[0])
-            return None if inner is None else (inner[0], (*inner[1], node_id))
+        source, covered = self._behind_broadcasts(node_id)
+        if source not in self.numbers:
+            self.numbers[source] = self._number(self.nodes[source])
+        number = self.numbers[source]
+        return None if number is None else (number, (*covered, source))
+
+    def _behind_broadcasts(self, node_id: int) -> tuple[int, list[int]]:
+        """The value that a node broadcasts, by one step or several, and the nodes that do it."""
+        covered = []
+        while isinstance(self.op(node_id), BroadcastTo):
+            covered.append(node_id)
+            (node_id,) = self.nodes[node_id].parents
+        return node_id, covered
+
+    def _number(self, node: Node) -> float | None:
         if not isinstance(node.op, Const) or node.op.learnable:
             return None
-        value = read_const(Model(self.model.graph, self.params), node)
-        number = float(value.first)
-        sound = value.filled and value.array.size > 0 and np.isfinite(number)
-        return (number, (node_id,)) if sound else None
+        value = read_const(self.model, node)
+        if not value.filled or value.array.size == 0:
+            return None
+        written = rounded(value.first.reshape(1), self.dtype)
+        return float(value.first) if np.isfinite(written).all() else None
 
     def literal(self, number: float) -> str:
         return decimals(np.array([number]), self.dtype)[0]

@@ -172,20 +172,17 @@ def _generation(value: Document) -> Callable[[], float]:
 
 def generating_memory() -> list[Row]:
     """Memory of generating 100,000 nodes beside 10,000."""
-    program = (
-        PEAK
-        + """
-import json, sys
+    program = """
+import json, sys, tracemalloc
 from benchmarks.inputs import chain
 from hatch_irpytorch import EmitOptions, emit_module
 from hatch_irpytorch.ir.read import build_model
 emit_module(build_model(json.dumps(chain(10, [4, 8])).encode(), "graph"), EmitOptions())
 data = json.dumps(chain(int(sys.argv[1]), [4, 8])).encode()
-before = start_peak()
+tracemalloc.start()
 emit_module(build_model(data, "graph"), EmitOptions())
-print(peak() - before)
+print(tracemalloc.get_traced_memory()[1])
 """
-    )
     return [
         paired(
             "memory of generating 100,000 nodes",

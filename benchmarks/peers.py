@@ -60,7 +60,12 @@ def _ours(net: nn.Module, x: torch.Tensor, weights: str, fuse: bool) -> Made:
 
 def _fx(net: nn.Module, x: torch.Tensor) -> Made:
     def produce(folder: Path) -> None:
-        torch.fx.symbolic_trace(net).to_folder(folder, "Net")
+        traced = torch.fx.symbolic_trace(net)
+        # `to_folder` writes the annotations of a typed `forward` by names it does not import.
+        for node in traced.graph.nodes:
+            node.type = None
+        traced.recompile()
+        traced.to_folder(folder, "Net")
 
     return produce, lambda folder: _fx_loaded(folder)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from hatch_irpytorch.emit.fused_ops import FusedLinears
+from hatch_irpytorch.emit.fusion.ops import FusedLinears
 from hatch_irpytorch.ir.graph import Graph, Node, numel
 
 SMALL = 2**18

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
-from hatch_irpytorch.emit.fused_ops import FusedLinears, Part
-from hatch_irpytorch.emit.fusion_rules import fuse
+from hatch_irpytorch.emit.fusion.ops import FusedLinears, Part
+from hatch_irpytorch.emit.fusion.rules import fuse
 from hatch_irpytorch.emit.literals import rounded
 from hatch_irpytorch.emit.liveness import Variables, assign_variables
 from hatch_irpytorch.emit.options import EmitOptions

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hatch_irpytorch.emit.fused_ops import FusedAttention
-from hatch_irpytorch.emit.fusion import Fuser
+from hatch_irpytorch.emit.fusion.nodes import Fuser
+from hatch_irpytorch.emit.fusion.ops import FusedAttention
 from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.ir.ops import Mask
 from hatch_irpytorch.ir.ops.movement import Permute, Transpose

@@ -6,15 +6,15 @@ import math
 
 import numpy as np
 
-from hatch_irpytorch.emit.fused_attention import fuse_attention
-from hatch_irpytorch.emit.fused_ops import (
+from hatch_irpytorch.emit.fusion.attention import fuse_attention
+from hatch_irpytorch.emit.fusion.nodes import Fuser, is_layer_norm, repeated
+from hatch_irpytorch.emit.fusion.ops import (
     Clamp,
     FusedLinears,
     OneCall,
     Part,
     WithScalar,
 )
-from hatch_irpytorch.emit.fusion import Fuser, is_layer_norm, repeated
 from hatch_irpytorch.ir.graph import Model, Node
 from hatch_irpytorch.ir.ops import LayerNorm
 from hatch_irpytorch.ir.ops.convolution import Conv

@@ -480,3 +480,19 @@ def test_a_module_is_loaded_once_and_keeps_no_input() -> None:
     first = loaded(torch.tensor([1.0, -1.0]))
     loaded(torch.tensor([5.0, 5.0]))
     assert first.tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("large", ["1e999", "1" + "0" * 400])
+def test_numbers_beyond_binary64_are_told_in_their_turn(large: str) -> None:
+    fields = {"weight": [[1.0, 2.0]], "bias": [0.5], "in_dim": 2, "out_dim": 1}
+    first = op("linear", [0], [1, 1], **fields)
+    second = op("linear", [0], [1, 1], **{**fields, "bias": [0.5, 0.5]})
+    value = document([1, 2], first, second, op("add", [1, 2], [1, 1]))
+    text = json.dumps(value).replace("2.0]]", f"{large}]]", 1)
+    found = [(problem.place.node, problem.field) for problem in problems(text.encode())]
+    assert found == [(1, "weight"), (2, "bias")]
+
+
+def test_a_sum_beyond_binary64_is_no_problem() -> None:
+    value = document([1, 2], const([1, 2], [1.5e308, 1.5e308]), op("add", [0, 1], [1, 2]))
+    assert problems(value) == ()

@@ -34,21 +34,25 @@ def pieces_of(content: Content) -> Iterator[bytes]:
 
 def digest(content: Content | OnDisk) -> str:
     """What the lock file notes of a content: `sha256:` and 64 digits."""
-    if isinstance(content, OnDisk):
-        return content.digest
-    found = hashlib.sha256()
-    for piece in pieces_of(content):
-        found.update(piece)
-    return f"sha256:{found.hexdigest()}"
+    return content.digest if isinstance(content, OnDisk) else _digest(pieces_of(content))
 
 
 def file_digest(path: str | Path) -> str:
     """The digest of a file, read a piece at a time. Raises `OSError`."""
-    found = hashlib.sha256()
+    return _digest(_file_pieces(path))
+
+
+def _file_pieces(path: str | Path) -> Iterator[bytes]:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
         while piece := os.read(descriptor, _PIECE):
-            found.update(piece)
+            yield piece
     finally:
         os.close(descriptor)
+
+
+def _digest(pieces: Iterator[bytes]) -> str:
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
     return f"sha256:{found.hexdigest()}"

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hatch_irpytorch.ir.code import float_literal
-
 if TYPE_CHECKING:
     from hatch_irpytorch.ir.graph import Array
 
@@ -83,7 +81,7 @@ def decimals(array: Array, dtype: str) -> list[str]:
 def _laid_out(value: float) -> str:
     if POSITIONAL_FROM <= abs(value) < 1e-4:
         return f"{Decimal(repr(value)):f}"
-    return float_literal(value).removeprefix('float("').removesuffix('")')
+    return repr(value)
 
 
 def _as_a_module_reads(values: Array, dtype: str) -> Array:

@@ -85,7 +85,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
 
 
 def _refuse_too_many(graph: Graph, bindings: list[Binding], options: EmitOptions) -> None:
-    """Numbers by the million belong into a file: their source would take seconds to import."""
+    """Numbers by the million belong into a file."""
     count = sum(numel(binding.shape) for binding in bindings if binding.values is not None)
     if options.weights == "inline" and count > options.inline_limit:
         message = (

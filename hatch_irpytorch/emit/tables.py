@@ -69,13 +69,18 @@ def _plain(entries: Sequence[tuple[str, Array]], dtype: str) -> list[bool]:
     """Which arrays are small and hold nothing but what orjson lays out as we do."""
     if not entries or dtype not in _ORJSON_RANGE or not _orjson_agrees(dtype):
         return [False] * len(entries)
-    low, high = _ORJSON_RANGE[dtype]
-    none = np.zeros(1, dtype=entries[0][1].dtype)
-    parts = [array.reshape(-1) if array.size <= _BLOCK else none for _, array in entries]
-    size = np.abs(np.concatenate(parts))
+    large = np.full(1, np.nan, dtype=entries[0][1].dtype)
+    parts = [array.reshape(-1) if array.size <= _BLOCK else large for _, array in entries]
     ends = np.cumsum([len(part) for part in parts])
-    odd = np.cumsum(~((size >= low) & (size < high)))[ends - 1]
+    odd = np.cumsum(_odd(np.abs(np.concatenate(parts)), dtype))[ends - 1]
     return [bool(n == 0) for n in np.diff(odd, prepend=0)]
+
+
+def _odd(size: Array, dtype: str) -> NDArray[np.bool_]:
+    """Which absolute values orjson may lay out in another way."""
+    low, high = _ORJSON_RANGE[dtype]
+    found: NDArray[np.bool_] = ~((size >= low) & (size < high) | (size == 0.0))
+    return found
 
 
 def flag_table(name: str, flags: tuple[bool, ...], shape: Shape) -> str:
@@ -139,7 +144,7 @@ def _outside(block: Array, dtype: str) -> NDArray[np.bool_] | None:
     size = np.abs(block)
     if size.min() >= low and size.max() < high:
         return None
-    odd = ~((size >= low) & (size < high) | (size == 0.0))
+    odd = _odd(size, dtype)
     return odd if odd.any() else None
 
 

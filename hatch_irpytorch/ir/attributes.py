@@ -173,13 +173,16 @@ def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
     """
     if isinstance(value, NumberText):
         return _long_tensor(value, (numel(expected),) if flat else expected, expected)
-    rows = entries(value, expected, flat)
+    return finite_array(entries(value, expected, flat), expected)
+
+
+def finite_array(rows: list[float], expected: Shape) -> Array:
+    """Numbers in row-major order as an array of a shape. Raises `ValueFormError`."""
     try:
         result = np.array(rows, dtype=np.float64).reshape(expected)
     except OverflowError:
         raise ValueFormError("numbers within the range of binary64", "a larger one") from None
-    # A finite sum has finite terms; an infinite one may have too.
-    if not math.isfinite(result.sum()) and not np.isfinite(result).all():
+    if not np.isfinite(result).all():
         raise ValueFormError("numbers within the range of binary64", "a larger one")
     return result
 

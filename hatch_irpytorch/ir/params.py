@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
-from hatch_irpytorch.ir.attributes import ValueFormError, describe_tensor, entries, tensor
+from hatch_irpytorch.ir.attributes import (
+    ValueFormError,
+    describe_tensor,
+    entries,
+    finite_array,
+    tensor,
+)
 from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape, shape_text
 from hatch_irpytorch.ir.lower import InlinePayload
 from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
@@ -68,30 +75,12 @@ _ZERO = np.zeros(())
 """Stands for a value that is not read yet, or not sound."""
 
 
-def _arrays(
-    waiting: list[tuple[Node, Slot, list[float]]],
-) -> Iterator[tuple[Node, Slot, Array | None]]:
-    """The numbers as arrays; None where one is beyond binary64."""
+def _have_finite_sum(rows: list[float]) -> bool:
+    """Then all of them are finite; the other way round need not be true."""
     try:
-        whole = np.array(list(chain.from_iterable(rows for _, _, rows in waiting)), np.float64)
-        finite = bool(np.isfinite(whole).all())
+        return math.isfinite(sum(rows))
     except OverflowError:
-        finite = False
-    start = 0
-    for node, slot, rows in waiting:
-        if finite:
-            yield node, slot, whole[start : start + len(rows)].reshape(slot.shape)
-            start += len(rows)
-        else:
-            yield node, slot, _array(rows, slot.shape)
-
-
-def _array(rows: list[float], shape: Shape) -> Array | None:
-    try:
-        found = np.array(rows, np.float64).reshape(shape)
-    except OverflowError:
-        return None
-    return found if np.isfinite(found).all() else None
+        return False
 
 
 class _Binder:
@@ -164,7 +153,10 @@ class _Binder:
         try:
             if isinstance(value, NumberText):
                 return tensor(value, slot.shape, flat)
-            self.waiting.append((node, slot, entries(value, slot.shape, flat)))
+            rows = entries(value, slot.shape, flat)
+            if not _have_finite_sum(rows):
+                finite_array(rows, slot.shape)
+            self.waiting.append((node, slot, rows))
         except ValueFormError as problem:
             self._bad_payload(node, slot, problem)
         return _ZERO
@@ -179,12 +171,13 @@ class _Binder:
 
     def finish(self) -> None:
         """The arrays of all short payloads, parts of one, and notes that need the numbers."""
-        for node, slot, array in _arrays(self.waiting):
-            if array is None:
-                problem = ValueFormError("numbers within the range of binary64", "a larger one")
-                self._bad_payload(node, slot, problem)
-            else:
-                self.params[node.id, slot.field] = array
+        every = list(chain.from_iterable(rows for _, _, rows in self.waiting))
+        whole = np.array(every, dtype=np.float64)
+        start = 0
+        for node, slot, rows in self.waiting:
+            part = whole[start : start + len(rows)]
+            self.params[node.id, slot.field] = part.reshape(slot.shape)
+            start += len(rows)
         if not len(self.problems):
             for node in self.grouped:
                 self._note_unused(node)

@@ -6,14 +6,11 @@ import json
 import re
 
 from hatch_irpytorch.errors import Place, fail, shown
-from hatch_irpytorch.source.number_text import NumberText, long_runs
+from hatch_irpytorch.source.number_text import NEGATIVE_ZERO, NumberText, long_runs
 from hatch_irpytorch.source.reading import decode_text, line_and_column
 
 MAX_DEPTH = 64
 """How deep arrays and objects may nest: a tensor of 32 axes in a node needs 36."""
-
-_NEGATIVE_ZERO = re.compile(r"-0(?![\d.eE])")
-_NEGATIVE_ZERO_BYTES = re.compile(rb"-0(?![\d.eE])")
 
 
 class _DuplicateKeyError(Exception):
@@ -59,7 +56,7 @@ def parse_json(data: bytes, file: str, long_arrays: bool = False) -> object:
     def constant(name: str) -> object:
         return NumberText(data, *next(waiting))
 
-    parse_int = _signed_integer if _NEGATIVE_ZERO.search(text) else None
+    parse_int = _signed_integer if NEGATIVE_ZERO.search(outline) else None
     try:
         value: object = json.loads(
             text,
@@ -99,7 +96,7 @@ def _quickly(outline: bytes, data: bytes, blocks: list[tuple[int, int]]) -> obje
 
     if len(outline) > _BYTES_PER_OBJECT * (outline.count(b"{") + 64):
         return None
-    if _MARK.encode() in outline or _NEGATIVE_ZERO_BYTES.search(outline):
+    if _MARK.encode() in outline or NEGATIVE_ZERO.search(outline):
         return None
     if _LONG_INTEGER in outline.translate(_TO_NOUGHT):
         return None

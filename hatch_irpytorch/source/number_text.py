@@ -29,7 +29,7 @@ _OF_NUMBERS = b"+-.0123456789Ee"
 _OF_ARRAYS = bytes(_OF_NUMBERS + _SPACE + b"[],")
 _TO_RUNS = bytes(ord("0") if byte in _OF_ARRAYS else ord("x") for byte in range(256))
 _TO_SPACE = bytes.maketrans(b"[]\t\n\r", b"     ")
-_NEGATIVE_ZERO = re.compile(rb"-0(?![\d.eE])")
+NEGATIVE_ZERO = re.compile(rb"-0(?![\d.eE])")
 
 
 def long_runs(data: bytes) -> Iterator[tuple[int, int]]:
@@ -160,7 +160,7 @@ class NumberText:
                 raise ValueError("a number too many")
             part = np.fromiter(numbers, np.float64, len(numbers))
             if b"-0" in text and not part.all():
-                part[:] = _parse(_NEGATIVE_ZERO.sub(b"-0.0", text))
+                part[:] = _parse(NEGATIVE_ZERO.sub(b"-0.0", text))
             values[filled : filled + len(numbers)] = part
             filled += len(numbers)
             start = end + 1

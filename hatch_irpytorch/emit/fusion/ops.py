@@ -86,7 +86,7 @@ class WithScalar(Op, tag="with_scalar"):
     def torch(self, at: Site) -> Code:
         if self.sign in ("max", "min"):
             bound = "min" if self.sign == "max" else "max"
-            return call("torch.clamp", at.x, **{bound: _text(self.number)})
+            return call("torch.clamp", at.x, **{bound: self.number})
         if self.left:
             return f"{self.number} {self.sign} {at.x}"
         if self.sign == "+" and self.number.startswith("-"):
@@ -102,7 +102,7 @@ class Clamp(Op, tag="fused_clamp"):
     high: str
 
     def torch(self, at: Site) -> Code:
-        return call("torch.clamp", at.x, min=_text(self.low), max=_text(self.high))
+        return call("torch.clamp", at.x, min=self.low, max=self.high)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,3 @@ _CALLS: dict[str, tuple[str, dict[str, Code]]] = {
     "log_softmax": ("F.log_softmax", {}),
     "silu": ("F.silu", {}),
 }
-
-
-def _text(number: str) -> Code:
-    return number

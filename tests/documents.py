@@ -18,6 +18,20 @@ from hatch_irpytorch.verify.source import check_source
 Node = dict[str, Any]
 Document = dict[str, Any]
 
+CONV: dict[str, Any] = {
+    "spatial_rank": 1,
+    "kernel": [2],
+    "stride": [1],
+    "padding": [0],
+    "padding_after": [0],
+    "dilation": [1],
+    "groups": 1,
+    "channel_axis": 0,
+    "in_channels": 2,
+    "out_channels": 2,
+}
+"""The attributes of a convolution with windows of two."""
+
 
 def document(input_shape: list[int], *nodes: Node, outputs: list[int] | None = None) -> Document:
     """A graph whose node 0 is the input; ids and empty parents are filled in."""

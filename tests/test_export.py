@@ -13,7 +13,7 @@ import torch
 from architectures import ARCHITECTURES
 from closeness import EXACT
 from command_line import run
-from documents import const, document, namespace, op, read
+from documents import CONV, const, document, namespace, op, read
 from hypothesis import HealthCheck, given, settings
 from random_graphs import RandomGraph, random_graphs
 from safetensors.numpy import load_file, save_file
@@ -109,18 +109,7 @@ def test_a_layer_norm_without_payload_gets_the_one_it_means() -> None:
 def test_a_store_has_full_shapes() -> None:
     """Compressed vectors and packed kernels come back expanded, to the bit."""
     rows = const([4, 3], [0.1, 0.2, 0.3])
-    geometry = {
-        "spatial_rank": 1,
-        "kernel": [2],
-        "stride": [1],
-        "padding": [0],
-        "padding_after": [0],
-        "dilation": [1],
-        "groups": 2,
-        "channel_axis": 0,
-        "in_channels": 4,
-        "out_channels": 4,
-    }
+    geometry = {**CONV, "groups": 2, "in_channels": 4, "out_channels": 4}
     graph = document(
         [4, 3], op("add", [0, 2], [4, 3]), op("conv", [1], [4, 2], **geometry), outputs=[3]
     )

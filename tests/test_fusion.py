@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from architectures import ARCHITECTURES
-from documents import Document, const, document, module, op, read, source
+from documents import CONV, Document, const, document, module, op, read, source
 from hypothesis import given, settings
 from random_graphs import RandomGraph, random_graphs
 from test_architectures import captured
@@ -147,19 +147,7 @@ def test_layer_norm_with_its_affine_consts() -> None:
 def test_conv_and_batch_norm_are_folded() -> None:
     rng = np.random.default_rng(0)
     payload = {"weight": rng.normal(size=(3, 2, 2)).tolist(), "bias": [0.1, 0.2, 0.3]}
-    geometry: dict[str, Any] = {
-        "spatial_rank": 1,
-        "kernel": [2],
-        "stride": [1],
-        "padding": [0],
-        "padding_after": [0],
-        "dilation": [1],
-        "groups": 1,
-        "channel_axis": 1,
-        "in_channels": 2,
-        "out_channels": 3,
-        "input_spatial": [5],
-    }
+    geometry = {**CONV, "channel_axis": 1, "out_channels": 3, "input_spatial": [5]}
     names = ("gamma", "beta", "mean", "var")
     norm = {name: (rng.random(3) + 0.5).tolist() for name in names}
     value = document(

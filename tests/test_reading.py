@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from documents import Document, assert_equal, const, document, module, op, problems, read, source
+from documents import (
+    CONV,
+    Document,
+    assert_equal,
+    const,
+    document,
+    module,
+    op,
+    problems,
+    read,
+    source,
+)
 
 from hatch_irpytorch import IRPyTorchError, Model, evaluate, read_model
 from hatch_irpytorch.ir.wire import write_document
@@ -419,18 +430,7 @@ def test_an_entry_of_the_file_takes_the_place_of_the_inline_payload(tmp_path: Pa
 
 
 def test_a_packed_and_a_dense_grouped_kernel_are_the_same(tmp_path: Path) -> None:
-    fields = {
-        "spatial_rank": 1,
-        "kernel": [2],
-        "stride": [1],
-        "padding": [0],
-        "padding_after": [0],
-        "dilation": [1],
-        "groups": 2,
-        "channel_axis": 0,
-        "in_channels": 4,
-        "out_channels": 2,
-    }
+    fields = {**CONV, "groups": 2, "in_channels": 4}
     graph = graph_file(tmp_path, document([4, 3], op("conv", [0], [2, 2], **fields)))
     packed = np.arange(8.0).reshape(2, 2, 2)
     dense = np.zeros((2, 4, 2))

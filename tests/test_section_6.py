@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from documents import (
+    CONV,
     Document,
     assert_equal,
     const,
@@ -31,18 +32,6 @@ from documents import (
 from hatch_irpytorch import EmitOptions, IRPyTorchError, emit_module, evaluate
 from hatch_irpytorch.ir.ops.sources import draw_key, draws
 
-CONV: dict[str, Any] = {
-    "spatial_rank": 1,
-    "kernel": [2],
-    "stride": [1],
-    "padding": [0],
-    "padding_after": [0],
-    "dilation": [1],
-    "groups": 1,
-    "channel_axis": 0,
-    "in_channels": 2,
-    "out_channels": 2,
-}
 POOL: dict[str, Any] = {"spatial_rank": 1, "kernel": [2], "stride": [1], "padding": [0]}
 LINEAR: dict[str, Any] = {
     "weight": [[1.0, 0.0], [0.5, -1.0], [0.0, 2.0]],

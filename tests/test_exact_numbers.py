@@ -11,7 +11,7 @@ from conftest import Counts
 from numpy.typing import NDArray
 
 from hatch_irpytorch.emit.literals import decimals, rounded
-from hatch_irpytorch.emit.tables import NUMBERS, table
+from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64, table
 
 Bits = NDArray[np.unsignedinteger[Any]]
 
@@ -36,7 +36,7 @@ def values_of(bits: Bits, dtype: str) -> NDArray[np.float64]:
 def read(text: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """What the function `numbers` of generated modules does."""
     scope: dict[str, Any] = {"np": np, "torch": torch}
-    exec(NUMBERS.source, scope)
+    exec((NUMBERS_FLOAT64 if dtype == torch.float64 else NUMBERS).source, scope)
     tensor: torch.Tensor = scope["numbers"](text, shape, dtype)
     return tensor
 

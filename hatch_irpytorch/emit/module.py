@@ -7,7 +7,7 @@ import re
 from hatch_irpytorch.emit.layout import LINE_WIDTH, statement
 from hatch_irpytorch.emit.plan import Binding, ModulePlan, Step
 from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
-from hatch_irpytorch.emit.tables import NUMBERS, flag_table, tables
+from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64, flag_table, tables
 from hatch_irpytorch.ir.code import Call, call
 from hatch_irpytorch.ir.graph import numel, shape_text
 
@@ -19,7 +19,8 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     if plan.weights_in_file and weights_file is None:
         raise ValueError("weights in a file need the file's name")
     needs_file = plan.weights_in_file and bool(plan.stored)
-    functions = (NUMBERS, *plan.functions) if plan.tables else plan.functions
+    numbers = NUMBERS_FLOAT64 if plan.dtype == "float64" else NUMBERS
+    functions = (numbers, *plan.functions) if plan.tables else plan.functions
     blocks = [function.source for function in functions]
     blocks.append(_class(plan, weights_file if needs_file else None))
     if plan.skeleton is not None:

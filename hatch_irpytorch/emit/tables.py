@@ -2,9 +2,10 @@
 
 orjson lays numbers out a block of rows at a time. It prints the shortest decimals as `decimals`
 does, in the range where all its versions agree on the layout; what lies outside is filled in.
-torch reads a float32 by way of binary64: inside the range that never rounds twice to another value
-(from 1e-4 up a decimal of 9 digits is too far from the middle between two floats; the floats
-from 1e-6 to 1e-4 were tried one by one, as `tests/test_tables.py --soak` does).
+A module reads a float32 by way of a long double, which is binary64 or finer: inside the range that
+never rounds twice to another value (from 1e-4 up a decimal of 9 digits is too far from the middle
+between two floats; the floats from 1e-6 to 1e-4 were tried one by one, as `tests/test_tables.py
+--soak` does). Where binary64 is fine enough on the way, so is whatever holds all of its numbers.
 """
 
 from __future__ import annotations
@@ -34,35 +35,54 @@ NUMBERS = Function(
     '''\
 def numbers(text: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """The tensor whose entries stand in `text`, row by row."""
-    values = np.fromstring(text, dtype=np.float64, sep=" ")
+    values = np.fromstring(text, dtype=np.longdouble, sep=" ").astype(np.float32)
     return torch.tensor(values, dtype=dtype).reshape(shape)
 ''',
 )
-"""What reads a table. NumPy parses a million numbers in a fifth of a second."""
+"""What reads a table. NumPy has the C library parse long doubles, a million in a tenth of a second;
+shorter ones go through Python's own parser, which takes twice as long."""
+
+NUMBERS_FLOAT64 = Function(
+    "numbers",
+    NUMBERS.source.replace('dtype=np.longdouble, sep=" ").astype(np.float32)', 'sep=" ")'),
+)
+"""The same in binary64, where a number must not be rounded on the way."""
 
 _BLOCK = 8192
+_SMALL = 8192
+_LOOKED_AT = 32
 _ORJSON_RANGE = {"float64": (1e-5, 1e13), "float32": (1e-6, 1e13)}
-_LAYOUT = bytes.maketrans(b",[]", b"  \n")
+_LAYOUT = ((ord(","), ord(" ")), (ord("]"), ord("\n")), (ord("["), ord(" ")))
 
 
 def table(name: str, array: Array, shape: Shape, dtype: str) -> str:
     """The assignment of a table of numbers, which hold the values of `dtype` exactly."""
-    return _assignment(name, shape, VALUES_PER_LINE[dtype], _number_lines(array, shape, dtype))
+    lines = "".join(_number_lines(array, shape, dtype))
+    return _assignment(name, shape, VALUES_PER_LINE[dtype], lines)
 
 
 def tables(entries: Sequence[tuple[str, Array]], dtype: str) -> list[str]:
-    """The assignments of many tables: what is small is looked through all at once."""
-    plain = _plain(entries, dtype)
-    per_line = VALUES_PER_LINE[dtype]
-    found = []
-    for (name, array), is_plain in zip(entries, plain, strict=True):
-        shape = array.shape
+    """The assignments of many tables; small ones with rows of one length are laid out as one."""
+    found: dict[int, str] = {}
+    by_row: dict[int, list[int]] = {}
+    for index, is_plain in enumerate(_plain(entries, dtype)):
+        name, array = entries[index]
         if is_plain:
-            lines = iter([_laid_out(_json_lines(array.reshape(-1, _row(shape)), per_line))])
-            found.append(_assignment(name, shape, per_line, lines))
+            by_row.setdefault(_row(array.shape), []).append(index)
         else:
-            found.append(table(name, array, shape, dtype))
-    return found
+            found[index] = table(name, array, array.shape, dtype)
+    per_line = VALUES_PER_LINE[dtype]
+    for row, indexes in by_row.items():
+        rows = np.concatenate([entries[index][1].reshape(-1, row) for index in indexes])
+        text = "".join(_laid_out(_json_lines(block, per_line)) for block in _blocks(rows))
+        lines, start = text.split("\n"), 0
+        for index in indexes:
+            name, array = entries[index]
+            end = start + array.size // row * -(-row // per_line)
+            own = "\n".join(lines[start:end])
+            found[index] = _assignment(name, array.shape, per_line, f"{own}\n")
+            start = end
+    return [found[index] for index in range(len(entries))]
 
 
 def _plain(entries: Sequence[tuple[str, Array]], dtype: str) -> list[bool]:
@@ -70,7 +90,7 @@ def _plain(entries: Sequence[tuple[str, Array]], dtype: str) -> list[bool]:
     if not entries or dtype not in _ORJSON_RANGE or not _orjson_agrees(dtype):
         return [False] * len(entries)
     large = np.full(1, np.nan, dtype=entries[0][1].dtype)
-    parts = [array.reshape(-1) if array.size <= _BLOCK else large for _, array in entries]
+    parts = [array.reshape(-1) if array.size <= _SMALL else large for _, array in entries]
     ends = np.cumsum([len(part) for part in parts])
     odd = np.cumsum(_odd(np.abs(np.concatenate(parts)), dtype))[ends - 1]
     return [bool(n == 0) for n in np.diff(odd, prepend=0)]
@@ -87,12 +107,11 @@ def flag_table(name: str, flags: tuple[bool, ...], shape: Shape) -> str:
     """The assignment of a table of booleans, written as 1 and 0."""
     rows = np.array(flags, dtype=np.uint8).reshape(-1, _row(shape))
     lines = (_laid_out(_json_lines(block, FLAGS_PER_LINE)) for block in _blocks(rows))
-    return _assignment(name, shape, FLAGS_PER_LINE, lines)
+    return _assignment(name, shape, FLAGS_PER_LINE, "".join(lines))
 
 
-def _assignment(name: str, shape: Shape, per_line: int, lines: Iterator[str]) -> str:
+def _assignment(name: str, shape: Shape, per_line: int, text: str) -> str:
     """On one line when it is a vector that fits, else row by row."""
-    text = "".join(lines)
     if len(shape) <= 1 and _row(shape) <= per_line:
         one_line = f'{name} = "{text.strip()}"'
         if len(one_line) <= LINE_WIDTH:
@@ -106,18 +125,19 @@ def _row(shape: Shape) -> int:
 
 def _number_lines(array: Array, shape: Shape, dtype: str) -> Iterator[str]:
     per_line = VALUES_PER_LINE[dtype]
-    blocks = list(_blocks(array.reshape(-1, _row(shape))))
+    rows = array.reshape(-1, _row(shape))
+    blocks = list(_blocks(rows))
     if dtype not in _ORJSON_RANGE or not _orjson_agrees(dtype):
         yield from (_slow_lines(block, dtype, per_line) for block in blocks)
         return
-    outside = [_outside(block, dtype) for block in blocks]
-    held = [block[odd] for block, odd in zip(blocks, outside, strict=True) if odd is not None]
+    outside = _outside(array.reshape(-1), blocks, dtype)
+    held = [blocks[index][odd] for index, odd in outside.items()]
     texts = iter(decimals(np.concatenate(held), dtype) if held else ())
-    for block, odd in zip(blocks, outside, strict=True):
-        if odd is None:
-            yield _laid_out(_json_lines(block, per_line))
+    for index, block in enumerate(blocks):
+        if index in outside:
+            yield _laid_out(_filled_lines(block, outside[index], texts, per_line))
         else:
-            yield _laid_out(_filled_lines(block, odd, texts, per_line))
+            yield _laid_out(_json_lines(block, per_line))
 
 
 def _blocks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -138,24 +158,34 @@ def _slow_lines(block: Array, dtype: str, per_line: int) -> str:
     return "".join(f"  {' '.join(line)}\n" for line in lines)
 
 
-def _outside(block: Array, dtype: str) -> NDArray[np.bool_] | None:
-    """Where values stand that orjson may lay out in another way; None for nowhere."""
+def _outside(values: Array, blocks: list[Array], dtype: str) -> dict[int, NDArray[np.bool_]]:
+    """Which of the blocks of `values` hold some that orjson may lay out in another way, and where.
+
+    The extremes of many blocks are looked at in one go.
+    """
     low, high = _ORJSON_RANGE[dtype]
-    size = np.abs(block)
-    if size.min() >= low and size.max() < high:
-        return None
-    odd = _odd(size, dtype)
-    return odd if odd.any() else None
+    step = blocks[0].size
+    found: dict[int, NDArray[np.bool_]] = {}
+    for first in range(0, len(blocks), _LOOKED_AT):
+        size = np.abs(values[first * step : (first + _LOOKED_AT) * step])
+        starts = range(0, len(size), step)
+        small = np.minimum.reduceat(size, starts) >= low
+        inside = small & (np.maximum.reduceat(size, starts) < high)
+        for index in np.flatnonzero(~inside).tolist():
+            odd = _odd(np.abs(blocks[first + index]), dtype)
+            if odd.any():
+                found[first + index] = odd
+    return found
 
 
 def _filled_lines(
     block: Array, odd: NDArray[np.bool_], texts: Iterator[str], per_line: int
 ) -> bytes:
     """Rows as JSON, with the next of `texts` where `odd` is true."""
-    parts = _json_lines(np.where(odd, np.float32("nan"), block), per_line).split(b"null")
+    parts = _json_lines(np.where(odd, np.float32("nan"), block), per_line).split(b"n")
     filled = [parts[0]]
     for part in parts[1:]:
-        filled += [next(texts).encode(), part]
+        filled += [next(texts).encode(), part.removeprefix(b"ull")]
     return b"".join(filled)
 
 
@@ -182,8 +212,11 @@ def _json(block: NDArray[Any]) -> bytes:
 
 
 def _laid_out(lines: bytes) -> str:
-    """`[[1.0,2.0],[3.0]]` as indented lines, in one pass over the text."""
-    return str(memoryview(lines.translate(_LAYOUT))[:-1], "ascii")
+    """`[[1.0,2.0],[3.0]]` as indented lines. Subtraction is faster than `bytes.translate`."""
+    text = np.frombuffer(bytearray(lines), dtype=np.uint8)
+    for old, new in _LAYOUT:
+        text -= (text == old).view(np.uint8) * np.uint8(old - new)
+    return str(text[:-1].data, "ascii")
 
 
 _TRIED = (1e-6, 1.5e-5, 9.9999997e-05, 0.1, 0.30000001192092896, 1.0, 33554432.0, 9.999999e12)

@@ -22,12 +22,16 @@ MIN_LENGTH = 4096
 """Shorter arrays are read like everything else."""
 
 _MAX_RANK = 64
-_SLICE = 1 << 18
-_WINDOW = 1 << 20
+_SLICE = 1 << 15
+_WINDOW = 1 << 18
+_FEW_SPACES = 64
 _SPACE = b" \t\n\r"
 _OF_NUMBERS = b"+-.0123456789Ee"
 _OF_ARRAYS = bytes(_OF_NUMBERS + _SPACE + b"[],")
 _TO_RUNS = bytes(ord("0") if byte in _OF_ARRAYS else ord("x") for byte in range(256))
+_NUMBER_CODES = list(_OF_NUMBERS)
+_SPACE_CODES = list(_SPACE)
+_BESIDE = re.compile(rb"[^\[\],]\[|\][^\[\],]")
 _TO_SPACE = bytes.maketrans(b"[]\t\n\r", b"     ")
 NEGATIVE_ZERO = re.compile(rb"-0(?![\d.eE])")
 
@@ -135,16 +139,39 @@ class NumberText:
         """Whether a number stands right before a `[` or right behind a `]`."""
         import numpy as np
 
-        of_number = np.zeros(256, dtype=np.bool_)
-        of_number[list(_OF_NUMBERS)] = True
+        for first in range(self.start, self.stop, _WINDOW):
+            part = self.data[first : min(first + _WINDOW, self.stop)]
+            codes = np.frombuffer(part, dtype=np.uint8)
+            opened = np.flatnonzero(codes == ord("["))
+            closed = np.flatnonzero(codes == ord("]"))
+            if self._touch_numbers(first + opened, -1) or self._touch_numbers(first + closed, 1):
+                return True
+        return False
+
+    def _touch_numbers(self, places: NDArray[np.intp], step: int) -> bool:
+        """Whether the next character but spaces is one of a number, seen from any of `places`."""
+        import numpy as np
+
+        codes = np.frombuffer(self.data, dtype=np.uint8)
+        for _ in range(_FEW_SPACES):
+            places = places + step
+            places = places[(places >= self.start) & (places < self.stop)]
+            found = codes[places]
+            if np.isin(found, _NUMBER_CODES).any():
+                return True
+            places = places[np.isin(found, _SPACE_CODES)]
+            if not len(places):
+                return False
+        return self._touch_numbers_without_spaces()
+
+    def _touch_numbers_without_spaces(self) -> bool:
+        """The same for all brackets of the array, however long the spaces are."""
         last = b","
         for part in self._windows():
-            codes = np.frombuffer(last + part.translate(None, _SPACE) + b",", dtype=np.uint8)
-            before = codes[np.flatnonzero(codes[1:] == ord("["))]
-            behind = codes[np.flatnonzero(codes[:-1] == ord("]")) + 1]
-            if of_number[before].any() or of_number[behind].any():
+            text = last + part.translate(None, _SPACE)
+            if _BESIDE.search(text):
                 return True
-            last = codes[-2:-1].tobytes()
+            last = text[-1:]
         return False
 
     def _fill(self, values: Array) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hatch_irpytorch.build.content import Content, pieces_of
-from hatch_irpytorch.errors import Place, fail
+from hatch_irpytorch.errors import IRPyTorchError, Place, fail
 
 _TEMPORARY = ".irpytorch-tmp"
+_TOGETHER = 500
 
 
 def output_path(root: Path, path: str) -> Path:
@@ -17,14 +19,26 @@ def output_path(root: Path, path: str) -> Path:
 
     Raises `outside-project`, `not-ours`.
     """
-    full = root / path
-    if not full.parent.resolve().is_relative_to(root.resolve()):
-        message = "a symbolic link on the way to this output leads out of the project"
-        raise fail("outside-project", Place(path), message)
-    if full.is_symlink():
-        message = "a symbolic link stands where an output belongs"
-        raise fail("not-ours", Place(path), message, "remove it")
-    return full
+    return output_paths(root, [path])[path]
+
+
+def output_paths(root: Path, paths: Iterable[str]) -> dict[str, Path]:
+    """Where outputs are. Each of their folders is looked at once."""
+    top = root.resolve()
+    folders: set[Path] = set()
+    found: dict[str, Path] = {}
+    for path in paths:
+        full = root / path
+        if full.parent not in folders:
+            if not full.parent.resolve().is_relative_to(top):
+                message = "a symbolic link on the way to this output leads out of the project"
+                raise fail("outside-project", Place(path), message)
+            folders.add(full.parent)
+        if full.is_symlink():
+            message = "a symbolic link stands where an output belongs"
+            raise fail("not-ours", Place(path), message, "remove it")
+        found[path] = full
+    return found
 
 
 def output_bytes(root: Path, path: str) -> bytes | None:
@@ -45,29 +59,85 @@ def file_bytes(path: Path, name: str) -> bytes | None:
 
 
 def replace_file(path: Path, content: Content, name: str) -> None:
-    """Write to a temporary name in the same folder, flush it to disk, rename it.
+    """Replace one file, at once or not at all. Raises `cannot-write`, which names it `name`."""
+    replace_files([(path, content, name)])
 
-    Only one build of a project runs at a time, so the temporary name is fixed: what a killed build
+
+def replace_files(files: Iterable[tuple[Path, Content, str]]) -> None:
+    """Replace files, each at once or not at all; the third of an entry is what errors call it.
+
+    Many at a time are written to temporary names in the same folders, then all of those are flushed
+    to disk, then renamed: a disk flushes many new files faster than each before the next is made.
+
+    Only one build of a project runs at a time, so a temporary name is fixed: what a killed build
     left behind is written over or removed by the next.
     """
-    temporary = path.with_name(f".{path.name}{_TEMPORARY}")
+    waiting: list[tuple[Path, Content, str]] = []
+    for file in files:
+        waiting.append(file)
+        if len(waiting) == _TOGETHER or not isinstance(file[1], bytes):
+            _replace_together(waiting)
+            waiting = []
+    _replace_together(waiting)
+
+
+def _replace_together(files: list[tuple[Path, Content, str]]) -> None:
+    steps: tuple[Callable[[Path, Content], None], ...] = (_write, _flush, _rename)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(temporary, flags, 0o644), "wb") as stream:
-            for piece in pieces_of(content):
-                stream.write(piece)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        for step in steps:
+            for path, content, name in files:
+                with _told_of(name):
+                    step(path, content)
+    except IRPyTorchError:
+        for path, _, _ in files:
+            with suppress(OSError):
+                _temporary(path).unlink()
+        raise
+
+
+@contextmanager
+def _told_of(name: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise fail(
-            "cannot-write", Place(name), f"the file cannot be written: {_reason(error)}"
-        ) from None
+        message = f"the file cannot be written: {_reason(error)}"
+        raise fail("cannot-write", Place(name), message) from None
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_TEMPORARY}")
+
+
+def _write(path: Path, content: Content) -> None:
+    temporary = _temporary(path)
+    with os.fdopen(_created(temporary), "wb") as stream:
+        for piece in pieces_of(content):
+            stream.write(piece)
+    temporary.chmod(0o644)
+
+
+def _flush(path: Path, content: Content) -> None:
+    descriptor = os.open(_temporary(path), os.O_RDWR | getattr(os, "O_BINARY", 0))
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rename(path: Path, content: Content) -> None:
+    _temporary(path).replace(path)
+
+
+def _created(path: Path) -> int:
+    """A new file, open for writing; its folder is made, a file of that name goes first."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        return os.open(path, flags, 0o644)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        path.unlink()
+    return os.open(path, flags, 0o644)
 
 
 def remove_file(path: Path, name: str) -> None:

@@ -6,10 +6,11 @@ They stand in the repository, so that a check compares torch with something torc
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -92,7 +93,7 @@ def _tensor_text(array: Array) -> str:
 
 
 def _value_text(value: float) -> str:
-    return repr(value) if np.isfinite(value) else json.dumps(repr(value))
+    return repr(value) if math.isfinite(value) else json.dumps(repr(value))
 
 
 def read_golden(data: bytes, file: str) -> tuple[GoldenCase, ...]:
@@ -118,17 +119,24 @@ def _read_tensor(value: dict[str, list[object]]) -> Array:
     return np.array(numbers, dtype=np.float64).reshape(value["shape"])  # type: ignore[arg-type]
 
 
-def current_golden(root: Path, module: str, cases: tuple[GoldenCase, ...]) -> bytes:
-    """What the golden file has to hold: its present bytes when they say the same numbers."""
+class GoldenFile(NamedTuple):
+    """What a golden file has to hold, and how many cases that is."""
+
+    data: bytes
+    cases: int
+
+
+def golden_file(root: Path, module: str, cases: tuple[GoldenCase, ...]) -> GoldenFile:
+    """The golden file of a module: its present bytes when they say the same numbers."""
     path = golden_path(module)
     before = output_bytes(root, path)
     if before is not None:
         try:
             if _same_cases(read_golden(before, path), cases):
-                return before
+                return GoldenFile(before, len(cases))
         except IRPyTorchError:
             pass
-    return encode_golden(cases)
+    return GoldenFile(encode_golden(cases), len(cases))
 
 
 def _same_cases(a: tuple[GoldenCase, ...], b: tuple[GoldenCase, ...]) -> bool:
@@ -143,15 +151,13 @@ def _same_cases(a: tuple[GoldenCase, ...], b: tuple[GoldenCase, ...]) -> bool:
     )
 
 
-def golden_differences(
-    root: Path, wanted: dict[str, tuple[GoldenCase, ...]], prune: bool
-) -> list[Difference]:
-    """The golden files to write, and with `prune` those of no manifest to remove."""
+def golden_differences(root: Path, wanted: Mapping[str, bytes], prune: bool) -> list[Difference]:
+    """The golden files to write, by module, and with `prune` those of no manifest to remove."""
     found = []
     problems = []
-    for module, cases in sorted(wanted.items()):
+    for module, after in sorted(wanted.items()):
         path = golden_path(module)
-        before, after = output_bytes(root, path), current_golden(root, module, cases)
+        before = output_bytes(root, path)
         if before is not None and not _is_ours(before):
             message = "a file that is not a golden file stands where one belongs"
             problems.append(Problem("not-ours", Place(path), message, "move it away"))

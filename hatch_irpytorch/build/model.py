@@ -14,23 +14,23 @@ from hatch_irpytorch.project import Project, inside
 from hatch_irpytorch.source.reading import read_bytes
 
 if TYPE_CHECKING:
-    from hatch_irpytorch.build.golden import GoldenCase
+    from hatch_irpytorch.build.golden import GoldenFile
     from hatch_irpytorch.ir.graph import Model
     from hatch_irpytorch.manifest import Manifest
 
 
 @dataclass(frozen=True)
 class GeneratedModel:
-    """What one manifest gives: digests of its inputs by path, outputs by path, notes, golden cases.
+    """What one manifest gives: digests of its inputs by path, outputs by path, notes, golden file.
 
-    `golden` is None when it was not asked for, and empty when no trial input fits the graph.
+    `golden` is None when it was not asked for, and has no case when no trial input fits the graph.
     """
 
     manifest: Manifest
     inputs: Mapping[str, str]
     outputs: Mapping[str, Content]
     notes: tuple[Problem, ...]
-    golden: tuple[GoldenCase, ...] | None
+    golden: GoldenFile | None
 
     @property
     def inputs_of(self) -> tuple[str, ...]:
@@ -42,12 +42,12 @@ def generate_model(project: Project, manifest: Manifest, golden: bool) -> Genera
     """The outputs of one manifest. Raises `IRPyTorchError`."""
     model, inputs = load_model(project, manifest)
     outputs = _emit(project, manifest, model)
-    cases = None
+    file = None
     if golden:
-        from hatch_irpytorch.build.golden import make_golden
+        from hatch_irpytorch.build.golden import golden_file, make_golden
 
-        cases = make_golden(model)
-    return GeneratedModel(manifest, inputs, outputs, model.notes, cases)
+        file = golden_file(project.root, manifest.module, make_golden(model))
+    return GeneratedModel(manifest, inputs, outputs, model.notes, file)
 
 
 def load_model(project: Project, manifest: Manifest) -> tuple[Model, dict[str, str]]:

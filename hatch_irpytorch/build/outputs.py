@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 
 from hatch_irpytorch.build.content import Content, OnDisk, digest, file_digest
 from hatch_irpytorch.build.files import (
+    file_bytes,
     output_bytes,
     output_path,
+    output_paths,
     remove_file,
     remove_leftovers,
     replace_file,
+    replace_files,
 )
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
 
@@ -105,8 +108,8 @@ _SENTENCES = {
 def compare(root: Path, lock: Lock, outputs: Outputs) -> list[Difference]:
     """Every output that writing would change, by path."""
     found = []
-    for path in sorted({*outputs, *lock.outputs}):
-        before, after = _found(root, path), outputs.get(path)
+    for path, full in output_paths(root, sorted({*outputs, *lock.outputs})).items():
+        before, after = _found(full, path), outputs.get(path)
         if _same(before, after):
             continue
         if before is None:
@@ -119,17 +122,16 @@ def compare(root: Path, lock: Lock, outputs: Outputs) -> list[Difference]:
     return found
 
 
-def _found(root: Path, path: str) -> bytes | OnDisk | None:
+def _found(full: Path, path: str) -> bytes | OnDisk | None:
     """What is on disk; weight files are not read into memory."""
     if not path.endswith(".safetensors"):
-        return output_bytes(root, path)
-    full = output_path(root, path)
+        return file_bytes(full, path)
     try:
         return OnDisk(full, file_digest(full))
     except FileNotFoundError:
         return None
     except OSError:
-        return output_bytes(root, path)
+        return file_bytes(full, path)
 
 
 def _same(before: bytes | OnDisk | None, after: Content | None) -> bool:
@@ -173,12 +175,11 @@ def write_outputs(root: Path, output: str, lock: Lock, new: Lock, outputs: Outpu
 
 def apply(root: Path, differences: list[Difference]) -> None:
     """Write and remove what the differences say, each file at once or not at all."""
+    paths = output_paths(root, [difference.path for difference in differences])
+    replace_files((paths[d.path], d.after, d.path) for d in differences if d.after is not None)
     for difference in differences:
         if difference.after is None:
-            remove_file(output_path(root, difference.path), difference.path)
-        else:
-            path = output_path(root, difference.path)
-            replace_file(path, difference.after, difference.path)
+            remove_file(paths[difference.path], difference.path)
 
 
 def _on_disk(lock: Lock, differences: list[Difference]) -> dict[str, str]:
@@ -208,7 +209,7 @@ def clean_outputs(root: Path, output: str, package_path: str) -> list[str]:
     lock = read_lock(root, output)
     removed = []
     for path, mark in sorted(lock.outputs.items()):
-        found = _found(root, path)
+        found = _found(output_path(root, path), path)
         if found is None:
             continue
         if digest(found) != mark:

@@ -107,9 +107,15 @@ def _golden_differences(
 ) -> tuple[list[Difference], list[Problem]]:
     from hatch_irpytorch.build.golden import golden_differences, golden_note
 
-    cases = {model.manifest.module: model.golden or () for model in generated.models}
-    notes = [golden_note(module) for module, found in cases.items() if not found]
-    return golden_differences(project.root, cases, prune), notes
+    wanted: dict[str, bytes] = {}
+    notes = []
+    for model in generated.models:
+        module = model.manifest.module
+        assert model.golden is not None
+        wanted[module] = model.golden.data
+        if not model.golden.cases:
+            notes.append(golden_note(module))
+    return golden_differences(project.root, wanted, prune), notes
 
 
 def _remove_golden_leftovers(project: Project) -> None:

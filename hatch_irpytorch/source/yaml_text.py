@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from hatch_irpytorch.errors import Place, fail, shown
+from hatch_irpytorch.errors import IRPyTorchError, Place, fail, shown
 from hatch_irpytorch.source.reading import decode_text, line_and_column
 
 MAX_BYTES = 16_384
@@ -55,6 +56,9 @@ def parse_yaml(data: bytes, file: str) -> Value | None:
         message = f"a manifest may have {MAX_BYTES} bytes, this one has {len(data)}"
         raise fail("too-large", Place(file), message)
     text = decode_text(data, file)
+    quick = _quickly(text, file)
+    if quick is not None:
+        return quick
     try:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -78,6 +82,27 @@ def parse_yaml(data: bytes, file: str) -> Value | None:
         raise fail("bad-yaml", Place(file, line, column), message) from None
 
 
+_PLAIN_LINE = r"(?: *#[ -~]*| *[A-Za-z_]+:(?: +[A-Za-z0-9_.][A-Za-z0-9_./-]*)?)? *\n"
+_PLAIN_TEXT = re.compile(f"(?:{_PLAIN_LINE})*")
+
+
+def _quickly(text: str, file: str) -> Value | None:
+    """The document by libyaml; None where the parser in Python has to look, for what it says.
+
+    The two differ in messages and in rare forms, so libyaml gets nothing but plain words.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", None)
+    if loader is None or not _PLAIN_TEXT.fullmatch(text):
+        return None
+    try:
+        node = yaml.compose(text, Loader=loader)
+        return None if node is None else _located(node, file)
+    except (yaml.YAMLError, IRPyTorchError):
+        return None
+
+
 def _marked(mark: Any, file: str) -> Place:
     return Place(file) if mark is None else Place(file, mark.line + 1, mark.column + 1)
 
@@ -88,7 +113,7 @@ def _located(node: object, file: str) -> Value:
     assert isinstance(node, yaml.Node)
     line, column = node.start_mark.line + 1, node.start_mark.column + 1
     if isinstance(node, yaml.ScalarNode):
-        return Scalar(node.value, node.style is not None, line, column)
+        return Scalar(node.value, bool(node.style), line, column)
     if isinstance(node, yaml.SequenceNode):
         return Sequence(tuple(_located(item, file) for item in node.value), line, column)
     entries: list[tuple[Scalar, Value]] = []

@@ -20,23 +20,33 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Bring the outputs up to date, or fail with `check`; then add them as artifacts."""
-        from hatch_irpytorch.build.outputs import describe
-        from hatch_irpytorch.build.progress import terminal_progress
-        from hatch_irpytorch.build.regenerate import build_outputs, differences
+        from hatch_irpytorch.build.current import is_current
 
         try:
             project = self._project()
-            progress = terminal_progress()
             if project.check:
-                found = differences(project, golden=False, jobs=None, progress=progress)
-                if found:
-                    raise IRPyTorchError([describe(difference) for difference in found])
-            else:
-                for note in build_outputs(project, jobs=None, progress=progress):
-                    self.app.display_warning(str(note).replace("error[", "note[", 1))
+                self._check(project)
+            elif not is_current(project):
+                self._build(project)
         except IRPyTorchError as error:
             self._abort(error)
         build_data["artifacts"].append(f"/{project.output}")
+
+    def _check(self, project: Project) -> None:
+        from hatch_irpytorch.build.outputs import describe
+        from hatch_irpytorch.build.progress import terminal_progress
+        from hatch_irpytorch.build.regenerate import differences
+
+        found = differences(project, golden=False, jobs=None, progress=terminal_progress())
+        if found:
+            raise IRPyTorchError([describe(difference) for difference in found])
+
+    def _build(self, project: Project) -> None:
+        from hatch_irpytorch.build.progress import terminal_progress
+        from hatch_irpytorch.build.regenerate import build_outputs
+
+        for note in build_outputs(project, jobs=None, progress=terminal_progress()):
+            self.app.display_warning(str(note).replace("error[", "note[", 1))
 
     def clean(self, versions: list[str]) -> None:
         """Remove what the hook wrote, and nothing else."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hatch_irpytorch.build import jobs, model, progress
-from hatch_irpytorch.build.outputs import read_lock
+from hatch_irpytorch.build.lock import read_lock
 from hatch_irpytorch.build.regenerate import build_outputs, differences, regenerate
 from hatch_irpytorch.errors import IRPyTorchError
 from hatch_irpytorch.manifest import Manifest

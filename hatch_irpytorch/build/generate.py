@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from hatch_irpytorch import emit
 from hatch_irpytorch.build.content import Content, digest
 from hatch_irpytorch.build.jobs import Progress, generate_models
+from hatch_irpytorch.build.lock import Lock
 from hatch_irpytorch.build.model import GeneratedModel, input_digest
-from hatch_irpytorch.build.outputs import Lock
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, nearest, shown
 from hatch_irpytorch.project import Project, find_manifests, inside
 from hatch_irpytorch.source.reading import read_bytes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -11,16 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hatch_irpytorch import emit
-from hatch_irpytorch.build.content import digest, file_digest
+from hatch_irpytorch.build.content import digest
+from hatch_irpytorch.build.current import has_digest, is_current
 from hatch_irpytorch.build.files import output_bytes, remove_leftovers
-from hatch_irpytorch.build.outputs import (
-    Difference,
-    Lock,
-    apply,
-    compare,
-    read_lock,
-    write_outputs,
-)
+from hatch_irpytorch.build.lock import LOCK_NAME, Lock, read_lock
+from hatch_irpytorch.build.outputs import Difference, apply, compare, write_outputs
 from hatch_irpytorch.errors import Place, Problem, fail
 from hatch_irpytorch.project import Project, find_manifests
 
@@ -35,8 +29,7 @@ def build_outputs(
     project: Project, jobs: int | None = 1, progress: Progress | None = None
 ) -> tuple[Problem, ...]:
     """What a build does: nothing when nothing changed, else make what did; returns notes."""
-    lock = read_lock(project.root, project.output)
-    if is_current(project, lock):
+    if is_current(project):
         return ()
     from hatch_irpytorch.build.generate import generate_project
 
@@ -133,34 +126,13 @@ def differences(
     generated = generate_project(project, golden=golden, jobs=jobs, progress=progress)
     lock = read_lock(project.root, project.output)
     found = compare(project.root, lock, generated.outputs)
-    lock_path = f"{project.output}/irpytorch.lock.json"
+    lock_path = f"{project.output}/{LOCK_NAME}"
     before, after = output_bytes(project.root, lock_path), generated.lock().encode()
     if before != after and not found:
         found.append(Difference(lock_path, "stale" if before else "missing", before, after))
     if golden:
         found += _golden_differences(project, generated, prune=True)[0]
     return found
-
-
-def is_current(project: Project, lock: Lock) -> bool:
-    """Whether nothing changed since the lock was written. Reads bytes only: no numpy."""
-    if lock.revision != emit.REVISION or not lock.outputs:
-        return False
-    if not all(path.startswith(f"{project.package_path}/") for path in lock.outputs):
-        return False
-    manifests = {path for path in lock.inputs if path.endswith((".yaml", ".yml"))}
-    if manifests != set(find_manifests(project)):
-        return False
-    root = project.root
-    recorded = [*lock.inputs.items(), *lock.outputs.items()]
-    return all(_has_digest(f"{root}/{path}", mark) for path, mark in recorded)
-
-
-def _has_digest(path: str, mark: str) -> bool:
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode) and file_digest(path) == mark
-    except OSError:
-        return False
 
 
 def unchanged_modules(project: Project, lock: Lock) -> Kept:
@@ -178,7 +150,7 @@ def unchanged_modules(project: Project, lock: Lock) -> Kept:
         inputs = {path: lock.inputs[path] for path in files if path in lock.inputs}
         whole = files[0] in manifests and len(inputs) == len(files) and made[0] in outputs
         recorded = [*inputs.items(), *outputs.items()]
-        if whole and all(_has_digest(f"{root}/{path}", mark) for path, mark in recorded):
+        if whole and all(has_digest(f"{root}/{path}", mark) for path, mark in recorded):
             kept[0][module] = files
             kept[1].update(inputs)
             kept[2].update(outputs)

@@ -73,7 +73,7 @@ def _with_default_norms(model: Model) -> Model:
     nodes: list[Node] = []
     for node in model.graph.nodes:
         if isinstance(node.op, LayerNorm) and (node.id, "gamma") not in params:
-            for slot in node.op.payload(*model.graph.parent_shapes(node)):
+            for slot in model.graph.slots(node):
                 fill = 1.0 if slot.field == "gamma" else 0.0
                 params[node.id, slot.field] = np.full(slot.shape, fill)
             eps = DEFAULT_EPS if node.op.eps is None else node.op.eps
@@ -85,7 +85,7 @@ def _with_default_norms(model: Model) -> Model:
 def _unwritable(model: Model) -> Iterator[Problem]:
     for node in model.graph.nodes:
         place = model.graph.place(node)
-        for slot in node.op.payload(*model.graph.parent_shapes(node)):
+        for slot in model.graph.slots(node):
             array = model.params.get((node.id, slot.field))
             if array is None:
                 if not isinstance(node.op, Const):

@@ -8,7 +8,7 @@ Small values are left alone: a forward pass that holds less than a megabyte has 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hatch_irpytorch.emit.fusion.ops import FusedLinears
 from hatch_irpytorch.ir.graph import Graph, Node, numel
@@ -21,6 +21,7 @@ _STRIDED_VIEWS = frozenset({"broadcast_to", "part", "permute", "transpose"})
 _NO_HEIR = frozenset({"part", "safe_log"})
 """`part` has no line, and `safe_log` reads its second parent after its own name is bound."""
 _RESHAPES = frozenset({"reshape", "flatten"})
+_SHARING = _WITHOUT_MEMORY | _STRIDED_VIEWS | _RESHAPES | {"detach"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class Variables:
 
 def assign_variables(graph: Graph, nodes: Sequence[Node]) -> Variables:
     """`v{id}` for each of `nodes`, the live ones in order, and what keeps the peak low."""
-    if sum([_entries(node) for node in nodes]) > SMALL:
-        memory = _Memory(graph, nodes)
+    entries = [_entries(node) for node in nodes]
+    if sum(entries) > SMALL:
+        memory = _Memory(graph, nodes, entries)
         peak = memory.peak()
         if memory.total > max(peak, SMALL):
             return _Assignment(memory, nodes, max(peak, SMALL)).run()
@@ -42,41 +44,45 @@ def assign_variables(graph: Graph, nodes: Sequence[Node]) -> Variables:
 
 
 class _Memory:
-    """Sizes in entries: what a node allocates, whose memory it shares, and where they die.
+    """Sizes in entries, by node: what it allocates, whose memory it shares, and what dies with it.
 
     What the caller or the module holds anyway, the input and the parameters, never dies.
     """
 
-    def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
+    def __init__(self, graph: Graph, nodes: Sequence[Node], entries: Sequence[int]) -> None:
         self.nodes = nodes
-        self.owner: dict[int, int] = {}
-        self.size: dict[int, int] = {}
-        self.dying: dict[int, list[int]] = {node.id: [] for node in nodes}
-        strided: set[int] = set()
+        count = len(graph.nodes)
+        self.owner = list(range(count))
+        self.size = [0] * count
+        self.dying: list[Sequence[int]] = [()] * count
+        self._place(nodes, entries)
         last_use: dict[int, int] = {}
         for node in nodes:
-            self._place(node, strided)
             for parent in node.parents:
                 last_use[parent] = node.id
         for output in graph.output_ids:
             last_use.pop(output, None)
+        owner, size, dying = self.owner, self.size, self.dying
         for value, user in last_use.items():
-            if self.size[self.owner[value]]:
-                self.dying[user].append(value)
-        self.total = sum(self.size.values())
+            if size[owner[value]]:
+                dying[user] = (*dying[user], value)
+        self.total = sum(size)
 
-    def _place(self, node: Node, strided: set[int]) -> None:
-        kind = node.op.tag
-        shares = kind in _STRIDED_VIEWS or kind == "detach"
-        if kind in _RESHAPES:
-            shares = node.parents[0] not in strided
-        if shares:
-            self.owner[node.id] = self.owner[node.parents[0]]
-            if kind in _STRIDED_VIEWS or node.parents[0] in strided:
-                strided.add(node.id)
-        else:
-            self.owner[node.id] = node.id
-            self.size[node.id] = 0 if kind in _WITHOUT_MEMORY else _entries(node)
+    def _place(self, nodes: Sequence[Node], entries: Sequence[int]) -> None:
+        strided: set[int] = set()
+        owner = self.owner
+        for node, size in zip(nodes, entries, strict=True):
+            kind = node.op.tag
+            if kind not in _SHARING:
+                self.size[node.id] = size
+            elif kind in _WITHOUT_MEMORY:
+                continue
+            elif kind in _RESHAPES and node.parents[0] in strided:
+                self.size[node.id] = size
+            else:
+                owner[node.id] = owner[node.parents[0]]
+                if kind in _STRIDED_VIEWS or node.parents[0] in strided:
+                    strided.add(node.id)
 
     def peak(self) -> int:
         """The entries held at most when every value is released after its last use."""
@@ -85,7 +91,9 @@ class _Memory:
         for node in self.nodes:
             held.add(node.id)
             peak = max(peak, held.entries)
-            held.release(self.dying[node.id])
+            dying = self.dying[node.id]
+            if dying:
+                held.release(dying)
         return peak
 
 
@@ -95,26 +103,28 @@ def _entries(node: Node) -> int:
     return numel(node.shape)
 
 
-@dataclass
 class _Held:
     """The values with a name, and the entries that they keep."""
 
-    memory: _Memory
-    entries: int = 0
-    names: dict[int, int] = field(default_factory=dict)
+    def __init__(self, memory: _Memory) -> None:
+        self.owner = memory.owner
+        self.size = memory.size
+        self.entries = 0
+        self.names = [0] * len(memory.owner)
 
     def add(self, value: int) -> None:
-        owner = self.memory.owner[value]
-        if not self.names.get(owner):
-            self.entries += self.memory.size[owner]
-        self.names[owner] = self.names.get(owner, 0) + 1
+        owner = self.owner[value]
+        if not self.names[owner]:
+            self.entries += self.size[owner]
+        self.names[owner] += 1
 
     def release(self, values: Iterable[int]) -> None:
+        names = self.names
         for value in values:
-            owner = self.memory.owner[value]
-            self.names[owner] -= 1
-            if not self.names[owner]:
-                self.entries -= self.memory.size[owner]
+            owner = self.owner[value]
+            names[owner] -= 1
+            if not names[owner]:
+                self.entries -= self.size[owner]
 
 
 class _Assignment:
@@ -127,24 +137,23 @@ class _Assignment:
         self.variables = Variables({}, {})
 
     def run(self) -> Variables:
+        held, bound, size, names = self.held, self.bound, self.memory.size, self.variables.of
         for node, following in zip(self.nodes, [*self.nodes[1:], None], strict=True):
-            if self.dead and self.held.entries + self._new(node) > self.bound:
+            if self.dead and held.entries + size[node.id] > bound:
                 self._delete_before(node)
-            self.held.add(node.id)
+            held.add(node.id)
             dying = self.memory.dying[node.id]
             heir = None
-            if following is not None and not self.dead and node.op.tag not in _NO_HEIR:
-                heir = self._parent_that_gives_its_name(dying, following)
+            if dying and following is not None and held.entries + size[following.id] > bound:
+                heir = self._parent_that_gives_its_name(node, dying, size[following.id])
             if heir is None:
-                self.variables.of[node.id] = f"v{node.id}"
+                names[node.id] = f"v{node.id}"
             else:
-                self.variables.of[node.id] = self.variables.of[heir]
-                self.held.release([heir])
-            self.dead += [value for value in dying if value != heir]
+                names[node.id] = names[heir]
+                held.release([heir])
+            if dying:
+                self.dead += [value for value in dying if value != heir]
         return self.variables
-
-    def _new(self, node: Node) -> int:
-        return self.memory.size.get(node.id, 0)
 
     def _delete_before(self, node: Node) -> None:
         names = tuple(self.variables.of[value] for value in sorted(self.dead))
@@ -152,12 +161,13 @@ class _Assignment:
         self.held.release(self.dead)
         self.dead = []
 
-    def _parent_that_gives_its_name(self, dying: list[int], following: Node) -> int | None:
-        """A dying value whose release alone makes room for the next node, where there is none."""
-        room = self.bound - self.held.entries
-        wanted = self._new(following)
-        if wanted <= room:
+    def _parent_that_gives_its_name(
+        self, node: Node, dying: Sequence[int], wanted: int
+    ) -> int | None:
+        """A dying value whose release alone makes room for the entries wanted next."""
+        if self.dead or node.op.tag in _NO_HEIR:
             return None
+        room = self.bound - self.held.entries
         for value in dying:
             owner = self.memory.owner[value]
             freed = self.memory.size[owner] if self.held.names[owner] == 1 else 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
@@ -15,7 +16,7 @@ from hatch_irpytorch.emit.plan import Binding, ModulePlan, Skeleton, Step
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.code import Call, Code, Function
 from hatch_irpytorch.ir.graph import Graph, Model, Node, numel
-from hatch_irpytorch.ir.ops import Const, Site, Slot, attribute_name
+from hatch_irpytorch.ir.ops import Const, Site, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 from hatch_irpytorch.names import dotted_name
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.floating[Any]]
+
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
@@ -53,15 +57,14 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
                 bindings.extend(_bind_payload(model, node, options))
             bindings.extend(_bind_buffers(node, site))
             code = node.op.torch(site)
-        expressions = tuple(code) if isinstance(code, list) else (code,)
         steps.append(
             Step(
                 node.id,
                 _target(node, variables),
-                expressions,
+                tuple(code) if isinstance(code, list) else (code,),
                 node.shape,
-                _domain(node, site),
-                dotted_name(node.origin),
+                f"defined for {site.x} {node.op.domain}" if node.op.domain else "",
+                dotted_name(node.origin) if node.origin else "",
                 variables.deleted.get(node.id, ()),
                 node.covers,
             )
@@ -98,16 +101,16 @@ def _refuse_too_many(graph: Graph, bindings: list[Binding], options: EmitOptions
 def _site(
     model: Model, node: Node, variables: Variables, dtype: str, zero_sign_matters: bool
 ) -> Site:
-    shapes = model.graph.parent_shapes(node)
     names, params, node_id = variables.of, model.params, node.id
-    fields = [slot.field for slot in node.op.payload(*shapes)]
-    payload = {name: params[node_id, name] for name in fields if (node_id, name) in params}
-    parents = tuple([names[parent] for parent in node.parents])
+    payload: Mapping[str, Array] = _NONE
+    if node.op.has_payload:
+        fields = [slot.field for slot in model.graph.slots(node)]
+        payload = {name: params[node_id, name] for name in fields if (node_id, name) in params}
     return Site(
         node_id,
         names[node_id],
-        parents,
-        shapes,
+        tuple([names[parent] for parent in node.parents]),
+        model.graph.parent_shapes(node),
         node.shape,
         node.op.prefix,
         payload,
@@ -123,10 +126,6 @@ def _target(node: Node, variables: Variables) -> str:
     return variables.of[node.id]
 
 
-def _domain(node: Node, site: Site) -> str:
-    return f"defined for {site.x} {node.op.domain}" if node.op.domain else ""
-
-
 def _ancestors_of_inverse(graph: Graph, live: frozenset[int]) -> frozenset[int]:
     """Nodes whose zeros an `inv` may see: there +0 and -0 differ. torchlean.ir.v1: 6.6."""
     found: set[int] = set()
@@ -137,20 +136,15 @@ def _ancestors_of_inverse(graph: Graph, live: frozenset[int]) -> frozenset[int]:
 
 
 def _bind_payload(model: Model, node: Node, options: EmitOptions) -> Iterable[Binding]:
-    for slot in node.op.payload(*model.graph.parent_shapes(node)):
+    for slot in model.graph.slots(node):
         array = model.params.get((node.id, slot.field))
         if array is not None:
-            array = _packed(node, slot, array)
+            if slot.packed is not None:
+                assert isinstance(node.op, Conv)
+                array = pack_kernel(array, node.op.groups)
             name = attribute_name(node.op.prefix, node.id, slot.name)
             values = rounded(array, options.dtype)
             yield Binding(node.id, name, array.shape, slot.learned, values=values)
-
-
-def _packed(node: Node, slot: Slot, array: Array) -> Array:
-    if slot.packed is None:
-        return array
-    assert isinstance(node.op, Conv)
-    return pack_kernel(array, node.op.groups)
 
 
 def _bind_buffers(node: Node, site: Site) -> Iterable[Binding]:

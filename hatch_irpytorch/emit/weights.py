@@ -65,7 +65,7 @@ def store_bytes(model: Model, *, packed: bool) -> bytes:
     """
     tensors: dict[str, tuple[Array, str]] = {}
     for node in model.graph.nodes:
-        for slot in node.op.payload(*model.graph.parent_shapes(node)):
+        for slot in model.graph.slots(node):
             array = model.params.get((node.id, slot.field))
             if array is None:
                 continue

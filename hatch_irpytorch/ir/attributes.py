@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import MISSING, fields
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import numpy as np
@@ -189,22 +190,27 @@ def finite_array(rows: list[float], expected: Shape) -> Array:
 
 def entries(value: object, expected: Shape, flat: bool) -> list[float]:
     """The numbers of nested arrays in row-major order. Raises `ValueFormError`."""
-    levels = (numel(expected),) if flat else expected
-    rows: list[float] = []
-    if not _collect_rows(value, levels, rows):
-        rows.clear()
+    rows = flat_items(value, expected, flat)
+    if rows is None or not are_numbers(rows):
+        rows = []
+        levels = (numel(expected),) if flat else expected
         _collect(value, levels, "", rows)
     return rows
 
 
-def _collect_rows(value: object, levels: Shape, rows: list[float]) -> bool:
-    """Whether the arrays have these extents; without a word on what is wrong."""
-    if not levels or type(value) is not list or len(value) != levels[0]:
-        return False
-    if len(levels) == 1:
-        rows += value
-        return _NUMBERS.issuperset(map(type, value))
-    return all(_collect_rows(item, levels[1:], rows) for item in value)
+def flat_items(value: object, expected: Shape, flat: bool) -> list[Any] | None:
+    """What nested arrays of these extents hold, in row-major order; None for other extents."""
+    rows: list[Any] = [value]
+    for extent in (numel(expected),) if flat else expected:
+        if set(map(type, rows)) != _ONLY_LISTS or set(map(len, rows)) != {extent}:
+            return None
+        rows = list(chain.from_iterable(rows))
+    return rows
+
+
+def are_numbers(items: list[Any]) -> bool:
+    """Whether JSON wrote all of these as numbers."""
+    return _NUMBERS.issuperset(map(type, items))
 
 
 def _long_tensor(value: NumberText, levels: Shape, expected: Shape) -> Array:
@@ -222,6 +228,7 @@ def _long_tensor(value: NumberText, levels: Shape, expected: Shape) -> Array:
 
 
 _NUMBERS = frozenset({int, float})
+_ONLY_LISTS = {list}
 
 
 def _collect(value: object, levels: Shape, where: str, rows: list[float]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hatch_irpytorch.ir.ops.base import Op
+    from hatch_irpytorch.ir.ops.base import Op, Slot
 
     Array = NDArray[np.floating[Any]]
 
@@ -77,6 +77,20 @@ class Graph:
 
     def parent_shapes(self, node: Node) -> tuple[Shape, ...]:
         return self._parent_shapes[node.id]
+
+    @cached_property
+    def _slots(self) -> dict[tuple[Op, tuple[Shape, ...]], tuple[Slot, ...]]:
+        return {}
+
+    def slots(self, node: Node) -> tuple[Slot, ...]:
+        """The payload slots of a node, whose parents must have shapes that its op allows."""
+        if not node.op.has_payload:
+            return ()
+        form = (node.op, self._parent_shapes[node.id])
+        found = self._slots.get(form)
+        if found is None:
+            found = self._slots[form] = node.op.payload(*form[1])
+        return found
 
     def live_ids(self) -> frozenset[int]:
         """The nodes that an output depends on."""

@@ -15,7 +15,8 @@ from hatch_irpytorch.ir.ops.movement import Transpose
 from hatch_irpytorch.ir.ops.normalization import BatchNormEval
 from hatch_irpytorch.ir.ops.pooling import AvgPool, MaxPool
 
-_SCALAR_FIELDS = frozenset({"inC", "outC", "kH", "kW"})
+FOREIGN_FIELDS = dict.fromkeys(("conv", "max_pool", "avg_pool"), ("inC", "kH", "kW", "outC"))
+"""What the legacy dialect writes in the nodes that became these kinds."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def refuse_legacy_fields(
     tag: str, values: dict[str, object], place: Place, problems: Problems
 ) -> bool:
     """Whether a v1 node is free of the legacy dialect's scalar fields; a problem if not."""
-    mixed = sorted(_SCALAR_FIELDS & set(values)) if tag in ("conv", "max_pool", "avg_pool") else []
+    mixed = [name for name in FOREIGN_FIELDS.get(tag, ()) if name in values]
     if mixed:
         message = f"{shown(mixed[0])} belongs to the legacy dialect, `{tag}` to the v1 one"
         problems.add("mixed-dialects", place, message)

@@ -13,9 +13,11 @@ import numpy as np
 from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
 from hatch_irpytorch.ir.attributes import (
     ValueFormError,
+    are_numbers,
     describe_tensor,
     entries,
     finite_array,
+    flat_items,
     tensor,
 )
 from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape, shape_text
@@ -60,15 +62,23 @@ def bind_params(
     An entry of the file takes the place of an inline value. A node that no output depends on may
     lack its payload; entries that belong to no node are a problem.
     """
-    binder = _Binder(graph, inline, store, problems)
     live = graph.live_ids() if len(sound) == len(graph.nodes) else frozenset()
-    for node in graph.nodes:
-        if node.id in sound:
-            binder.bind(node, node.id in live)
-    binder.finish()
+    binder = _bound(_Binder(graph, inline, store), sound, live)
+    if not binder.finish():
+        # Some number is wrong. Then each is looked at in its turn, so that this is told in order.
+        binder = _bound(_Binder(graph, inline, store, careful=True), sound, live)
+        binder.finish()
     if len(sound) == len(graph.nodes):
         binder.report_extra()
+    problems.extend(binder.problems)
     return binder.params, tuple(binder.notes)
+
+
+def _bound(binder: _Binder, sound: frozenset[int], live: frozenset[int]) -> _Binder:
+    for node in binder.graph.nodes:
+        if node.id in sound:
+            binder.bind(node, node.id in live)
+    return binder
 
 
 _ZERO = np.zeros(())
@@ -89,12 +99,14 @@ class _Binder:
         graph: Graph,
         inline: Mapping[int, InlinePayload],
         store: StoreFile | None,
-        problems: Problems,
+        *,
+        careful: bool = False,
     ) -> None:
         self.graph = graph
         self.inline = inline
         self.store = store
-        self.problems = problems
+        self.careful = careful
+        self.problems = Problems()
         self.params: dict[tuple[int, str], Array] = {}
         self.notes: list[Problem] = []
         self.waiting: list[tuple[Node, Slot, list[float]]] = []
@@ -103,14 +115,14 @@ class _Binder:
         self.known: set[str] = set()
 
     def bind(self, node: Node, live: bool) -> None:
-        slots = node.op.payload(*self.graph.parent_shapes(node))
+        slots = self.graph.slots(node)
         if not slots:
             return
         before = len(self.problems)
         missing = [slot for slot in slots if not self._bind_slot(node, slot)]
-        present = frozenset(slot.field for slot in slots if (node.id, slot.field) in self.params)
         if len(self.problems) > before:
             return
+        present = frozenset([slot.field for slot in slots if slot not in missing])
         optional = not present and (node.op.optional_payload() or not live)
         if optional:
             return
@@ -153,9 +165,11 @@ class _Binder:
         try:
             if isinstance(value, NumberText):
                 return tensor(value, slot.shape, flat)
-            rows = entries(value, slot.shape, flat)
-            if not _have_finite_sum(rows):
-                finite_array(rows, slot.shape)
+            rows = None if self.careful else flat_items(value, slot.shape, flat)
+            if rows is None:
+                rows = entries(value, slot.shape, flat)
+                if not _have_finite_sum(rows):
+                    finite_array(rows, slot.shape)
             self.waiting.append((node, slot, rows))
         except ValueFormError as problem:
             self._bad_payload(node, slot, problem)
@@ -169,18 +183,24 @@ class _Binder:
         place = self.graph.place(node)
         self.problems.mismatch("bad-payload", place, name, expected, problem.found, hint)
 
-    def finish(self) -> None:
-        """The arrays of all short payloads, parts of one, and notes that need the numbers."""
-        every = list(chain.from_iterable(rows for _, _, rows in self.waiting))
+    def finish(self) -> bool:
+        """Make the arrays of all short payloads, parts of one, and notes that need the numbers.
+
+        False when something is no finite number, which only a careful binder has told.
+        """
+        every = list(chain.from_iterable([rows for _, _, rows in self.waiting]))
+        if not self.careful and not (are_numbers(every) and _have_finite_sum(every)):
+            return False
         whole = np.array(every, dtype=np.float64)
         start = 0
         for node, slot, rows in self.waiting:
-            part = whole[start : start + len(rows)]
-            self.params[node.id, slot.field] = part.reshape(slot.shape)
-            start += len(rows)
+            end = start + len(rows)
+            self.params[node.id, slot.field] = whole[start:end].reshape(slot.shape)
+            start = end
         if not len(self.problems):
             for node in self.grouped:
                 self._note_unused(node)
+        return True
 
     def _from_file(self, node: Node, slot: Slot) -> Array | None:
         if self.store is None:

@@ -47,7 +47,7 @@ def _evaluate_node(model: Model, node: Node, values: dict[int, Array], x: Array)
     if numel(node.shape) > MAX_ENTRIES:
         message = f"a tensor of {shape_text(node.shape)} has more than {MAX_ENTRIES} entries"
         raise fail("too-large", graph.place(node), message)
-    slots = node.op.payload(*graph.parent_shapes(node))
+    slots = graph.slots(node)
     keys = [(node.id, slot.field) for slot in slots]
     payload = {
         key[1]: np.asarray(model.params[key], dtype=np.float64)

@@ -45,6 +45,8 @@ class RawNode(NamedTuple):
 def origin(raw: RawNode) -> str:
     """Where a node came from, by the fields that adapters write for people; or nothing."""
     fields = raw.fields
+    if "debug_target" not in fields and "onnx_name" not in fields:
+        return ""
     return dotted_name(fields.get("debug_target")) or dotted_name(fields.get("onnx_name"))
 
 
@@ -264,7 +266,7 @@ def document_text(
 
 def _write_node(graph: Graph, node: Node, params: ParamStore | None) -> dict[str, object]:
     op = node.op
-    slots = op.payload(*graph.parent_shapes(node))
+    slots = graph.slots(node)
     written: dict[str, object] = {
         "id": node.id,
         "kind": op.tag,

@@ -161,10 +161,13 @@ class Op:
     infer: ClassVar[Callable[..., Shape]]
     payload: ClassVar[Callable[..., tuple[Slot, ...]]] = _no_payload
     """The payload slots for parents of the shapes it is called with."""
+    has_payload: ClassVar[bool] = False
+    """Whether there are any, for some shapes."""
     reference: ClassVar[Callable[..., Array]]
 
     def __init_subclass__(cls, *, tag: str = "", prefix: str = "") -> None:
         super().__init_subclass__()
+        cls.has_payload = cls.payload is not _no_payload
         if tag:
             cls.tag = tag
             cls.prefix = prefix or tag

@@ -9,7 +9,7 @@ LINE_WIDTH = 88
 
 def flat(code: Code) -> str:
     """The code on one line."""
-    if not isinstance(code, Call):
+    if isinstance(code, str):
         return code
     return f"{_name(code)}({', '.join(_flat_arguments(code))})"
 
@@ -30,10 +30,10 @@ def statement(target: str, code: Code, comment: str = "", indent: int = 8) -> li
 
     An empty target gives a bare expression.
     """
+    pad = " " * indent
     lead = f"{target} = " if target else ""
     remark = f"  # {comment}" if comment else ""
-    pad = " " * indent
-    line = f"{pad}{lead}{flat(code)}{remark}"
+    line = f"{pad}{lead}{code if isinstance(code, str) else flat(code)}{remark}"
     if len(line) <= LINE_WIDTH:
         return [line]
     if isinstance(code, str):

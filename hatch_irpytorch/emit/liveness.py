@@ -34,7 +34,7 @@ class Variables:
 
 def assign_variables(graph: Graph, nodes: Sequence[Node]) -> Variables:
     """`v{id}` for each of `nodes`, the live ones in order, and what keeps the peak low."""
-    entries = [_entries(node) for node in nodes]
+    entries = _entries(nodes)
     if sum(entries) > SMALL:
         memory = _Memory(graph, nodes, entries)
         peak = memory.peak()
@@ -86,21 +86,29 @@ class _Memory:
 
     def peak(self) -> int:
         """The entries held at most when every value is released after its last use."""
-        held = _Held(self)
-        peak = 0
+        owner, size, dying = self.owner, self.size, self.dying
+        names = [0] * len(owner)
+        held = peak = 0
         for node in self.nodes:
-            held.add(node.id)
-            peak = max(peak, held.entries)
-            dying = self.dying[node.id]
-            if dying:
-                held.release(dying)
+            value = owner[node.id]
+            if not names[value]:
+                held += size[value]
+                peak = max(peak, held)
+            names[value] += 1
+            for dead in dying[node.id]:
+                value = owner[dead]
+                names[value] -= 1
+                if not names[value]:
+                    held -= size[value]
         return peak
 
 
-def _entries(node: Node) -> int:
-    if isinstance(node.op, FusedLinears):
-        return numel(node.shape[:-1]) * sum(node.op.widths)
-    return numel(node.shape)
+def _entries(nodes: Sequence[Node]) -> list[int]:
+    entries = [numel(node.shape) for node in nodes]
+    for index, node in enumerate(nodes):
+        if isinstance(node.op, FusedLinears):
+            entries[index] = numel(node.shape[:-1]) * sum(node.op.widths)
+    return entries
 
 
 class _Held:

@@ -98,10 +98,9 @@ def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
 
 def _bind(plan: ModulePlan, binding: Binding) -> list[str]:
     if binding.learned and binding.values is not None and not plan.weights_in_file:
-        built = f"{NUMBERS.name}({binding.name.upper()}, {binding.shape}, dtype)"
-        line = f"        self.{binding.name} = nn.Parameter({built})"
-        if len(line) <= LINE_WIDTH and numel(binding.shape):
-            return [line]
+        lines = _bind_table(binding)
+        if lines:
+            return lines
     value = _value(plan, binding)
     if binding.learned:
         return statement(f"self.{binding.name}", call("nn.Parameter", value))
@@ -109,6 +108,17 @@ def _bind(plan: ModulePlan, binding: Binding) -> list[str]:
     if binding.saved:
         return statement("", call("self.register_buffer", name, value))
     return statement("", call("self.register_buffer", name, value, persistent=False))
+
+
+def _bind_table(binding: Binding) -> list[str]:
+    """The statement for a parameter with a table, where it has one of the two usual forms."""
+    built = f"{NUMBERS.name}({binding.name.upper()}, {shape_text(binding.shape)}, dtype)"
+    line = f"        self.{binding.name} = nn.Parameter({built})"
+    if not numel(binding.shape) or len(built) + 12 > LINE_WIDTH:
+        return []
+    if len(line) <= LINE_WIDTH:
+        return [line]
+    return [f"        self.{binding.name} = nn.Parameter(", f"            {built}", "        )"]
 
 
 def _value(plan: ModulePlan, binding: Binding) -> Call | str:
@@ -143,7 +153,9 @@ def _step(step: Step) -> list[str]:
         remark = f"{remark}, {_node_list(step.covers)}"
     elif step.name != f"v{step.node_id}":
         remark = f"v{step.node_id}: {remark}"
-    lines = _deletions(step.deleted) if step.deleted else []
+    if not step.deleted and len(step.expressions) == 1:
+        return statement(step.name, step.expressions[0], remark)
+    lines = _deletions(step.deleted)
     for expression in step.expressions[:-1]:
         lines += statement(step.name, expression)
     return lines + statement(step.name, step.expressions[-1], remark)

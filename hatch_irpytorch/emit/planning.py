@@ -6,22 +6,23 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
 from hatch_irpytorch.emit.fusion.ops import FusedLinears, Part
 from hatch_irpytorch.emit.fusion.rules import fuse
-from hatch_irpytorch.emit.literals import rounded
+from hatch_irpytorch.emit.literals import rounded_under_errstate
 from hatch_irpytorch.emit.liveness import Variables, assign_variables
 from hatch_irpytorch.emit.options import EmitOptions
 from hatch_irpytorch.emit.plan import Binding, ModulePlan, Skeleton, Step
 from hatch_irpytorch.errors import Place, fail
-from hatch_irpytorch.ir.code import Call, Code, Function
+from hatch_irpytorch.ir.code import Code, Function
 from hatch_irpytorch.ir.graph import Graph, Model, Node, numel
 from hatch_irpytorch.ir.ops import Const, Site, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 from hatch_irpytorch.names import dotted_name
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[np.floating[Any]]
@@ -40,35 +41,26 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     graph = model.graph
     nodes = [node for node in graph.nodes if node.id in live]
     affine = layer_norm_affine(graph, live)
-    bindings: list[Binding] = []
-    steps: list[Step] = []
     before_inverse = _ancestors_of_inverse(graph, live)
     variables = assign_variables(graph, nodes)
+    bindings: list[Binding] = []
+    steps: list[Step] = []
     code: Code | list[Code]
-    for node in nodes:
-        if isinstance(node.op, Part):
-            continue
-        site = _site(model, node, variables, options.dtype, node.id in before_inverse)
-        if isinstance(node.op, Const):
-            binding, code = bind_const(model, node, node.id in affine, options)
-            bindings.append(binding)
-        else:
-            if site.payload:
-                bindings.extend(_bind_payload(model, node, options))
-            bindings.extend(_bind_buffers(node, site))
-            code = node.op.torch(site)
-        steps.append(
-            Step(
-                node.id,
-                _target(node, variables),
-                tuple(code) if isinstance(code, list) else (code,),
-                node.shape,
-                f"defined for {site.x} {node.op.domain}" if node.op.domain else "",
-                dotted_name(node.origin) if node.origin else "",
-                variables.deleted.get(node.id, ()),
-                node.covers,
-            )
-        )
+    with np.errstate(over="ignore"):
+        for node in nodes:
+            if isinstance(node.op, Part):
+                continue
+            site = _site(model, node, variables, options.dtype, node.id in before_inverse)
+            if isinstance(node.op, Const):
+                binding, code = bind_const(model, node, node.id in affine, options)
+                bindings.append(binding)
+            else:
+                if site.payload:
+                    bindings += _bind_payload(graph, node, site, options)
+                if node.op.has_buffers:
+                    bindings += _bind_buffers(node, site)
+                code = node.op.torch(site)
+            steps.append(_step(node, site, variables, code))
     _refuse_too_many(graph, bindings, options)
     codes = [expression for step in steps for expression in step.expressions]
     codes += [binding.code for binding in bindings if binding.code is not None]
@@ -119,11 +111,20 @@ def _site(
     )
 
 
-def _target(node: Node, variables: Variables) -> str:
-    """What a step assigns to."""
+def _step(node: Node, site: Site, variables: Variables, code: Code | list[Code]) -> Step:
+    target = site.name
     if isinstance(node.op, FusedLinears):
-        return ", ".join(variables.of[child] for child in node.op.children)
-    return variables.of[node.id]
+        target = ", ".join(variables.of[child] for child in node.op.children)
+    return Step(
+        node.id,
+        target,
+        tuple(code) if isinstance(code, list) else (code,),
+        node.shape,
+        f"defined for {site.x} {node.op.domain}" if node.op.domain else "",
+        dotted_name(node.origin) if node.origin else "",
+        variables.deleted.get(node.id, ()),
+        node.covers,
+    )
 
 
 def _ancestors_of_inverse(graph: Graph, live: frozenset[int]) -> frozenset[int]:
@@ -135,15 +136,15 @@ def _ancestors_of_inverse(graph: Graph, live: frozenset[int]) -> frozenset[int]:
     return frozenset(found)
 
 
-def _bind_payload(model: Model, node: Node, options: EmitOptions) -> Iterable[Binding]:
-    for slot in model.graph.slots(node):
-        array = model.params.get((node.id, slot.field))
+def _bind_payload(graph: Graph, node: Node, site: Site, options: EmitOptions) -> Iterable[Binding]:
+    for slot in graph.slots(node):
+        array = site.payload.get(slot.field)
         if array is not None:
             if slot.packed is not None:
                 assert isinstance(node.op, Conv)
                 array = pack_kernel(array, node.op.groups)
             name = attribute_name(node.op.prefix, node.id, slot.name)
-            values = rounded(array, options.dtype)
+            values = rounded_under_errstate(array, options.dtype)
             yield Binding(node.id, name, array.shape, slot.learned, values=values)
 
 
@@ -163,22 +164,20 @@ def _functions(codes: list[Code]) -> tuple[Function, ...]:
             add(needed)
         found.setdefault(function.name, function)
 
+    def look_at(code: Code) -> None:
+        if isinstance(code, str):
+            return
+        if isinstance(code.function, Function):
+            add(code.function)
+        for argument in code.arguments:
+            if not isinstance(argument, str):
+                look_at(argument)
+        for _, value in code.keywords:
+            look_at(value)
+
     for code in codes:
-        if isinstance(code, Call):
-            for function in _called(code):
-                add(function)
+        look_at(code)
     return tuple(found.values())
-
-
-def _called(code: Call) -> Iterable[Function]:
-    if isinstance(code.function, Function):
-        yield code.function
-    for argument in code.arguments:
-        if isinstance(argument, Call):
-            yield from _called(argument)
-    for _, value in code.keywords:
-        if isinstance(value, Call):
-            yield from _called(value)
 
 
 def _skeleton(graph: Graph, bindings: list[Binding], steps: list[Step]) -> Skeleton:

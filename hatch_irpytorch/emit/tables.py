@@ -71,18 +71,26 @@ def tables(entries: Sequence[tuple[str, Array]], dtype: str) -> list[str]:
             by_row.setdefault(_row(array.shape), []).append(index)
         else:
             found[index] = table(name, array, array.shape, dtype)
-    per_line = VALUES_PER_LINE[dtype]
     for row, indexes in by_row.items():
-        rows = np.concatenate([entries[index][1].reshape(-1, row) for index in indexes])
-        text = "".join(_laid_out(_json_lines(block, per_line)) for block in _blocks(rows))
-        lines, start = text.split("\n"), 0
-        for index in indexes:
+        texts = _texts([entries[index][1].reshape(-1, row) for index in indexes], dtype)
+        for index, text in zip(indexes, texts, strict=True):
             name, array = entries[index]
-            end = start + array.size // row * -(-row // per_line)
-            own = "\n".join(lines[start:end])
-            found[index] = _assignment(name, array.shape, per_line, f"{own}\n")
-            start = end
+            found[index] = _assignment(name, array.shape, VALUES_PER_LINE[dtype], text)
     return [found[index] for index in range(len(entries))]
+
+
+def _texts(parts: list[Array], dtype: str) -> Iterator[str]:
+    """The lines of arrays with rows of one length, which orjson lays out as we do."""
+    per_line = VALUES_PER_LINE[dtype]
+    rows = np.concatenate(parts)
+    whole = "".join(_laid_out(_json_lines(block, per_line)) for block in _blocks(rows))
+    per_row = -(-rows.shape[1] // per_line)
+    ends = np.flatnonzero(np.frombuffer(whole.encode("ascii"), dtype=np.uint8) == ord("\n")) + 1
+    counts = np.cumsum([len(part) for part in parts]) * per_row
+    start = 0
+    for end in ends[counts - 1].tolist():
+        yield whole[start:end]
+        start = end
 
 
 def _plain(entries: Sequence[tuple[str, Array]], dtype: str) -> list[bool]:

@@ -200,8 +200,13 @@ def entries(value: object, expected: Shape, flat: bool) -> list[float]:
 
 def flat_items(value: object, expected: Shape, flat: bool) -> list[Any] | None:
     """What nested arrays of these extents hold, in row-major order; None for other extents."""
-    rows: list[Any] = [value]
-    for extent in (numel(expected),) if flat else expected:
+    levels = (numel(expected),) if flat else expected
+    if not levels:
+        return [value]
+    if type(value) is not list or len(value) != levels[0]:
+        return None
+    rows: list[Any] = value
+    for extent in levels[1:]:
         if set(map(type, rows)) != _ONLY_LISTS or set(map(len, rows)) != {extent}:
             return None
         rows = list(chain.from_iterable(rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hatch_irpytorch.errors import Place, Problem
@@ -27,6 +27,7 @@ def numel(shape: Shape) -> int:
     return math.prod(shape)
 
 
+@lru_cache(maxsize=4096)
 def shape_text(shape: Shape) -> str:
     """A shape as Python writes a tuple: `()`, `(3,)`, `(2, 3)`; only the first of many extents."""
     if len(shape) > _MAX_SHOWN:

@@ -126,20 +126,22 @@ class _Binder:
         optional = not present and (node.op.optional_payload() or not live)
         if optional:
             return
-        place = self.graph.place(node)
-        payload = self.inline.get(node.id, InlinePayload())
         for slot in missing:
-            name = payload.name(slot.field)
-            wanted = f"`{name}` of shape {shape_text(slot.shape)} is missing"
-            where = "neither the graph nor the parameters hold it"
-            attribute = attribute_name(node.op.prefix, node.id, slot.name)
-            hint = f"the parameter file would call it `{attribute}`"
-            self.problems.add("missing-payload", place, f"{wanted}: {where}", hint)
+            self._tell_missing(node, slot)
         for error in node.op.payload_problems(present):
             message = f"`{error.field}` must be {error.expected}, found {error.found}"
-            self.problems.add("missing-payload", place, message)
+            self.problems.add("missing-payload", self.graph.place(node), message)
         if isinstance(node.op, Conv) and node.op.groups > 1:
             self.grouped.append(node)
+
+    def _tell_missing(self, node: Node, slot: Slot) -> None:
+        name = self.inline.get(node.id, InlinePayload()).name(slot.field)
+        wanted = f"`{name}` of shape {shape_text(slot.shape)} is missing"
+        where = "neither the graph nor the parameters hold it"
+        attribute = attribute_name(node.op.prefix, node.id, slot.name)
+        hint = f"the parameter file would call it `{attribute}`"
+        place = self.graph.place(node)
+        self.problems.add("missing-payload", place, f"{wanted}: {where}", hint)
 
     def _bind_slot(self, node: Node, slot: Slot) -> bool:
         """Whether the slot has a value; an ill-formed one counts and is reported."""

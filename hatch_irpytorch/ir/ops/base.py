@@ -163,11 +163,13 @@ class Op:
     """The payload slots for parents of the shapes it is called with."""
     has_payload: ClassVar[bool] = False
     """Whether there are any, for some shapes."""
+    has_buffers: ClassVar[bool] = False
     reference: ClassVar[Callable[..., Array]]
 
     def __init_subclass__(cls, *, tag: str = "", prefix: str = "") -> None:
         super().__init_subclass__()
         cls.has_payload = cls.payload is not _no_payload
+        cls.has_buffers = cls.buffers is not Op.buffers
         if tag:
             cls.tag = tag
             cls.prefix = prefix or tag

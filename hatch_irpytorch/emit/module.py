@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hatch_irpytorch.emit.layout import LINE_WIDTH, statement
+from hatch_irpytorch.emit.layout import LINE_WIDTH, flat, statement
 from hatch_irpytorch.emit.plan import Binding, ModulePlan, Step
 from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64, flag_table, tables
@@ -136,29 +136,46 @@ def _body(steps: tuple[Step, ...]) -> list[str]:
     """The nodes, each run of one origin under its name."""
     lines: list[str] = []
     origin = ""
+    usual: dict[int, str] = {}
     for step in steps:
         if step.origin and step.origin != origin:
             lines.append(f"        # {step.origin}")
             origin = step.origin
-        lines += _step(step)
+        if step.deleted or step.covers or step.domain or step.name[1:] != str(step.node_id):
+            lines += _step(step)
+            continue
+        # Nodes with the same form have the same shape.
+        form = usual.get(id(step.form)) or usual.setdefault(id(step.form), _usual_line(step))
+        line = step.filled(form)
+        if len(line) <= LINE_WIDTH and len(step.form) == 1:
+            lines.append(line)
+        else:
+            lines += _step(step)
     return lines
 
 
+def _usual_line(step: Step) -> str:
+    """The form of a step with nothing but its shape to tell, on one line."""
+    return f"        {{0}} = {flat(step.form[-1])}  # {_shape_remark(step)}"
+
+
 def _step(step: Step) -> list[str]:
-    remark = shape_text(step.shape)
-    if len(remark) > 60:
-        remark = f"rank {len(step.shape)}, {numel(step.shape)} values"
+    remark = _shape_remark(step)
     remark = f"{remark}, {step.domain}" if step.domain else remark
     if step.covers:
         remark = f"{remark}, {_node_list(step.covers)}"
     elif step.name != f"v{step.node_id}":
         remark = f"v{step.node_id}: {remark}"
-    if not step.deleted and len(step.expressions) == 1:
-        return statement(step.name, step.expressions[0], remark)
+    *first, last = step.expressions
     lines = _deletions(step.deleted)
-    for expression in step.expressions[:-1]:
+    for expression in first:
         lines += statement(step.name, expression)
-    return lines + statement(step.name, step.expressions[-1], remark)
+    return lines + statement(step.name, last, remark)
+
+
+def _shape_remark(step: Step) -> str:
+    remark = shape_text(step.shape)
+    return remark if len(remark) <= 60 else f"rank {len(step.shape)}, {numel(step.shape)} values"
 
 
 def _node_list(ids: tuple[int, ...]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hatch_irpytorch.ir.code import Code, Function
+from hatch_irpytorch.ir.code import Code, Function, mapped
 from hatch_irpytorch.ir.graph import Shape, numel
 from hatch_irpytorch.ir.ops import Mask
 
@@ -30,6 +30,11 @@ class Binding(NamedTuple):
     mask: Mask | None = None
 
 
+Form = tuple[Code, ...]
+"""The expressions of nodes that are alike: `{0}` is the node's name, `{1}` its id, then come the
+names of its parents."""
+
+
 class Step(NamedTuple):
     """One node of `forward`: its expressions, each bound to `name`, and its comments.
 
@@ -39,12 +44,22 @@ class Step(NamedTuple):
 
     node_id: int
     name: str
-    expressions: tuple[Code, ...]
+    form: Form
+    parents: tuple[str, ...]
     shape: Shape
     domain: str = ""
     origin: str = ""
     deleted: tuple[str, ...] = ()
     covers: tuple[int, ...] = ()
+
+    def filled(self, text: str) -> str:
+        """Text of the form with this node's names."""
+        return text.format(self.name, self.node_id, *self.parents)
+
+    @property
+    def expressions(self) -> tuple[Code, ...]:
+        """The form with this node's names."""
+        return tuple(mapped(code, self.filled) for code in self.form)
 
 
 @dataclass(frozen=True)

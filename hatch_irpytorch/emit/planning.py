@@ -14,11 +14,11 @@ from hatch_irpytorch.emit.fusion.rules import fuse
 from hatch_irpytorch.emit.literals import rounded_under_errstate
 from hatch_irpytorch.emit.liveness import Variables, assign_variables
 from hatch_irpytorch.emit.options import EmitOptions
-from hatch_irpytorch.emit.plan import Binding, ModulePlan, Skeleton, Step
+from hatch_irpytorch.emit.plan import Binding, Form, ModulePlan, Skeleton, Step
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.code import Code, Function
 from hatch_irpytorch.ir.graph import Graph, Model, Node, numel
-from hatch_irpytorch.ir.ops import Const, Site, attribute_name
+from hatch_irpytorch.ir.ops import Const, Site, Slot, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 from hatch_irpytorch.names import dotted_name
 
@@ -45,24 +45,29 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     variables = assign_variables(graph, nodes)
     bindings: list[Binding] = []
     steps: list[Step] = []
-    code: Code | list[Code]
+    forms = _Forms(model, options.dtype)
     with np.errstate(over="ignore"):
         for node in nodes:
             if isinstance(node.op, Part):
                 continue
-            site = _site(model, node, variables, options.dtype, node.id in before_inverse)
             if isinstance(node.op, Const):
                 binding, code = bind_const(model, node, node.id in affine, options)
                 bindings.append(binding)
+                form: Form = (code,)
             else:
-                if site.payload:
-                    bindings += _bind_payload(graph, node, site, options)
+                payload: Mapping[str, Array] = _NONE
+                if node.op.has_payload:
+                    slots = graph.slots(node)
+                    payload = _payload(model, node.id, slots)
+                    bindings += _bind_payload(node, slots, payload, options)
+                form = forms.of(node, payload, node.id in before_inverse)
                 if node.op.has_buffers:
-                    bindings += _bind_buffers(node, site)
-                code = node.op.torch(site)
-            steps.append(_step(node, site, variables, code))
+                    bindings += _bind_buffers(node, forms.site(node, payload))
+            steps.append(_step(node, form, variables))
     _refuse_too_many(graph, bindings, options)
-    codes = [expression for step in steps for expression in step.expressions]
+    codes = [
+        code for form in {id(step.form): step.form for step in steps}.values() for code in form
+    ]
     codes += [binding.code for binding in bindings if binding.code is not None]
     return ModulePlan(
         class_name=options.class_name,
@@ -90,37 +95,66 @@ def _refuse_too_many(graph: Graph, bindings: list[Binding], options: EmitOptions
         raise fail("too-large", Place(graph.file), message, "set `weights: safetensors`")
 
 
-def _site(
-    model: Model, node: Node, variables: Variables, dtype: str, zero_sign_matters: bool
-) -> Site:
-    names, params, node_id = variables.of, model.params, node.id
-    payload: Mapping[str, Array] = _NONE
-    if node.op.has_payload:
-        fields = [slot.field for slot in model.graph.slots(node)]
-        payload = {name: params[node_id, name] for name in fields if (node_id, name) in params}
-    return Site(
-        node_id,
-        names[node_id],
-        tuple([names[parent] for parent in node.parents]),
-        model.graph.parent_shapes(node),
-        node.shape,
-        node.op.prefix,
-        payload,
-        dtype,
-        zero_sign_matters,
-    )
+class _Forms:
+    """The code of nodes, made once for those that are alike."""
+
+    def __init__(self, model: Model, dtype: str) -> None:
+        self.graph = model.graph
+        self.dtype = dtype
+        self.known: dict[tuple[object, ...], Form] = {}
+
+    def of(self, node: Node, payload: Mapping[str, Array], zero_sign_matters: bool) -> Form:
+        op = node.op
+        if op.code_reads_payload:
+            return self._made(node, payload, zero_sign_matters)
+        # Ops of the same attributes are one object, and the graph keeps it alive.
+        shapes = self.graph.parent_shapes(node)
+        alike = (id(op), shapes, node.shape, tuple(payload), zero_sign_matters)
+        found = self.known.get(alike)
+        if found is None:
+            found = self.known[alike] = self._made(node, payload, zero_sign_matters)
+        return found
+
+    def _made(self, node: Node, payload: Mapping[str, Array], zero_sign_matters: bool) -> Form:
+        code = node.op.torch(self.site(node, payload, zero_sign_matters))
+        return tuple(code) if isinstance(code, list) else (code,)
+
+    def site(
+        self, node: Node, payload: Mapping[str, Array], zero_sign_matters: bool = False
+    ) -> Site:
+        """A site with places instead of names."""
+        return Site(
+            "{0}",
+            tuple([f"{{{place}}}" for place in range(2, len(node.parents) + 2)]),
+            self.graph.parent_shapes(node),
+            node.shape,
+            f"{node.op.prefix}_{{1}}",
+            payload,
+            self.dtype,
+            zero_sign_matters,
+        )
 
 
-def _step(node: Node, site: Site, variables: Variables, code: Code | list[Code]) -> Step:
-    target = site.name
+def _payload(model: Model, node_id: int, slots: tuple[Slot, ...]) -> Mapping[str, Array]:
+    """The stored arrays of a node by field."""
+    params = model.params
+    keys = [(node_id, slot.field) for slot in slots]
+    return {key[1]: params[key] for key in keys if key in params}
+
+
+def _step(node: Node, form: Form, variables: Variables) -> Step:
+    names = variables.of
+    target = names[node.id]
     if isinstance(node.op, FusedLinears):
-        target = ", ".join(variables.of[child] for child in node.op.children)
+        target = ", ".join(names[child] for child in node.op.children)
+    parents = tuple([names[parent] for parent in node.parents])
     return Step(
         node.id,
         target,
-        tuple(code) if isinstance(code, list) else (code,),
+        form,
+        parents,
         node.shape,
-        f"defined for {site.x} {node.op.domain}" if node.op.domain else "",
+        f"defined for {parents[0]} {node.op.domain}" if node.op.domain else "",
         dotted_name(node.origin) if node.origin else "",
         variables.deleted.get(node.id, ()),
         node.covers,
@@ -136,9 +170,11 @@ def _ancestors_of_inverse(graph: Graph, live: frozenset[int]) -> frozenset[int]:
     return frozenset(found)
 
 
-def _bind_payload(graph: Graph, node: Node, site: Site, options: EmitOptions) -> Iterable[Binding]:
-    for slot in graph.slots(node):
-        array = site.payload.get(slot.field)
+def _bind_payload(
+    node: Node, slots: tuple[Slot, ...], payload: Mapping[str, Array], options: EmitOptions
+) -> Iterable[Binding]:
+    for slot in slots:
+        array = payload.get(slot.field)
         if array is not None:
             if slot.packed is not None:
                 assert isinstance(node.op, Conv)

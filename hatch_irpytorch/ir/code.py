@@ -7,6 +7,7 @@ package; nothing of an input file is ever a string here.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -28,6 +29,17 @@ class Call(NamedTuple):
 
 
 Code = str | Call
+
+
+def mapped(code: Code, change: Callable[[str], str]) -> Code:
+    """Code with every text in it changed; functions of fixed text stay."""
+    if isinstance(code, str):
+        return change(code)
+    function = change(code.function) if isinstance(code.function, str) else code.function
+    arguments = tuple(mapped(argument, change) for argument in code.arguments)
+    keywords = tuple((name, mapped(value, change)) for name, value in code.keywords)
+    return Call(function, arguments, keywords)
+
 
 Literal = int | float | bool | tuple[int, ...]
 

@@ -5,7 +5,6 @@ torchlean.ir.v1: 3. Ids of tensor nodes are positions in the lowered list.
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,11 +13,11 @@ from typing import Any, NamedTuple, cast
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir import attention, legacy
 from hatch_irpytorch.ir.attributes import (
-    ATTRIBUTES,
     WITHOUT_ATTRIBUTES,
     decode_fields,
     decode_op,
 )
+from hatch_irpytorch.ir.decoded import DecodedOps
 from hatch_irpytorch.ir.graph import Graph, Node, Shape, shape_text
 from hatch_irpytorch.ir.kinds import (
     ATTENTION,
@@ -29,7 +28,7 @@ from hatch_irpytorch.ir.kinds import (
     TUPLE_KINDS,
     kind_label,
 )
-from hatch_irpytorch.ir.ops import BY_TAG, OPS, Mask, Op
+from hatch_irpytorch.ir.ops import BY_TAG, Op
 from hatch_irpytorch.ir.ops.movement import Reshape
 from hatch_irpytorch.ir.ops.reduction import ReduceMean, ReduceSum
 from hatch_irpytorch.ir.wire import Document, RawNode, origin
@@ -37,28 +36,6 @@ from hatch_irpytorch.ir.wire import Document, RawNode, origin
 _REDUCTIONS = {"reduce_sum": ReduceSum, "reduce_mean": ReduceMean}
 _PAYLOAD_PAIR = ("weight", "bias")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-_ALIKE = {
-    op.tag: (*ATTRIBUTES[op.tag], *legacy.FOREIGN_FIELDS.get(op.tag, ()))
-    for op in OPS
-    if op.from_node <= {"shape"}
-    and op.tag not in _REDUCTIONS
-    and (Mask, True) not in ATTRIBUTES[op.tag].values()
-}
-"""What the ops are made of that are the same wherever that and the shape are."""
-
-
-def _written(raw: RawNode, names: tuple[str, ...]) -> bytes | None:
-    """A node's kind, shape and attributes as bytes, which tell 1 from true, 1.0 and nothing.
-
-    None for attributes that have no such form: long arrays.
-    """
-    values = [raw.fields.get(name, ...) for name in names]
-    try:
-        return marshal.dumps((raw.kind, raw.shape, values), 2)
-    except ValueError:
-        return None
 
 
 class Unreadable(Op):
@@ -99,7 +76,7 @@ class _Lowering:
         self.inline: dict[int, InlinePayload] = {}
         self.tensor_ids: list[int | None] = []
         self.projected: dict[int, int] = {}
-        self.decoded: dict[bytes | None, Op] = {}
+        self.decoded = DecodedOps()
 
     def run(self) -> Lowered:
         for raw in self.document.nodes:
@@ -146,7 +123,7 @@ class _Lowering:
 
     def _lower(self, raw: RawNode) -> int | None:
         if raw.sound and raw.tuple_shapes is None:
-            op = WITHOUT_ATTRIBUTES.get(raw.kind) or self._decoded_before(raw)
+            op = WITHOUT_ATTRIBUTES.get(raw.kind) or self.decoded.like(raw)
             parents = tuple([self.tensor_ids[parent] for parent in raw.parents])
             if op is not None and None not in parents:
                 payload = InlinePayload(raw.fields) if op.has_payload else None
@@ -167,11 +144,6 @@ class _Lowering:
             return self._append(raw, Unreadable(), (), raw.shape)
         lowered = self._lower_tensor(raw, place) if raw.sound else None
         return self._append(raw, Unreadable(), (), raw.shape) if lowered is None else lowered
-
-    def _decoded_before(self, raw: RawNode) -> Op | None:
-        """The op of an earlier node with the same kind, attributes and shape."""
-        names = _ALIKE.get(raw.kind)
-        return None if names is None else self.decoded.get(_written(raw, names))
 
     def _known_kind(self, raw: RawNode, place: Place) -> bool:
         if raw.kind in KINDS:
@@ -206,8 +178,7 @@ class _Lowering:
             )
         if op is None:
             return None
-        if raw.kind in _ALIKE:
-            self.decoded[_written(raw, _ALIKE[raw.kind])] = op
+        self.decoded.keep(raw, op)
         return self._append(raw, op, parents, raw.shape, InlinePayload(raw.fields))
 
     def _tensor_parents(self, raw: RawNode, place: Place) -> tuple[int, ...] | None:

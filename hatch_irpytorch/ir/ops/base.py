@@ -102,17 +102,18 @@ class Buffer(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where a node's code will stand: names and shapes of its parents, its own id, name and shape.
+    """Where a node's code will stand: names and shapes of its parents, its own name and shape.
 
-    `payload` are its stored arrays by field: what settles a form is looked at here, once.
+    The names may be places of a `Form`, so code is made from them and never asks what they are.
+    `stem` is what its attributes start with, `payload` its stored arrays by field: what settles a
+    form is looked at here, once.
     """
 
-    id: int
     name: str
     parents: tuple[str, ...]
     shapes: tuple[Shape, ...]
     out: Shape
-    prefix: str
+    stem: str
     payload: Mapping[str, Reals]
     dtype: str
     zero_sign_matters: bool = False
@@ -127,7 +128,7 @@ class Site(NamedTuple):
 
     def slot(self, name: str) -> str:
         """The attribute of a payload slot or buffer, as seen in `forward`."""
-        return f"self.{attribute_name(self.prefix, self.id, name)}"
+        return f"self.{self.stem}_{name}" if name else f"self.{self.stem}"
 
 
 def attribute_name(prefix: str, node_id: int, name: str) -> str:
@@ -164,6 +165,8 @@ class Op:
     has_payload: ClassVar[bool] = False
     """Whether there are any, for some shapes."""
     has_buffers: ClassVar[bool] = False
+    code_reads_payload: ClassVar[bool] = False
+    """Whether the code of a node depends on the numbers of its payload."""
     reference: ClassVar[Callable[..., Array]]
 
     def __init_subclass__(cls, *, tag: str = "", prefix: str = "") -> None:

@@ -120,6 +120,8 @@ class BatchNormEval(Op, tag="batch_norm_eval", prefix="batchnorm"):
     channels: int
     eps: float | None = None
 
+    code_reads_payload = True
+
     def infer(self, x: Shape) -> Shape:
         if self.channels < 1:
             raise RuleError("channels", self.channels, "at least 1")

@@ -54,7 +54,7 @@ class _Memory:
         count = len(graph.nodes)
         self.owner = list(range(count))
         self.size = [0] * count
-        self.dying: list[Sequence[int]] = [()] * count
+        self.dying: dict[int, list[int]] = {}
         self._place(nodes, entries)
         last_use: dict[int, int] = {}
         for node in nodes:
@@ -65,7 +65,7 @@ class _Memory:
         owner, size, dying = self.owner, self.size, self.dying
         for value, user in last_use.items():
             if size[owner[value]]:
-                dying[user] = (*dying[user], value)
+                dying.setdefault(user, []).append(value)
         self.total = sum(size)
 
     def _place(self, nodes: Sequence[Node], entries: Sequence[int]) -> None:
@@ -95,7 +95,7 @@ class _Memory:
                 held += size[value]
                 peak = max(peak, held)
             names[value] += 1
-            for dead in dying[node.id]:
+            for dead in dying.get(node.id, ()):
                 value = owner[dead]
                 names[value] -= 1
                 if not names[value]:
@@ -150,7 +150,7 @@ class _Assignment:
             if self.dead and held.entries + size[node.id] > bound:
                 self._delete_before(node)
             held.add(node.id)
-            dying = self.memory.dying[node.id]
+            dying = self.memory.dying.get(node.id)
             heir = None
             if dying and following is not None and held.entries + size[following.id] > bound:
                 heir = self._parent_that_gives_its_name(node, dying, size[following.id])

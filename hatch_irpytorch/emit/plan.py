@@ -59,7 +59,16 @@ class Step(NamedTuple):
     @property
     def expressions(self) -> tuple[Code, ...]:
         """The form with this node's names."""
-        return tuple(mapped(code, self.filled) for code in self.form)
+        places = (self.name, self.node_id, *self.parents)
+        # A node may have parents by the thousand, so a place alone is looked up.
+        known = {f"{{{place}}}": str(name) for place, name in enumerate(places)}
+
+        def filled(text: str) -> str:
+            if text in known:
+                return known[text]
+            return text.format(*places) if "{" in text else text
+
+        return tuple(mapped(code, filled) for code in self.form)
 
 
 @dataclass(frozen=True)

@@ -168,3 +168,9 @@ def test_a_const_takes_no_memory_and_is_never_deleted() -> None:
     assert read(value).graph.nodes[1].op.tag == "const"
     text = source(value, inline_limit=2**20)
     assert "del v1" not in text
+
+
+def test_values_of_any_size_are_planned() -> None:
+    extents = [2**40, 2**40]
+    text = source(document(extents, *chain(200, extents)), training_skeleton=False)
+    assert "v1 = torch.tanh(v1)  # v2: (1099511627776, 1099511627776)" in text

@@ -7,14 +7,27 @@ Small values are left alone: a forward pass that holds less than a megabyte has 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from hatch_irpytorch.emit.fusion.ops import FusedLinears
 from hatch_irpytorch.ir.graph import Graph, Node, numel
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Integers = NDArray[np.int64]
+
 SMALL = 2**18
 """Entries that may be held in any case: a megabyte of float32."""
+
+_LARGEST = 2**38
+"""More entries than any machine holds: values count as no larger, so that sums fit 64 bits."""
 
 _WITHOUT_MEMORY = frozenset({"input", "const", "rand_uniform"})
 _STRIDED_VIEWS = frozenset({"broadcast_to", "part", "permute", "transpose"})
@@ -26,159 +39,172 @@ _SHARING = _WITHOUT_MEMORY | _STRIDED_VIEWS | _RESHAPES | {"detach"}
 
 @dataclass(frozen=True)
 class Variables:
-    """The variable of each node, and the names that are deleted before a node is computed."""
+    """By node, its variable, and the names that are deleted before it is computed."""
 
-    of: dict[int, str]
+    of: Sequence[str]
     deleted: dict[int, tuple[str, ...]]
 
 
 def assign_variables(graph: Graph, nodes: Sequence[Node]) -> Variables:
     """`v{id}` for each of `nodes`, the live ones in order, and what keeps the peak low."""
-    entries = _entries(nodes)
-    if sum(entries) > SMALL:
-        memory = _Memory(graph, nodes, entries)
-        peak = memory.peak()
-        if memory.total > max(peak, SMALL):
-            return _Assignment(memory, nodes, max(peak, SMALL)).run()
-    return Variables({node.id: f"v{node.id}" for node in nodes}, {})
+    names = [f"v{node_id}" for node_id in range(len(graph.nodes))]
+    sizes = _sizes(graph)
+    if sizes.sum() > SMALL:
+        memory = _Memory(graph, nodes, sizes)
+        bound = max(memory.peak(), SMALL)
+        if memory.size.sum() > bound:
+            return _Assignment(memory, nodes, bound, names).run()
+    return Variables(names, {})
+
+
+def _sizes(graph: Graph) -> Integers:
+    """The entries of every node's value."""
+    by_signature = np.array([_size(node) for node in graph.signature_nodes], dtype=np.int64)
+    sizes: Integers = by_signature[np.array(graph.signatures)]
+    return sizes
+
+
+def _size(node: Node) -> int:
+    if isinstance(node.op, FusedLinears):
+        return min(_LARGEST, numel(node.shape[:-1]) * sum(node.op.widths))
+    return min(_LARGEST, numel(node.shape))
 
 
 class _Memory:
-    """Sizes in entries, by node: what it allocates, whose memory it shares, and what dies with it.
+    """By node, the entries it allocates, whose memory it shares, and which node uses it last.
 
-    What the caller or the module holds anyway, the input and the parameters, never dies.
+    What the caller or the module holds anyway, the input and the parameters, takes no entries.
+    Values of the outputs are never used last: `last` is then the number of nodes.
     """
 
-    def __init__(self, graph: Graph, nodes: Sequence[Node], entries: Sequence[int]) -> None:
-        self.nodes = nodes
-        count = len(graph.nodes)
-        self.owner = list(range(count))
-        self.size = [0] * count
-        self.dying: dict[int, list[int]] = {}
-        self._place(nodes, entries)
-        last_use: dict[int, int] = {}
-        for node in nodes:
-            for parent in node.parents:
-                last_use[parent] = node.id
-        for output in graph.output_ids:
-            last_use.pop(output, None)
-        owner, size, dying = self.owner, self.size, self.dying
-        for value, user in last_use.items():
-            if size[owner[value]]:
-                dying.setdefault(user, []).append(value)
-        self.total = sum(size)
+    def __init__(self, graph: Graph, nodes: Sequence[Node], sizes: Integers) -> None:
+        self.count = len(graph.nodes)
+        self.ids = np.array([node.id for node in nodes])
+        self.owner = np.arange(self.count)
+        self.size = np.zeros(self.count, dtype=np.int64)
+        self.size[self.ids] = sizes[self.ids]
+        self.sharing: list[int] = []
+        self._share([node for node in nodes if node.op.tag in _SHARING])
+        parents = [node.parents for node in nodes]
+        uses = np.fromiter(chain.from_iterable(parents), np.int64)
+        self.last = np.full(self.count, self.count)
+        self.last[uses] = np.repeat(self.ids, np.fromiter(map(len, parents), np.int64))
+        self.last[list(graph.output_ids)] = self.count
+        self.first_use = np.zeros(self.count, dtype=np.int64)
+        self.first_use[uses[::-1]] = np.arange(len(uses))[::-1]
 
-    def _place(self, nodes: Sequence[Node], entries: Sequence[int]) -> None:
+    def _share(self, nodes: Sequence[Node]) -> None:
         strided: set[int] = set()
-        owner = self.owner
-        for node, size in zip(nodes, entries, strict=True):
+        for node in nodes:
             kind = node.op.tag
-            if kind not in _SHARING:
-                self.size[node.id] = size
-            elif kind in _WITHOUT_MEMORY:
-                continue
-            elif kind in _RESHAPES and node.parents[0] in strided:
-                self.size[node.id] = size
-            else:
-                owner[node.id] = owner[node.parents[0]]
+            if kind in _WITHOUT_MEMORY:
+                self.size[node.id] = 0
+            elif kind not in _RESHAPES or node.parents[0] not in strided:
+                self.size[node.id] = 0
+                self.owner[node.id] = self.owner[node.parents[0]]
+                self.sharing.append(node.id)
                 if kind in _STRIDED_VIEWS or node.parents[0] in strided:
                     strided.add(node.id)
 
     def peak(self) -> int:
         """The entries held at most when every value is released after its last use."""
-        owner, size, dying = self.owner, self.size, self.dying
-        names = [0] * len(owner)
-        held = peak = 0
-        for node in self.nodes:
-            value = owner[node.id]
-            if not names[value]:
-                held += size[value]
-                peak = max(peak, held)
-            names[value] += 1
-            for dead in dying.get(node.id, ()):
-                value = owner[dead]
-                names[value] -= 1
-                if not names[value]:
-                    held -= size[value]
-        return peak
-
-
-def _entries(nodes: Sequence[Node]) -> list[int]:
-    entries = [numel(node.shape) for node in nodes]
-    for index, node in enumerate(nodes):
-        if isinstance(node.op, FusedLinears):
-            entries[index] = numel(node.shape[:-1]) * sum(node.op.widths)
-    return entries
-
-
-class _Held:
-    """The values with a name, and the entries that they keep."""
-
-    def __init__(self, memory: _Memory) -> None:
-        self.owner = memory.owner
-        self.size = memory.size
-        self.entries = 0
-        self.names = [0] * len(memory.owner)
-
-    def add(self, value: int) -> None:
-        owner = self.owner[value]
-        if not self.names[owner]:
-            self.entries += self.size[owner]
-        self.names[owner] += 1
-
-    def release(self, values: Iterable[int]) -> None:
-        names = self.names
-        for value in values:
+        death = self.last.copy()
+        for value in self.sharing:
             owner = self.owner[value]
-            names[owner] -= 1
-            if not names[owner]:
-                self.entries -= self.size[owner]
+            death[owner] = max(death[owner], self.last[value])
+        order = np.argsort(death, kind="stable")
+        freed = np.concatenate([[0], np.cumsum(self.size[order])])
+        before = np.searchsorted(death[order], np.arange(self.count))
+        return int(np.max(np.cumsum(self.size) - freed[before]))
 
 
 class _Assignment:
-    def __init__(self, memory: _Memory, nodes: Sequence[Node], bound: int) -> None:
-        self.memory = memory
+    """Names for the values, with no more than `bound` entries held where that can be.
+
+    Values only pile up until the next would not fit, so that node is looked for by bisection.
+    """
+
+    def __init__(
+        self, memory: _Memory, nodes: Sequence[Node], bound: int, names: list[str]
+    ) -> None:
         self.nodes = nodes
         self.bound = bound
-        self.held = _Held(memory)
-        self.dead: list[int] = []
-        self.variables = Variables({}, {})
+        self.owner: list[int] = memory.owner.tolist()
+        self.size: list[int] = memory.size.tolist()
+        self.first_use = memory.first_use
+        self.sharing = memory.sharing
+        self.shared = 0
+        self.named = [1] * memory.count
+        """By owner, how many names its memory has."""
+        self.freed = 0
+        self.ids: list[int] = memory.ids.tolist()
+        self.allocated: list[int] = np.cumsum(memory.size[memory.ids]).tolist()
+        mortal = (memory.last < memory.count) & (memory.size[memory.owner] > 0)
+        values = np.flatnonzero(mortal)
+        values = values[np.argsort(memory.last[values], kind="stable")]
+        self.dying: list[int] = values.tolist()
+        """Values in the order of their last use."""
+        self.deaths: list[int] = memory.last[values].tolist()
+        self.deleted_to = 0
+        self.of = names
+        self.deleted: dict[int, tuple[str, ...]] = {}
 
     def run(self) -> Variables:
-        held, bound, size, names = self.held, self.bound, self.memory.size, self.variables.of
-        for node, following in zip(self.nodes, [*self.nodes[1:], None], strict=True):
-            if self.dead and held.entries + size[node.id] > bound:
-                self._delete_before(node)
-            held.add(node.id)
-            dying = self.memory.dying.get(node.id)
-            heir = None
-            if dying and following is not None and held.entries + size[following.id] > bound:
-                heir = self._parent_that_gives_its_name(node, dying, size[following.id])
-            if heir is None:
-                names[node.id] = f"v{node.id}"
-            else:
-                names[node.id] = names[heir]
-                held.release([heir])
-            if dying:
-                self.dead += [value for value in dying if value != heir]
-        return self.variables
+        position = 0
+        while (position := self._next_over(position + 1)) < len(self.ids):
+            self._name_of_a_parent(position - 1)
+            if self.allocated[position] - self.freed > self.bound:
+                self._delete_before(position)
+        return Variables(self.of, self.deleted)
 
-    def _delete_before(self, node: Node) -> None:
-        names = tuple(self.variables.of[value] for value in sorted(self.dead))
-        self.variables.deleted[node.id] = names
-        self.held.release(self.dead)
-        self.dead = []
+    def _next_over(self, start: int) -> int:
+        """The first position from `start` on whose value would not fit any more."""
+        limit = self.bound + self.freed
+        if start < len(self.ids) and self.allocated[start] > limit:
+            return start
+        return bisect_right(self.allocated, limit, lo=min(start, len(self.ids)))
 
-    def _parent_that_gives_its_name(
-        self, node: Node, dying: Sequence[int], wanted: int
-    ) -> int | None:
-        """A dying value whose release alone makes room for the entries wanted next."""
-        if self.dead or node.op.tag in _NO_HEIR:
-            return None
-        room = self.bound - self.held.entries
+    def _delete_before(self, position: int) -> None:
+        """Delete all names that are dead before a node."""
+        end = bisect_left(self.deaths, self.ids[position], lo=self.deleted_to)
+        dead = sorted(self.dying[self.deleted_to : end])
+        self.deleted_to = end
+        if dead:
+            self.deleted[self.ids[position]] = tuple([self.of[value] for value in dead])
+            self._release(dead, position)
+
+    def _release(self, values: Iterable[int], position: int) -> None:
+        """Take away names of values that stand before a position."""
+        self._count_views(position)
+        for value in values:
+            owner = self.owner[value]
+            self.named[owner] -= 1
+            if not self.named[owner]:
+                self.freed += self.size[owner]
+
+    def _count_views(self, position: int) -> None:
+        """Count the names of views that stand before a position."""
+        end = bisect_left(self.sharing, self.ids[position], lo=self.shared)
+        for value in self.sharing[self.shared : end]:
+            self.named[self.owner[value]] += 1
+        self.shared = end
+
+    def _name_of_a_parent(self, position: int) -> None:
+        """Give a node the name of a dying parent whose memory makes room for the next node."""
+        node = self.nodes[position]
+        start = bisect_left(self.deaths, node.id, lo=self.deleted_to)
+        if start > self.deleted_to or node.op.tag in _NO_HEIR:
+            return
+        end = bisect_right(self.deaths, node.id, lo=start)
+        wanted = self.allocated[position + 1] - self.freed - self.bound
+        self._count_views(position + 1)
+        dying = sorted(self.dying[start:end], key=self.first_use.__getitem__)
         for value in dying:
-            owner = self.memory.owner[value]
-            freed = self.memory.size[owner] if self.held.names[owner] == 1 else 0
-            if wanted <= room + freed:
-                return value
-        return None
+            owner = self.owner[value]
+            if (self.size[owner] if self.named[owner] == 1 else 0) >= wanted:
+                self.of[node.id] = self.of[value]
+                self._release([value], position + 1)
+                dying.remove(value)
+                self.dying[start:end] = [value, *dying]
+                self.deleted_to = start + 1
+                return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hatch_irpytorch.errors import Problems
-from hatch_irpytorch.ir.graph import Graph, Node, Shape, shape_text
+from hatch_irpytorch.ir.graph import Graph, Node, shape_text
 from hatch_irpytorch.ir.lower import Unreadable
 from hatch_irpytorch.ir.ops import RuleError
 
@@ -13,15 +13,15 @@ def check_graph(graph: Graph, problems: Problems) -> frozenset[int]:
 
     A node is compared with what its parents declare, so that one mistake is told once.
     """
-    seen: set[tuple[int, tuple[Shape, ...], Shape]] = set()
-    sound = []
-    for node in graph.nodes:
-        # Ops of the same attributes are one object, and the graph keeps it alive.
-        form = (id(node.op), graph.parent_shapes(node), node.shape)
-        if form in seen or _check_node(graph, node, problems):
-            seen.add(form)
-            sound.append(node.id)
-    return frozenset(sound)
+    good = [_check_node(graph, node, Problems()) for node in graph.signature_nodes]
+    if all(good):
+        return frozenset(range(len(graph.nodes)))
+    signatures = graph.signatures
+    return frozenset(
+        node.id
+        for node in graph.nodes
+        if good[signatures[node.id]] or _check_node(graph, node, problems)
+    )
 
 
 def _check_node(graph: Graph, node: Node, problems: Problems) -> bool:

@@ -72,25 +72,52 @@ class Graph:
         return tuple(self.nodes[i].shape for i in self.output_ids)
 
     @cached_property
-    def _parent_shapes(self) -> tuple[tuple[Shape, ...], ...]:
-        shape_of = [node.shape for node in self.nodes].__getitem__
-        return tuple(tuple(map(shape_of, node.parents)) for node in self.nodes)
+    def signatures(self) -> tuple[int, ...]:
+        """By node, the number of its signature: its op, the shapes of its parents and its own.
 
-    def parent_shapes(self, node: Node) -> tuple[Shape, ...]:
-        return self._parent_shapes[node.id]
+        Nodes with one signature are checked as one, have the same payload slots and the same
+        code but for names. Numbers are given in order of first use.
+        """
+        shapes: dict[Shape, int] = {}
+        of = [shapes.setdefault(node.shape, len(shapes)) for node in self.nodes]
+        known: dict[tuple[int, ...], int] = {}
+        found = []
+        for node, shape in zip(self.nodes, of, strict=True):
+            # Ops of the same attributes are one object, and this graph keeps it alive.
+            op, parents = id(node.op), node.parents
+            one = len(parents) == 1
+            form = (op, shape, of[parents[0]]) if one else (op, shape, *[of[p] for p in parents])
+            found.append(known.setdefault(form, len(known)))
+        return tuple(found)
 
     @cached_property
-    def _slots(self) -> dict[tuple[Op, tuple[Shape, ...]], tuple[Slot, ...]]:
+    def signature_nodes(self) -> tuple[Node, ...]:
+        """The first node of each signature."""
+        first = dict(zip(reversed(self.signatures), reversed(self.nodes), strict=True))
+        return tuple([first[number] for number in range(len(first))])
+
+    @cached_property
+    def _parent_shapes(self) -> tuple[tuple[Shape, ...], ...]:
+        return tuple(
+            tuple([self.nodes[parent].shape for parent in node.parents])
+            for node in self.signature_nodes
+        )
+
+    def parent_shapes(self, node: Node) -> tuple[Shape, ...]:
+        return self._parent_shapes[self.signatures[node.id]]
+
+    @cached_property
+    def _slots(self) -> dict[int, tuple[Slot, ...]]:
         return {}
 
     def slots(self, node: Node) -> tuple[Slot, ...]:
         """The payload slots of a node, whose parents must have shapes that its op allows."""
         if not node.op.has_payload:
             return ()
-        form = (node.op, self._parent_shapes[node.id])
-        found = self._slots.get(form)
+        signature = self.signatures[node.id]
+        found = self._slots.get(signature)
         if found is None:
-            found = self._slots[form] = node.op.payload(*form[1])
+            found = self._slots[signature] = node.op.payload(*self._parent_shapes[signature])
         return found
 
     def live_ids(self) -> frozenset[int]:

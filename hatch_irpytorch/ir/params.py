@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
-from hatch_irpytorch.ir.attributes import (
-    ValueFormError,
-    are_numbers,
-    describe_tensor,
-    entries,
-    finite_array,
-    flat_items,
-    tensor,
-)
+from hatch_irpytorch.ir.attributes import ValueFormError, describe_tensor, tensor
 from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape, shape_text
 from hatch_irpytorch.ir.lower import InlinePayload
 from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel, unpack_kernel
+from hatch_irpytorch.ir.payload import read_payload
 from hatch_irpytorch.ir.stores import DTYPES, Entry
-from hatch_irpytorch.source.number_text import NumberText
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,35 +52,37 @@ def bind_params(
     An entry of the file takes the place of an inline value. A node that no output depends on may
     lack its payload; entries that belong to no node are a problem.
     """
-    live = graph.live_ids() if len(sound) == len(graph.nodes) else frozenset()
-    binder = _bound(_Binder(graph, inline, store), sound, live)
-    if not binder.finish():
-        # Some number is wrong. Then each is looked at in its turn, so that this is told in order.
-        binder = _bound(_Binder(graph, inline, store, careful=True), sound, live)
-        binder.finish()
-    if len(sound) == len(graph.nodes):
-        binder.report_extra()
-    problems.extend(binder.problems)
-    return binder.params, tuple(binder.notes)
+    whole = len(sound) == len(graph.nodes)
+    found = read_payload(graph, inline) if whole and store is None else None
+    if found is None:
+        binder = _Binder(graph, inline, store)
+        live = graph.live_ids() if whole else frozenset()
+        for node in graph.nodes:
+            if node.id in sound:
+                binder.bind(node, node.id in live)
+        if whole:
+            binder.report_extra()
+        problems.extend(binder.problems)
+        found = binder.params
+    return found, () if len(problems) else tuple(_unused_weights(graph, found))
 
 
-def _bound(binder: _Binder, sound: frozenset[int], live: frozenset[int]) -> _Binder:
-    for node in binder.graph.nodes:
-        if node.id in sound:
-            binder.bind(node, node.id in live)
-    return binder
+def _unused_weights(graph: Graph, params: ParamStore) -> Iterator[Problem]:
+    """Notes on grouped kernels with numbers outside their blocks."""
+    if not any(isinstance(node.op, Conv) for node in graph.signature_nodes):
+        return
+    for node in graph.nodes:
+        op, weight = node.op, params.get((node.id, "weight"))
+        if not isinstance(op, Conv) or op.groups == 1 or weight is None:
+            continue
+        outside = np.count_nonzero(weight) - np.count_nonzero(pack_kernel(weight, op.groups))
+        if outside:
+            message = f"{outside} weights outside the {op.groups} blocks are not 0 and never read"
+            yield Problem("unused-weight", graph.place(node), message)
 
 
 _ZERO = np.zeros(())
-"""Stands for a value that is not read yet, or not sound."""
-
-
-def _have_finite_sum(rows: list[float]) -> bool:
-    """Then all of them are finite; the other way round need not be true."""
-    try:
-        return math.isfinite(sum(rows))
-    except OverflowError:
-        return False
+"""Stands for a value that is not sound."""
 
 
 class _Binder:
@@ -99,18 +91,12 @@ class _Binder:
         graph: Graph,
         inline: Mapping[int, InlinePayload],
         store: StoreFile | None,
-        *,
-        careful: bool = False,
     ) -> None:
         self.graph = graph
         self.inline = inline
         self.store = store
-        self.careful = careful
         self.problems = Problems()
         self.params: dict[tuple[int, str], Array] = {}
-        self.notes: list[Problem] = []
-        self.waiting: list[tuple[Node, Slot, list[float]]] = []
-        self.grouped: list[Node] = []
         self.used: set[str] = set()
         self.known: set[str] = set()
 
@@ -131,8 +117,6 @@ class _Binder:
         for error in node.op.payload_problems(present):
             message = f"`{error.field}` must be {error.expected}, found {error.found}"
             self.problems.add("missing-payload", self.graph.place(node), message)
-        if isinstance(node.op, Conv) and node.op.groups > 1:
-            self.grouped.append(node)
 
     def _tell_missing(self, node: Node, slot: Slot) -> None:
         name = self.inline.get(node.id, InlinePayload()).name(slot.field)
@@ -162,20 +146,11 @@ class _Binder:
         name = payload.name(slot.field)
         if name not in payload.values:
             return None
-        flat = isinstance(node.op, Const)
-        value = payload.values[name]
         try:
-            if isinstance(value, NumberText):
-                return tensor(value, slot.shape, flat)
-            rows = None if self.careful else flat_items(value, slot.shape, flat)
-            if rows is None:
-                rows = entries(value, slot.shape, flat)
-                if not _have_finite_sum(rows):
-                    finite_array(rows, slot.shape)
-            self.waiting.append((node, slot, rows))
+            return tensor(payload.values[name], slot.shape, isinstance(node.op, Const))
         except ValueFormError as problem:
             self._bad_payload(node, slot, problem)
-        return _ZERO
+            return _ZERO
 
     def _bad_payload(self, node: Node, slot: Slot, problem: ValueFormError) -> None:
         name = self.inline[node.id].name(slot.field)
@@ -184,25 +159,6 @@ class _Binder:
         expected = f"{describe_tensor(slot.shape, flat)}: {problem.expected}"
         place = self.graph.place(node)
         self.problems.mismatch("bad-payload", place, name, expected, problem.found, hint)
-
-    def finish(self) -> bool:
-        """Make the arrays of all short payloads, parts of one, and notes that need the numbers.
-
-        False when something is no finite number, which only a careful binder has told.
-        """
-        every = list(chain.from_iterable([rows for _, _, rows in self.waiting]))
-        if not self.careful and not (are_numbers(every) and _have_finite_sum(every)):
-            return False
-        whole = np.array(every, dtype=np.float64)
-        start = 0
-        for node, slot, rows in self.waiting:
-            end = start + len(rows)
-            self.params[node.id, slot.field] = whole[start:end].reshape(slot.shape)
-            start = end
-        if not len(self.problems):
-            for node in self.grouped:
-                self._note_unused(node)
-        return True
 
     def _from_file(self, node: Node, slot: Slot) -> Array | None:
         if self.store is None:
@@ -256,16 +212,6 @@ class _Binder:
     def _mismatch(self, place: Place, name: str, message: str, expected: str, found: str) -> None:
         problem = Problem("shape-mismatch", place, message, "", name, expected, found)
         self.problems.extend([problem])
-
-    def _note_unused(self, node: Node) -> None:
-        op = node.op
-        weight = self.params.get((node.id, "weight"))
-        if not isinstance(op, Conv) or weight is None:
-            return
-        outside = np.count_nonzero(weight) - np.count_nonzero(pack_kernel(weight, op.groups))
-        if outside:
-            message = f"{outside} weights outside the {op.groups} blocks are not 0 and never read"
-            self.notes.append(Problem("unused-weight", self.graph.place(node), message))
 
     def report_extra(self) -> None:
         if self.store is None:

@@ -6,8 +6,9 @@ import json
 import re
 
 from hatch_irpytorch.errors import Place, fail, shown
-from hatch_irpytorch.source.number_text import NEGATIVE_ZERO, NumberText, long_runs
+from hatch_irpytorch.source.number_text import NumberText, long_runs
 from hatch_irpytorch.source.reading import decode_text, line_and_column
+from hatch_irpytorch.source.scanning import count, has_long_integer, has_negative_zero
 
 MAX_DEPTH = 64
 """How deep arrays and objects may nest: a tensor of 32 axes in a node needs 36."""
@@ -56,7 +57,7 @@ def parse_json(data: bytes, file: str, long_arrays: bool = False) -> object:
     def constant(name: str) -> object:
         return NumberText(data, *next(waiting))
 
-    parse_int = _signed_integer if NEGATIVE_ZERO.search(outline) else None
+    parse_int = _signed_integer if has_negative_zero(outline) else None
     try:
         value: object = json.loads(
             text,
@@ -79,8 +80,6 @@ def parse_json(data: bytes, file: str, long_arrays: bool = False) -> object:
     return value
 
 
-_TO_NOUGHT = bytes.maketrans(b"123456789", b"000000000")
-_LONG_INTEGER = b"0" * 19
 _MARK = "~"
 _BYTES_PER_OBJECT = 16_384
 """Nodes are shorter; for text unlike a graph orjson needs more memory than a reader may take."""
@@ -94,13 +93,11 @@ def _quickly(outline: bytes, data: bytes, blocks: list[tuple[int, int]]) -> obje
     """
     import orjson
 
-    if len(outline) > _BYTES_PER_OBJECT * (_count(outline, "{") + 64):
+    if len(outline) > _BYTES_PER_OBJECT * (count(outline, "{") + 64):
         return None
-    if _MARK.encode() in outline or NEGATIVE_ZERO.search(outline):
+    if _MARK.encode() in outline or has_negative_zero(outline) or has_long_integer(outline):
         return None
-    if _LONG_INTEGER in outline.translate(_TO_NOUGHT):
-        return None
-    if outline.count(_PLACEHOLDER) != len(blocks):
+    if b"N" in outline and outline.count(_PLACEHOLDER) != len(blocks):
         return None
     if blocks:
         outline = outline.replace(_PLACEHOLDER, b'"%b"' % _MARK.encode())
@@ -110,7 +107,7 @@ def _quickly(outline: bytes, data: bytes, blocks: list[tuple[int, int]]) -> obje
         return None
     if type(value) is not dict:
         return None
-    colons = _count(outline, ":")
+    colons = count(outline, ":")
     if not blocks and _keys_of_nodes(value) == colons:
         return value
     texts = [NumberText(data, start, end) for start, end in blocks]
@@ -205,21 +202,9 @@ _FREE_BYTES = 1 << 24
 _PER_BYTE = 10
 
 
-_LARGE = 1 << 18
-
-
-def _count(text: bytes, character: str) -> int:
-    """How often an ASCII character occurs. NumPy counts faster, once it is there."""
-    if len(text) < _LARGE:
-        return text.count(character.encode())
-    import numpy as np
-
-    return int(np.count_nonzero(np.frombuffer(text, dtype=np.uint8) == ord(character)))
-
-
 def _refuse_too_many(text: bytes, file: str) -> None:
     """Refuse text whose arrays and objects would take far more memory than the text."""
-    needed = 72 * _count(text, "[") + 240 * _count(text, "{") + 32 * _count(text, ",")
+    needed = 72 * count(text, "[") + 240 * count(text, "{") + 32 * count(text, ",")
     if needed > _FREE_BYTES + _PER_BYTE * len(text):
         message = "the text has more brackets and commas than any real document of its size"
         raise fail("too-large", Place(file), message)

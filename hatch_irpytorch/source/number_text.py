@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hatch_irpytorch.source.scanning import NEGATIVE_ZERO
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 MIN_LENGTH = 4096
 """Shorter arrays are read like everything else."""
 
+_STRIDE = 64
 _MAX_RANK = 64
 _SLICE = 1 << 15
 _WINDOW = 1 << 18
@@ -33,11 +36,13 @@ _NUMBER_CODES = list(_OF_NUMBERS)
 _SPACE_CODES = list(_SPACE)
 _BESIDE = re.compile(rb"[^\[\],]\[|\][^\[\],]")
 _TO_SPACE = bytes.maketrans(b"[]\t\n\r", b"     ")
-NEGATIVE_ZERO = re.compile(rb"-0(?![\d.eE])")
 
 
 def long_runs(data: bytes) -> Iterator[tuple[int, int]]:
     """Where long runs of characters stand that arrays of numbers are made of."""
+    samples = data[::_STRIDE].translate(_TO_RUNS)
+    if b"0" * (MIN_LENGTH // _STRIDE) not in samples:
+        return
     wanted = b"0" * MIN_LENGTH
     start = 0
     for first in range(0, len(data), _WINDOW):

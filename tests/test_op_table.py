@@ -123,8 +123,8 @@ SHAPES = {"conv": [1, 2, 4, 4], "max_pool": [1, 2, 4, 4], "avg_pool": [1, 2, 4, 
 
 
 def texts(value: Document) -> list[str]:
-    step = plan(value).steps[-1]
-    return [flat(expression) for expression in step.expressions]
+    planned = plan(value)
+    return [flat(expression) for expression in planned.expressions(planned.steps[-1])]
 
 
 @pytest.mark.parametrize("tag", TEXTS)

@@ -9,11 +9,11 @@ import numpy as np
 
 from hatch_irpytorch.emit.literals import rounded
 from hatch_irpytorch.emit.options import EmitOptions
-from hatch_irpytorch.emit.plan import Binding
+from hatch_irpytorch.emit.plan import Attribute, Binding, Form
 from hatch_irpytorch.ir.code import Code, call
 from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
-from hatch_irpytorch.ir.ops import Const, LayerNorm, attribute_name
-from hatch_irpytorch.ir.params import compressed_name
+from hatch_irpytorch.ir.ops import Const, LayerNorm
+from hatch_irpytorch.ir.params import COMPRESSED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,6 +71,8 @@ def layer_norm_affine(graph: Graph, live: frozenset[int]) -> frozenset[int]:
 
     torchlean.ir.v1: 5.3, in one pass over the nodes.
     """
+    if not any(isinstance(node.op, Const) for node in graph.signature_nodes):
+        return frozenset()
     scaled: set[int] = set()
     forced: set[int] = set()
     for node in graph.nodes:
@@ -94,34 +96,27 @@ def _other_consts(graph: Graph, node: Node, kind: type[LayerNorm]) -> list[int]:
 
 def bind_const(
     model: Model, node: Node, affine: bool, options: EmitOptions
-) -> tuple[Binding, Code]:
-    """The binding of a const and its expression in `forward`. torchlean.ir.v1: 5.3."""
+) -> tuple[Form, list[Binding]]:
+    """What a const says in `forward`, and its binding. torchlean.ir.v1: 5.3."""
     assert isinstance(node.op, Const)
-    name = attribute_name(node.op.prefix, node.id, "")
     value = read_const(model, node)
     wanted = node.op.learnable
     learned = options.learnable_consts and (
         affine or not value.uniform if wanted is None else wanted
     )
-    if learned:
-        tied = options.compress_broadcast_params and wanted is None
-        row = value.repeated_row() if tied else None
-        if row is not None:
-            vector = Binding(
-                node.id, compressed_name(name), row.shape, True, values=rounded(row, options.dtype)
-            )
-            code = call(f"self.{vector.name}.unsqueeze(0).expand", node.shape[0], -1)
-            return vector, code
-        return Binding(
-            node.id, name, node.shape, True, values=rounded(value.array, options.dtype)
-        ), (f"self.{name}")
-    if value.filled:
+    attribute = Attribute(node.op.prefix, "", node.shape, learned)
+    name = f"self.{attribute.name(node.id)}"
+    tied = learned and options.compress_broadcast_params and wanted is None
+    row = value.repeated_row() if tied else None
+    if row is not None:
+        vector = attribute._replace(suffix=COMPRESSED, shape=row.shape)
+        code = call(f"self.{vector.name(node.id)}.unsqueeze(0).expand", node.shape[0], -1)
+        return Form((code,), node.shape), [Binding(node.id, vector, row)]
+    form = Form((name,), node.shape)
+    if value.filled and not learned:
         fill = float(rounded(value.first, options.dtype))
-        return Binding(
-            node.id, name, node.shape, False, code=_filled(node.shape, fill)
-        ), f"self.{name}"
-    values = rounded(value.array, options.dtype)
-    return Binding(node.id, name, node.shape, False, values=values), f"self.{name}"
+        return form, [Binding(node.id, attribute, code=_filled(node.shape, fill))]
+    return form, [Binding(node.id, attribute, value.array)]
 
 
 def _filled(shape: Shape, value: float) -> Code:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from itertools import repeat
+
 from hatch_irpytorch.ir.code import Call, Code
 
 LINE_WIDTH = 88
+
+_PLACE = re.compile(r"\{(\d+)\}")
 
 
 def flat(code: Code) -> str:
@@ -25,21 +31,67 @@ def _flat_arguments(call: Call) -> list[str]:
     return found
 
 
+def layouts(target: str, code: Code, comment: str = "", indent: int = 8) -> list[str]:
+    """The ways to write `target = code  # comment` that come first: on one line, then with the
+    arguments on a line of their own.
+
+    An empty target gives a bare expression. Names may be places that are filled later, so which
+    of them `fits` is asked of the text that is to stand there.
+    """
+    pad = " " * indent
+    lead = f"{pad}{target} = " if target else pad
+    remark = f"  # {comment}" if comment else ""
+    if isinstance(code, str):
+        return [f"{lead}{code}{remark}"]
+    arguments = ", ".join(_flat_arguments(code))
+    opening = f"{lead}{_name(code)}("
+    one_line = f"{opening}{arguments}){remark}"
+    if _is_tuple(code):
+        return [one_line]
+    return [one_line, f"{opening}\n{pad}    {arguments}\n{pad}){remark}"]
+
+
+def fits(layout: str) -> bool:
+    """Whether the arguments of one of `layouts` stand on a line that is not too long."""
+    if len(layout) <= LINE_WIDTH:
+        return True
+    first, *rest = layout.split("\n", 2)
+    return len(rest[0] if rest else first) <= LINE_WIDTH
+
+
+def filled(alternatives: Sequence[str], columns: Sequence[Sequence[str]]) -> list[str | None]:
+    """The first of some layouts that fits, for many statements that differ only in their names.
+
+    Place `{i}` stands for the items of column i, one a statement. None where no layout fits.
+    """
+    if not alternatives:
+        return [None] * len(columns[0])
+    pieces = _PLACE.split(alternatives[0])
+    parts = [columns[int(p)] if i % 2 else repeat(p) for i, p in enumerate(pieces)]
+    texts = list(map("".join, zip(*parts, strict=False)))
+    found: list[str | None] = [*texts]
+    long = [i for i, text in enumerate(texts) if len(text) > LINE_WIDTH and not fits(text)]
+    if long:
+        others = filled(alternatives[1:], [[column[i] for i in long] for column in columns])
+        for index, other in zip(long, others, strict=True):
+            found[index] = other
+    return found
+
+
 def statement(target: str, code: Code, comment: str = "", indent: int = 8) -> list[str]:
     """`target = code  # comment`, broken between the arguments where it does not fit.
 
     An empty target gives a bare expression.
     """
+    for layout in layouts(target, code, comment, indent):
+        if fits(layout):
+            return layout.split("\n")
     pad = " " * indent
     lead = f"{target} = " if target else ""
-    remark = f"  # {comment}" if comment else ""
-    line = f"{pad}{lead}{code if isinstance(code, str) else flat(code)}{remark}"
-    if len(line) <= LINE_WIDTH:
-        return [line]
     if isinstance(code, str):
         above = [f"{pad}# {comment}"] if comment else []
         return [*above, f"{pad}{lead}{code}"]
-    return _broken(code, lead, indent, remark)
+    return _broken(code, lead, indent, f"  # {comment}" if comment else "")
 
 
 def _broken(call: Call, lead: str, indent: int, tail: str) -> list[str]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hatch_irpytorch.emit.fusion.ops import FusedLinears
+from hatch_irpytorch.emit.plan import Variables
 from hatch_irpytorch.ir.graph import Graph, Node, numel
 
 if TYPE_CHECKING:
@@ -37,14 +37,6 @@ _RESHAPES = frozenset({"reshape", "flatten"})
 _SHARING = _WITHOUT_MEMORY | _STRIDED_VIEWS | _RESHAPES | {"detach"}
 
 
-@dataclass(frozen=True)
-class Variables:
-    """By node, its variable, and the names that are deleted before it is computed."""
-
-    of: Sequence[str]
-    deleted: dict[int, tuple[str, ...]]
-
-
 def assign_variables(graph: Graph, nodes: Sequence[Node]) -> Variables:
     """`v{id}` for each of `nodes`, the live ones in order, and what keeps the peak low."""
     names = [f"v{node_id}" for node_id in range(len(graph.nodes))]
@@ -54,7 +46,7 @@ def assign_variables(graph: Graph, nodes: Sequence[Node]) -> Variables:
         bound = max(memory.peak(), SMALL)
         if memory.size.sum() > bound:
             return _Assignment(memory, nodes, bound, names).run()
-    return Variables(names, {})
+    return Variables(names, {}, frozenset())
 
 
 def _sizes(graph: Graph) -> Integers:
@@ -148,6 +140,7 @@ class _Assignment:
         self.deleted_to = 0
         self.of = names
         self.deleted: dict[int, tuple[str, ...]] = {}
+        self.renamed: set[int] = set()
 
     def run(self) -> Variables:
         position = 0
@@ -155,7 +148,7 @@ class _Assignment:
             self._name_of_a_parent(position - 1)
             if self.allocated[position] - self.freed > self.bound:
                 self._delete_before(position)
-        return Variables(self.of, self.deleted)
+        return Variables(self.of, self.deleted, frozenset(self.renamed))
 
     def _next_over(self, start: int) -> int:
         """The first position from `start` on whose value would not fit any more."""
@@ -203,6 +196,7 @@ class _Assignment:
             owner = self.owner[value]
             if (self.size[owner] if self.named[owner] == 1 else 0) >= wanted:
                 self.of[node.id] = self.of[value]
+                self.renamed.add(node.id)
                 self._release([value], position + 1)
                 dying.remove(value)
                 self.dying[start:end] = [value, *dying]

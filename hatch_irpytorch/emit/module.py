@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from hatch_irpytorch.emit.layout import LINE_WIDTH, flat, statement
-from hatch_irpytorch.emit.plan import Binding, ModulePlan, Step
+from hatch_irpytorch.emit.forward import body, returns
+from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, statement
+from hatch_irpytorch.emit.plan import Attribute, Binding, ModulePlan
 from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64, flag_table, tables
-from hatch_irpytorch.ir.code import Call, call
+from hatch_irpytorch.ir.code import Code, call
 from hatch_irpytorch.ir.graph import numel, shape_text
 
 _DTYPE = re.compile(r"\bdtype\b(?!=)")
@@ -80,14 +81,14 @@ def _class(plan: ModulePlan, weights_file: str | None) -> str:
     if len(signature) > LINE_WIDTH:
         signature = "    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:"
     lines.append(signature)
-    lines += _body(plan.steps)
-    lines += _returns(plan.returns)
+    lines += body(plan)
+    lines += returns(plan.returns)
     return "\n".join(lines) + "\n"
 
 
 def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
     lines: list[str] = []
-    bound = [line for binding in plan.bindings for line in _bind(plan, binding)]
+    bound = _bindings(plan)
     if any(_DTYPE.search(line) for line in bound):
         lines.append(f"        dtype = torch.{plan.dtype}")
     if weights_file is not None:
@@ -96,116 +97,45 @@ def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
     return lines + bound
 
 
-def _bind(plan: ModulePlan, binding: Binding) -> list[str]:
-    if binding.learned and binding.values is not None and not plan.weights_in_file:
-        lines = _bind_table(binding)
-        if lines:
-            return lines
-    value = _value(plan, binding)
-    if binding.learned:
-        return statement(f"self.{binding.name}", call("nn.Parameter", value))
-    name = f'"{binding.name}"'
-    if binding.saved:
-        return statement("", call("self.register_buffer", name, value))
-    return statement("", call("self.register_buffer", name, value, persistent=False))
+def _bindings(plan: ModulePlan) -> list[str]:
+    """The statements for the bindings; those that are alike are laid out at once."""
+    alike: dict[tuple[Attribute, bool], list[int]] = {}
+    for index, binding in enumerate(plan.bindings):
+        if binding.code is None:
+            alike.setdefault((binding.attribute, binding.mask is None), []).append(index)
+    found: list[str | None] = [None] * len(plan.bindings)
+    for indexes in alike.values():
+        alternatives = layouts(*_bound(plan, plan.bindings[indexes[0]], "{0}"))
+        ids = [str(plan.bindings[index].node_id) for index in indexes]
+        for index, text in zip(indexes, filled(alternatives, [ids]), strict=True):
+            found[index] = text
+    lines: list[str] = []
+    for binding, text in zip(plan.bindings, found, strict=True):
+        lines += statement(*_bound(plan, binding, binding.node_id)) if text is None else [text]
+    return lines
 
 
-def _bind_table(binding: Binding) -> list[str]:
-    """The statement for a parameter with a table, where it has one of the two usual forms."""
-    built = f"{NUMBERS.name}({binding.name.upper()}, {shape_text(binding.shape)}, dtype)"
-    line = f"        self.{binding.name} = nn.Parameter({built})"
-    if not numel(binding.shape) or len(built) + 12 > LINE_WIDTH:
-        return []
-    if len(line) <= LINE_WIDTH:
-        return [line]
-    return [f"        self.{binding.name} = nn.Parameter(", f"            {built}", "        )"]
+def _bound(plan: ModulePlan, binding: Binding, node_id: int | str) -> tuple[str, Code]:
+    """The target and the expression of a binding; instead of the id there may be a place."""
+    attribute = binding.attribute
+    name = attribute.name(node_id)
+    value = _value(plan, binding, name)
+    if attribute.learned:
+        return f"self.{name}", call("nn.Parameter", value)
+    if attribute.saved:
+        return "", call("self.register_buffer", f'"{name}"', value)
+    return "", call("self.register_buffer", f'"{name}"', value, persistent=False)
 
 
-def _value(plan: ModulePlan, binding: Binding) -> Call | str:
+def _value(plan: ModulePlan, binding: Binding, name: str) -> Code:
     if binding.code is not None:
         return binding.code
     if binding.values is not None and plan.weights_in_file:
-        return f'weights["{binding.name}"]'
+        return f'weights["{name}"]'
     kind = "torch.bool" if binding.mask else "dtype"
     if numel(binding.shape) == 0:
         return call("torch.zeros", binding.shape, dtype=kind)
-    return call(NUMBERS, binding.name.upper(), binding.shape, kind)
-
-
-def _body(steps: tuple[Step, ...]) -> list[str]:
-    """The nodes, each run of one origin under its name."""
-    lines: list[str] = []
-    origin = ""
-    usual: dict[int, str] = {}
-    for step in steps:
-        if step.origin and step.origin != origin:
-            lines.append(f"        # {step.origin}")
-            origin = step.origin
-        if step.deleted or step.covers or step.domain or step.name[1:] != str(step.node_id):
-            lines += _step(step)
-            continue
-        # Nodes with the same form have the same shape.
-        form = usual.get(id(step.form)) or usual.setdefault(id(step.form), _usual_line(step))
-        line = step.filled(form)
-        if len(line) <= LINE_WIDTH and len(step.form) == 1:
-            lines.append(line)
-        else:
-            lines += _step(step)
-    return lines
-
-
-def _usual_line(step: Step) -> str:
-    """The form of a step with nothing but its shape to tell, on one line."""
-    return f"        {{0}} = {flat(step.form[-1])}  # {_shape_remark(step)}"
-
-
-def _step(step: Step) -> list[str]:
-    remark = _shape_remark(step)
-    remark = f"{remark}, {step.domain}" if step.domain else remark
-    if step.covers:
-        remark = f"{remark}, {_node_list(step.covers)}"
-    elif step.name != f"v{step.node_id}":
-        remark = f"v{step.node_id}: {remark}"
-    *first, last = step.expressions
-    lines = _deletions(step.deleted)
-    for expression in first:
-        lines += statement(step.name, expression)
-    return lines + statement(step.name, last, remark)
-
-
-def _shape_remark(step: Step) -> str:
-    remark = shape_text(step.shape)
-    return remark if len(remark) <= 60 else f"rank {len(step.shape)}, {numel(step.shape)} values"
-
-
-def _node_list(ids: tuple[int, ...]) -> str:
-    """Ascending ids as `nodes 3-7, 9`."""
-    runs: list[list[int]] = []
-    for node_id in ids:
-        if runs and node_id == runs[-1][1] + 1:
-            runs[-1][1] = node_id
-        else:
-            runs.append([node_id, node_id])
-    shown = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
-    return f"nodes {', '.join(shown)}"
-
-
-def _deletions(names: tuple[str, ...]) -> list[str]:
-    """`del` statements, as few as their width allows."""
-    lines: list[str] = []
-    for name in names:
-        if lines and len(lines[-1]) + len(name) + 2 <= LINE_WIDTH:
-            lines[-1] += f", {name}"
-        else:
-            lines.append(f"        del {name}")
-    return lines
-
-
-def _returns(names: tuple[str, ...]) -> list[str]:
-    line = f"        return {', '.join(names)}"
-    if len(line) <= LINE_WIDTH:
-        return [line]
-    return ["        return (", *(f"            {name}," for name in names), "        )"]
+    return call(NUMBERS, name.upper(), binding.shape, kind)
 
 
 def _tables(plan: ModulePlan) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hatch_irpytorch.ir.code import Code, Function, mapped
-from hatch_irpytorch.ir.graph import Shape, numel
-from hatch_irpytorch.ir.ops import Mask
+from hatch_irpytorch.ir.graph import Node, Shape, numel
+from hatch_irpytorch.ir.ops import Mask, attribute_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,58 +18,73 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating[Any]]
 
 
-class Binding(NamedTuple):
-    """One tensor of `__init__`. Its value is `code`, `values` or the booleans of `mask`."""
+class Attribute(NamedTuple):
+    """A tensor that modules hold for nodes that are alike; its name has the id of the node in it.
 
-    node_id: int
-    name: str
+    `saved`: whether it is part of the state dict.
+    """
+
+    prefix: str
+    suffix: str
     shape: Shape
     learned: bool
     saved: bool = True
+
+    def name(self, node_id: int | str) -> str:
+        return attribute_name(self.prefix, node_id, self.suffix)
+
+
+class Binding(NamedTuple):
+    """One tensor of `__init__`. Its value is `code`, the booleans of `mask`, or `values`, which are
+    as they are stored and still have to be rounded to the dtype of the module.
+    """
+
+    node_id: int
+    attribute: Attribute
     values: Array | None = None
     code: Code | None = None
     mask: Mask | None = None
 
-
-Form = tuple[Code, ...]
-"""The expressions of nodes that are alike: `{0}` is the node's name, `{1}` its id, then come the
-names of its parents."""
-
-
-class Step(NamedTuple):
-    """One node of `forward`: its expressions, each bound to `name`, and its comments.
-
-    `deleted` are names that go first. `name` is `v{node_id}`, or that of a parent that ends here.
-    `covers` are the nodes that a fused line stands for.
-    """
-
-    node_id: int
-    name: str
-    form: Form
-    parents: tuple[str, ...]
-    shape: Shape
-    domain: str = ""
-    origin: str = ""
-    deleted: tuple[str, ...] = ()
-    covers: tuple[int, ...] = ()
-
-    def filled(self, text: str) -> str:
-        """Text of the form with this node's names."""
-        return text.format(self.name, self.node_id, *self.parents)
+    @property
+    def name(self) -> str:
+        return self.attribute.name(self.node_id)
 
     @property
-    def expressions(self) -> tuple[Code, ...]:
-        """The form with this node's names."""
-        places = (self.name, self.node_id, *self.parents)
-        # A node may have parents by the thousand, so a place alone is looked up.
-        known = {f"{{{place}}}": str(name) for place, name in enumerate(places)}
+    def shape(self) -> Shape:
+        return self.attribute.shape
 
-        def filled(text: str) -> str:
-            if text in known:
-                return known[text]
-            return text.format(*places) if "{" in text else text
+    @property
+    def learned(self) -> bool:
+        return self.attribute.learned
 
-        return tuple(mapped(code, filled) for code in self.form)
+
+class Form(NamedTuple):
+    """What nodes that are alike say: in its texts `{0}` is the name of the node, `{1}` its id, and
+    the names of its parents follow.
+
+    The value of each expression is bound to `target`; `domain` is a remark.
+    """
+
+    expressions: tuple[Code, ...]
+    shape: Shape
+    domain: str = ""
+    target: str = "{0}"
+
+
+Step = tuple[Node, Form]
+"""One node of `forward` and what it says."""
+
+
+@dataclass(frozen=True)
+class Variables:
+    """By node, its variable, and the names that are deleted before it is computed.
+
+    A variable is `v{id}`, unless a node is `renamed`: then it is that of a parent that ends here.
+    """
+
+    of: Sequence[str]
+    deleted: Mapping[int, tuple[str, ...]]
+    renamed: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,7 @@ class ModulePlan:
     output_shapes: tuple[Shape, ...]
     bindings: tuple[Binding, ...]
     steps: tuple[Step, ...]
+    variables: Variables
     returns: tuple[str, ...]
     functions: tuple[Function, ...]
     skeleton: Skeleton | None
@@ -114,3 +131,22 @@ class ModulePlan:
     def stored(self) -> tuple[Binding, ...]:
         """The bindings whose numbers stand outside `__init__`: in tables or in a weight file."""
         return tuple(binding for binding in self.bindings if binding.values is not None)
+
+    def names(self, node: Node) -> tuple[object, ...]:
+        """What the places of a node's form stand for."""
+        names = self.variables.of
+        return (names[node.id], node.id, *[names[parent] for parent in node.parents])
+
+    def expressions(self, step: Step) -> tuple[Code, ...]:
+        """The expressions of a step with the names in their places."""
+        node, form = step
+        places = self.names(node)
+        # A node may have parents by the thousand, so a place alone is looked up.
+        known = {f"{{{place}}}": str(name) for place, name in enumerate(places)}
+
+        def filled(text: str) -> str:
+            if text in known:
+                return known[text]
+            return text.format(*places) if "{" in text else text
+
+        return tuple(mapped(code, filled) for code in form.expressions)

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
+from hatch_irpytorch.emit.forms import Forms
 from hatch_irpytorch.emit.fusion.ops import FusedLinears, Part
 from hatch_irpytorch.emit.fusion.rules import fuse
-from hatch_irpytorch.emit.literals import rounded_under_errstate
-from hatch_irpytorch.emit.liveness import Variables, assign_variables
+from hatch_irpytorch.emit.liveness import assign_variables
 from hatch_irpytorch.emit.options import EmitOptions
-from hatch_irpytorch.emit.plan import Binding, Form, ModulePlan, Skeleton, Step
+from hatch_irpytorch.emit.plan import Binding, Form, ModulePlan, Skeleton, Step, Variables
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.code import Code, Function
-from hatch_irpytorch.ir.graph import Graph, Model, Node, numel
-from hatch_irpytorch.ir.ops import Const, Site, Slot, attribute_name
-from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
-from hatch_irpytorch.names import dotted_name
+from hatch_irpytorch.ir.graph import Graph, Model, Node
+from hatch_irpytorch.ir.ops import Const
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.floating[Any]]
-
-
-_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
@@ -43,31 +36,26 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     affine = layer_norm_affine(graph, live)
     before_inverse = _ancestors_of_inverse(graph, live)
     variables = assign_variables(graph, nodes)
+    forms = Forms(model, options.dtype)
+    plain, signatures = forms.plain, graph.signatures
     bindings: list[Binding] = []
     steps: list[Step] = []
-    forms = _Forms(model, options.dtype)
-    with np.errstate(over="ignore"):
-        for node in nodes:
+    for node in nodes:
+        form = plain.get(signatures[node.id])
+        if form is None or node.id in before_inverse:
             if isinstance(node.op, Part):
                 continue
-            if isinstance(node.op, Const):
-                binding, code = bind_const(model, node, node.id in affine, options)
-                bindings.append(binding)
-                form: Form = (code,)
+            if isinstance(node.op, FusedLinears):
+                form, bound = _fused_linears(node, node.op, forms, variables)
+            elif isinstance(node.op, Const):
+                form, bound = bind_const(model, node, node.id in affine, options)
+                forms.add(form)
             else:
-                payload: Mapping[str, Array] = _NONE
-                if node.op.has_payload:
-                    slots = graph.slots(node)
-                    payload = _payload(model, node.id, slots)
-                    bindings += _bind_payload(node, slots, payload, options)
-                form = forms.of(node, payload, node.id in before_inverse)
-                if node.op.has_buffers:
-                    bindings += _bind_buffers(node, forms.site(node, payload))
-            steps.append(_step(node, form, variables))
+                form, bound = _node(node, forms, node.id in before_inverse)
+            bindings += bound
+        steps.append((node, form))
     _refuse_too_many(graph, bindings, options)
-    codes = [
-        code for form in {id(step.form): step.form for step in steps}.values() for code in form
-    ]
+    codes = [code for form in forms.made for code in form.expressions]
     codes += [binding.code for binding in bindings if binding.code is not None]
     return ModulePlan(
         class_name=options.class_name,
@@ -77,6 +65,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
         output_shapes=graph.output_shapes,
         bindings=tuple(bindings),
         steps=tuple(steps),
+        variables=variables,
         returns=tuple(variables.of[output] for output in graph.output_ids),
         functions=_functions(codes),
         skeleton=_skeleton(graph, bindings, steps) if options.training_skeleton else None,
@@ -86,7 +75,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
 
 def _refuse_too_many(graph: Graph, bindings: list[Binding], options: EmitOptions) -> None:
     """Numbers by the million belong into a file."""
-    count = sum(numel(binding.shape) for binding in bindings if binding.values is not None)
+    count = sum(binding.values.size for binding in bindings if binding.values is not None)
     if options.weights == "inline" and count > options.inline_limit:
         message = (
             f"the module would hold {count} numbers in its source, "
@@ -95,100 +84,30 @@ def _refuse_too_many(graph: Graph, bindings: list[Binding], options: EmitOptions
         raise fail("too-large", Place(graph.file), message, "set `weights: safetensors`")
 
 
-class _Forms:
-    """The code of nodes, made once for those that are alike."""
-
-    def __init__(self, model: Model, dtype: str) -> None:
-        self.graph = model.graph
-        self.dtype = dtype
-        self.known: dict[tuple[object, ...], Form] = {}
-
-    def of(self, node: Node, payload: Mapping[str, Array], zero_sign_matters: bool) -> Form:
-        op = node.op
-        if op.code_reads_payload:
-            return self._made(node, payload, zero_sign_matters)
-        # Ops of the same attributes are one object, and the graph keeps it alive.
-        shapes = self.graph.parent_shapes(node)
-        alike = (id(op), shapes, node.shape, tuple(payload), zero_sign_matters)
-        found = self.known.get(alike)
-        if found is None:
-            found = self.known[alike] = self._made(node, payload, zero_sign_matters)
-        return found
-
-    def _made(self, node: Node, payload: Mapping[str, Array], zero_sign_matters: bool) -> Form:
-        code = node.op.torch(self.site(node, payload, zero_sign_matters))
-        return tuple(code) if isinstance(code, list) else (code,)
-
-    def site(
-        self, node: Node, payload: Mapping[str, Array], zero_sign_matters: bool = False
-    ) -> Site:
-        """A site with places instead of names."""
-        return Site(
-            "{0}",
-            tuple([f"{{{place}}}" for place in range(2, len(node.parents) + 2)]),
-            self.graph.parent_shapes(node),
-            node.shape,
-            f"{node.op.prefix}_{{1}}",
-            payload,
-            self.dtype,
-            zero_sign_matters,
-        )
+def _node(node: Node, forms: Forms, zero_sign_matters: bool) -> tuple[Form, list[Binding]]:
+    payload = forms.payload(node) if node.op.has_payload else {}
+    fields = tuple(payload)
+    form = forms.of(node, fields, zero_sign_matters)
+    buffers = forms.buffers(node, fields) if node.op.has_buffers else ()
+    return form, [*payload.values(), *buffers]
 
 
-def _payload(model: Model, node_id: int, slots: tuple[Slot, ...]) -> Mapping[str, Array]:
-    """The stored arrays of a node by field."""
-    params = model.params
-    keys = [(node_id, slot.field) for slot in slots]
-    return {key[1]: params[key] for key in keys if key in params}
-
-
-def _step(node: Node, form: Form, variables: Variables) -> Step:
-    names = variables.of
-    target = names[node.id]
-    if isinstance(node.op, FusedLinears):
-        target = ", ".join(names[child] for child in node.op.children)
-    parents = tuple([names[parent] for parent in node.parents])
-    return Step(
-        node.id,
-        target,
-        form,
-        parents,
-        node.shape,
-        f"defined for {parents[0]} {node.op.domain}" if node.op.domain else "",
-        dotted_name(node.origin) if node.origin else "",
-        variables.deleted.get(node.id, ()),
-        node.covers,
-    )
+def _fused_linears(
+    node: Node, op: FusedLinears, forms: Forms, variables: Variables
+) -> tuple[Form, list[Binding]]:
+    form, bound = _node(node, forms, False)
+    return form._replace(target=", ".join([variables.of[child] for child in op.children])), bound
 
 
 def _ancestors_of_inverse(graph: Graph, live: frozenset[int]) -> frozenset[int]:
     """Nodes whose zeros an `inv` may see: there +0 and -0 differ. torchlean.ir.v1: 6.6."""
     found: set[int] = set()
+    if not any(node.op.tag == "inv" for node in graph.signature_nodes):
+        return frozenset()
     for node in reversed(graph.nodes):
         if node.id in live and (node.op.tag == "inv" or node.id in found):
             found.update(node.parents)
     return frozenset(found)
-
-
-def _bind_payload(
-    node: Node, slots: tuple[Slot, ...], payload: Mapping[str, Array], options: EmitOptions
-) -> Iterable[Binding]:
-    for slot in slots:
-        array = payload.get(slot.field)
-        if array is not None:
-            if slot.packed is not None:
-                assert isinstance(node.op, Conv)
-                array = pack_kernel(array, node.op.groups)
-            name = attribute_name(node.op.prefix, node.id, slot.name)
-            values = rounded_under_errstate(array, options.dtype)
-            yield Binding(node.id, name, array.shape, slot.learned, values=values)
-
-
-def _bind_buffers(node: Node, site: Site) -> Iterable[Binding]:
-    for buffer in node.op.buffers(site):
-        name = attribute_name(node.op.prefix, node.id, buffer.name)
-        shape = node.shape if buffer.table is None else buffer.table.shape
-        yield Binding(node.id, name, shape, False, False, code=buffer.code, mask=buffer.table)
 
 
 def _functions(codes: list[Code]) -> tuple[Function, ...]:
@@ -227,5 +146,5 @@ def _skeleton(graph: Graph, bindings: list[Binding], steps: list[Step]) -> Skele
         if node.id in learned or passed:
             reached.add(node.id)
     has_gradient = any(output in reached for output in graph.output_ids)
-    positive_input = any(step.domain for step in steps)
+    positive_input = any(form.domain for _, form in steps)
     return Skeleton(single and last.op.tag == "mse_loss", has_gradient, positive_input)

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hatch_irpytorch.emit.layout import LINE_WIDTH
-from hatch_irpytorch.emit.literals import decimals
+from hatch_irpytorch.emit.literals import decimals, rounded
 from hatch_irpytorch.ir.code import Function
 
 if TYPE_CHECKING:
@@ -62,46 +63,41 @@ def table(name: str, array: Array, shape: Shape, dtype: str) -> str:
 
 
 def tables(entries: Sequence[tuple[str, Array]], dtype: str) -> list[str]:
-    """The assignments of many tables; small ones with rows of one length are laid out as one."""
+    """The assignments of many tables, rounded to `dtype`; small ones with rows of one length are
+    laid out as one.
+    """
     found: dict[int, str] = {}
-    by_row: dict[int, list[int]] = {}
-    for index, is_plain in enumerate(_plain(entries, dtype)):
-        name, array = entries[index]
-        if is_plain:
-            by_row.setdefault(_row(array.shape), []).append(index)
-        else:
-            found[index] = table(name, array, array.shape, dtype)
-    for row, indexes in by_row.items():
-        texts = _texts([entries[index][1].reshape(-1, row) for index in indexes], dtype)
-        for index, text in zip(indexes, texts, strict=True):
-            name, array = entries[index]
-            found[index] = _assignment(name, array.shape, VALUES_PER_LINE[dtype], text)
+    if dtype in _ORJSON_RANGE and _orjson_agrees(dtype):
+        by_row: dict[int, list[int]] = {}
+        for index, (_, array) in enumerate(entries):
+            if array.size <= _SMALL:
+                by_row.setdefault(_row(array.shape), []).append(index)
+        for row, indexes in by_row.items():
+            texts = _texts([entries[index][1] for index in indexes], row, dtype)
+            for index, text in zip(indexes, texts, strict=True):
+                if text is not None:
+                    name, array = entries[index]
+                    found[index] = _assignment(name, array.shape, VALUES_PER_LINE[dtype], text)
+    for index, (name, array) in enumerate(entries):
+        if index not in found:
+            found[index] = table(name, rounded(array, dtype), array.shape, dtype)
     return [found[index] for index in range(len(entries))]
 
 
-def _texts(parts: list[Array], dtype: str) -> Iterator[str]:
-    """The lines of arrays with rows of one length, which orjson lays out as we do."""
+def _texts(parts: list[Array], row: int, dtype: str) -> Iterator[str | None]:
+    """The lines of small arrays with rows of one length; None where orjson does not suit."""
+    numbers = rounded(np.concatenate([part.reshape(-1) for part in parts]), dtype)
+    sizes = np.array([part.size for part in parts])
+    odd = np.logical_or.reduceat(_odd(np.abs(numbers), dtype), np.cumsum(sizes) - sizes)
+    rows = numbers.reshape(-1, row)[np.repeat(~odd, sizes // row)]
     per_line = VALUES_PER_LINE[dtype]
-    rows = np.concatenate(parts)
     whole = "".join(_laid_out(_json_lines(block, per_line)) for block in _blocks(rows))
-    per_row = -(-rows.shape[1] // per_line)
     ends = np.flatnonzero(np.frombuffer(whole.encode("ascii"), dtype=np.uint8) == ord("\n")) + 1
-    counts = np.cumsum([len(part) for part in parts]) * per_row
-    start = 0
-    for end in ends[counts - 1].tolist():
-        yield whole[start:end]
-        start = end
-
-
-def _plain(entries: Sequence[tuple[str, Array]], dtype: str) -> list[bool]:
-    """Which arrays are small and hold nothing but what orjson lays out as we do."""
-    if not entries or dtype not in _ORJSON_RANGE or not _orjson_agrees(dtype):
-        return [False] * len(entries)
-    large = np.full(1, np.nan, dtype=entries[0][1].dtype)
-    parts = [array.reshape(-1) if array.size <= _SMALL else large for _, array in entries]
-    ends = np.cumsum([len(part) for part in parts])
-    odd = np.cumsum(_odd(np.abs(np.concatenate(parts)), dtype))[ends - 1]
-    return [bool(n == 0) for n in np.diff(odd, prepend=0)]
+    lines = np.cumsum(np.where(odd, 0, sizes // row * -(-row // per_line)))
+    stops = [0, *ends[lines[~odd] - 1].tolist()]
+    plain = iter(pairwise(stops))
+    for is_odd in odd.tolist():
+        yield None if is_odd else whole[slice(*next(plain))]
 
 
 def _odd(size: Array, dtype: str) -> NDArray[np.bool_]:

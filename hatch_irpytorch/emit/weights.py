@@ -31,7 +31,10 @@ _PIECE = 1 << 20
 
 
 class TensorFile:
-    """A safetensors file that is not in memory: a header, and arrays that may be mapped."""
+    """A safetensors file that is not in memory: a header, and arrays that may be mapped.
+
+    Each array is rounded to its dtype piece by piece.
+    """
 
     def __init__(self, header: bytes, tensors: Sequence[tuple[Array, str]]) -> None:
         self.header = header
@@ -43,7 +46,7 @@ class TensorFile:
         for values, dtype in self.tensors:
             flat = values.reshape(-1)
             for start in range(0, len(flat), _PIECE):
-                yield _encoded(flat[start : start + _PIECE], dtype)
+                yield _encoded(rounded(flat[start : start + _PIECE], dtype), dtype)
 
     def __bytes__(self) -> bytes:
         return b"".join(self.pieces())

@@ -35,9 +35,8 @@ class StoreFile:
     entries: Mapping[str, Entry]
 
 
-def compressed_name(attribute: str) -> str:
-    """The name of a compressed const: `const_3_vec`. torchlean.ir.v1: 5.3."""
-    return f"{attribute}_vec"
+COMPRESSED = "vec"
+"""What the name of a compressed const ends in: `const_3_vec`. torchlean.ir.v1: 5.3."""
 
 
 def bind_params(
@@ -167,7 +166,7 @@ class _Binder:
         self.known.add(name)
         entries = self.store.entries
         if isinstance(node.op, Const) and len(slot.shape) == 2:
-            vector = compressed_name(name)
+            vector = f"{name}_{COMPRESSED}"
             if vector in entries and name not in entries:
                 self.used.add(vector)
                 row = self._read(node, vector, (slot.shape[1:],))

@@ -102,36 +102,42 @@ class Buffer(NamedTuple):
 
 
 class Site(NamedTuple):
-    """Where a node's code will stand: names and shapes of its parents, its own name and shape.
+    """Where a node's code will stand: the shapes of its parents and its own, what its attributes
+    start with, its stored arrays by field.
 
-    The names may be places of a `Form`, so code is made from them and never asks what they are.
-    `stem` is what its attributes start with, `payload` its stored arrays by field: what settles a
-    form is looked at here, once.
+    Its names are places, `{0}` for the node, `{1}` for its id, `{2}` for its first parent, so that
+    the code serves all nodes that are alike: it is made from them and never asks what they are.
     """
 
-    name: str
-    parents: tuple[str, ...]
+    prefix: str
     shapes: tuple[Shape, ...]
     out: Shape
-    stem: str
     payload: Mapping[str, Reals]
     dtype: str
     zero_sign_matters: bool = False
 
     @property
+    def name(self) -> str:
+        return "{0}"
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        return tuple([f"{{{place}}}" for place in range(2, len(self.shapes) + 2)])
+
+    @property
     def x(self) -> str:
-        return self.parents[0]
+        return "{2}"
 
     @property
     def y(self) -> str:
-        return self.parents[1]
+        return "{3}"
 
     def slot(self, name: str) -> str:
         """The attribute of a payload slot or buffer, as seen in `forward`."""
-        return f"self.{self.stem}_{name}" if name else f"self.{self.stem}"
+        return f"self.{attribute_name(self.prefix, '{1}', name)}"
 
 
-def attribute_name(prefix: str, node_id: int, name: str) -> str:
+def attribute_name(prefix: str, node_id: int | str, name: str) -> str:
     """`linear_3_W`, or `const_3` for a slot without a name of its own."""
     return f"{prefix}_{node_id}_{name}" if name else f"{prefix}_{node_id}"
 

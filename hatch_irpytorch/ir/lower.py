@@ -12,11 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir import attention, legacy
-from hatch_irpytorch.ir.attributes import (
-    WITHOUT_ATTRIBUTES,
-    decode_fields,
-    decode_op,
-)
+from hatch_irpytorch.ir.attributes import WITHOUT_ATTRIBUTES, decode_fields, decode_op
 from hatch_irpytorch.ir.decoded import DecodedOps
 from hatch_irpytorch.ir.graph import Graph, Node, Shape, shape_text
 from hatch_irpytorch.ir.kinds import (
@@ -79,8 +75,7 @@ class _Lowering:
         self.decoded = DecodedOps()
 
     def run(self) -> Lowered:
-        for raw in self.document.nodes:
-            self.tensor_ids.append(self._lower(raw))
+        self._lower_all()
         document = self.document
         outputs = []
         for position, raw_id in enumerate(document.output_ids):
@@ -97,6 +92,24 @@ class _Lowering:
         )
         graph = Graph(tuple(self.nodes), input_id or 0, tuple(outputs), document.file)
         return Lowered(graph, self.inline)
+
+    def _lower_all(self) -> None:
+        """Lower every raw node. As long as each is one tensor node, all keep their ids."""
+        ids, nodes, like = self.tensor_ids, self.nodes, self.decoded.like
+        same_ids = True
+        for raw in self.document.nodes:
+            node_id, kind, parents, shape, tuple_shapes, fields, sound = raw
+            op = None
+            if sound and tuple_shapes is None:
+                op = WITHOUT_ATTRIBUTES.get(kind) or like(raw)
+            if op is not None and same_ids:
+                nodes.append(Node(node_id, op, parents, shape, node_id, kind, origin(raw)))
+                if op.has_payload:
+                    self.inline[node_id] = InlinePayload(fields)
+                ids.append(node_id)
+            else:
+                ids.append(self._lower(raw, op))
+                same_ids = same_ids and ids[-1] == node_id
 
     def _tensor(self, raw_id: int) -> int | None:
         return self.tensor_ids[raw_id]
@@ -121,11 +134,10 @@ class _Lowering:
             self.inline[node_id] = payload
         return node_id
 
-    def _lower(self, raw: RawNode) -> int | None:
-        if raw.sound and raw.tuple_shapes is None:
-            op = WITHOUT_ATTRIBUTES.get(raw.kind) or self.decoded.like(raw)
+    def _lower(self, raw: RawNode, op: Op | None) -> int | None:
+        if op is not None:
             parents = tuple([self.tensor_ids[parent] for parent in raw.parents])
-            if op is not None and None not in parents:
+            if None not in parents:
                 payload = InlinePayload(raw.fields) if op.has_payload else None
                 return self._append(raw, op, cast("tuple[int, ...]", parents), raw.shape, payload)
         place = self._place(raw)

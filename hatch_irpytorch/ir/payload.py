@@ -69,9 +69,12 @@ def _arrays(
     """One array of a shape from each payload; None when a value is missing or ill-formed."""
     if all(payload.fill is not None for payload in payloads):
         return [np.broadcast_to(np.float64(payload.fill), shape) for payload in payloads]
-    values = [payload.values.get(payload.names.get(field, field), _ABSENT) for payload in payloads]
+    values = [
+        payload.values.get(payload.names[field] if payload.names else field, _ABSENT)
+        for payload in payloads
+    ]
     try:
-        if any(isinstance(value, NumberText) for value in values):
+        if NumberText in set(map(type, values)):
             return [tensor(value, shape, flat) for value in values]
         count = len(values)
         numbers = flat_items(values, (count, numel(shape)) if flat else (count, *shape), False)

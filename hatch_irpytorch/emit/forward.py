@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, statement
 from hatch_irpytorch.emit.plan import Form, ModulePlan, Step
 from hatch_irpytorch.ir.graph import Node, numel, shape_text
@@ -13,8 +16,7 @@ def body(plan: ModulePlan) -> list[str]:
     lines: list[str] = []
     origin = ""
     deleted = plan.variables.deleted
-    for step, text in zip(plan.steps, _usual(plan), strict=True):
-        node = step[0]
+    for (node, _), text in zip(plan.steps, _texts(plan), strict=True):
         if node.origin:
             named = dotted_name(node.origin)
             if named and named != origin:
@@ -22,56 +24,53 @@ def body(plan: ModulePlan) -> list[str]:
                 lines.append(f"        # {origin}")
         if node.id in deleted:
             lines += _deletions(deleted[node.id])
-        if text is None:
-            lines += _statements(plan, step)
-        else:
-            lines.append(text)
+        lines.append(text)
     return lines
 
 
-def _usual(plan: ModulePlan) -> list[str | None]:
-    """The statements of each step where they have a usual form; those of one form at once."""
-    alike: dict[tuple[int, bool], list[int]] = {}
+def _texts(plan: ModulePlan) -> list[str]:
+    """The statements of each step; those of one form are laid out at once."""
     renamed = plan.variables.renamed
+    alike: dict[tuple[int, bool], list[int]] = defaultdict(list)
     for index, (node, form) in enumerate(plan.steps):
-        if not node.covers:
-            alike.setdefault((id(form), node.id in renamed), []).append(index)
+        alike[id(form), node.id in renamed].append(index)
     found: list[str | None] = [None] * len(plan.steps)
     for (_, is_renamed), indexes in alike.items():
         form = plan.steps[indexes[0]][1]
-        columns = _columns(plan, [plan.steps[index][0] for index in indexes])
-        texts = [filled(usual, columns) for usual in _layouts(form, is_renamed)]
-        if len(texts) == 1:
-            for index, text in zip(indexes, texts[0], strict=True):
-                found[index] = text
-        else:
-            for index, *several in zip(indexes, *texts, strict=True):
-                known = [text for text in several if text is not None]
-                found[index] = "\n".join(known) if len(known) == len(several) else None
-    return found
-
-
-def _columns(plan: ModulePlan, nodes: list[Node]) -> list[list[str]]:
-    """What the places of a form stand for, for all nodes that have it."""
-    names = plan.variables.of
-    ids = [node.id for node in nodes]
-    parents = zip(*[node.parents for node in nodes], strict=True)
+        nodes = [plan.steps[index][0] for index in indexes]
+        for index, text in zip(indexes, _usual(plan, form, nodes, is_renamed), strict=True):
+            found[index] = text
     return [
-        [names[node_id] for node_id in ids],
-        [str(node_id) for node_id in ids],
-        *[[names[parent] for parent in column] for column in parents],
+        _statements(plan, step) if text is None else text
+        for step, text in zip(plan.steps, found, strict=True)
     ]
 
 
-def _layouts(form: Form, is_renamed: bool) -> list[list[str]]:
-    """The usual layouts of each statement of a form, with places for names."""
+def _usual(
+    plan: ModulePlan, form: Form, nodes: list[Node], is_renamed: bool
+) -> Sequence[str | None]:
+    """The statements of nodes of one form, where one of its layouts does."""
+    if any(node.covers for node in nodes):
+        return [None] * len(nodes)
     *first, last = form.expressions
     remark = f"v{{1}}: {_remark(form)}" if is_renamed else _remark(form)
-    found = [layouts(form.target, expression) for expression in first]
-    return [*found, layouts(form.target, last, remark)]
+    usual = [layouts(form.target, expression) for expression in first]
+    usual.append(layouts(form.target, last, remark))
+    names = plan.variables.of
+    parents = zip(*[node.parents for node in nodes], strict=True)
+    columns = [
+        [names[node.id] for node in nodes],
+        [str(node.id) for node in nodes],
+        *[[names[parent] for parent in column] for column in parents],
+    ]
+    texts = [filled(alternatives, columns) for alternatives in usual]
+    if len(texts) == 1:
+        return texts[0]
+    whole = [[text for text in several if text] for several in zip(*texts, strict=True)]
+    return ["\n".join(known) if len(known) == len(texts) else None for known in whole]
 
 
-def _statements(plan: ModulePlan, step: Step) -> list[str]:
+def _statements(plan: ModulePlan, step: Step) -> str:
     """The statements of any step."""
     node, form = step
     names = plan.names(node)
@@ -84,7 +83,7 @@ def _statements(plan: ModulePlan, step: Step) -> list[str]:
     lines: list[str] = []
     for expression in first:
         lines += statement(target, expression)
-    return lines + statement(target, last, remark)
+    return "\n".join([*lines, *statement(target, last, remark)])
 
 
 def _remark(form: Form) -> str:

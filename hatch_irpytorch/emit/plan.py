@@ -57,6 +57,10 @@ class Binding(NamedTuple):
     def learned(self) -> bool:
         return self.attribute.learned
 
+    @property
+    def size(self) -> int:
+        return numel(self.attribute.shape) if self.values is None else self.values.size
+
 
 class Form(NamedTuple):
     """What nodes that are alike say: in its texts `{0}` is the name of the node, `{1}` its id, and
@@ -115,7 +119,8 @@ class ModulePlan:
 
     @property
     def parameter_count(self) -> int:
-        return sum(numel(binding.shape) for binding in self.bindings if binding.learned)
+        learned = [binding for binding in self.bindings if binding.attribute.learned]
+        return sum([binding.size for binding in learned])
 
     @cached_property
     def tables(self) -> tuple[Binding, ...]:
@@ -123,8 +128,8 @@ class ModulePlan:
         return tuple(
             binding
             for binding in self.bindings
-            if numel(binding.shape)
-            and (binding.mask or (binding.values is not None and not self.weights_in_file))
+            if (binding.mask or (binding.values is not None and not self.weights_in_file))
+            and binding.size
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,19 +105,25 @@ def bind_const(
     learned = options.learnable_consts and (
         affine or not value.uniform if wanted is None else wanted
     )
-    attribute = Attribute(node.op.prefix, "", node.shape, learned)
-    name = f"self.{attribute.name(node.id)}"
     tied = learned and options.compress_broadcast_params and wanted is None
     row = value.repeated_row() if tied else None
     if row is not None:
-        vector = attribute._replace(suffix=COMPRESSED, shape=row.shape)
-        code = call(f"self.{vector.name(node.id)}.unsqueeze(0).expand", node.shape[0], -1)
-        return Form((code,), node.shape), [Binding(node.id, vector, row)]
-    form = Form((name,), node.shape)
+        form, vector = _const(COMPRESSED, node.shape, row.shape, True)
+        return form, [Binding(node.id, vector, row)]
+    form, attribute = _const("", node.shape, node.shape, learned)
     if value.filled and not learned:
         fill = float(rounded(value.first, options.dtype))
         return form, [Binding(node.id, attribute, code=_filled(node.shape, fill))]
     return form, [Binding(node.id, attribute, value.array)]
+
+
+@lru_cache(maxsize=4096)
+def _const(suffix: str, shape: Shape, held: Shape, learned: bool) -> tuple[Form, Attribute]:
+    """What consts of a shape say, and what they hold for it; one of either for all of them."""
+    attribute = Attribute(Const.prefix, suffix, held, learned)
+    name = f"self.{attribute.name('{1}')}"
+    code = call(f"{name}.unsqueeze(0).expand", shape[0], -1) if suffix else name
+    return Form((code,), shape), attribute
 
 
 def _filled(shape: Shape, value: float) -> Code:

@@ -25,7 +25,9 @@ class Forms:
         self._slots: dict[int, Slots] = {}
 
     def add(self, form: Form) -> Form:
-        self.made.append(form)
+        """Note a form that was made elsewhere, or here."""
+        if not self.made or self.made[-1] is not form:
+            self.made.append(form)
         return form
 
     def of(self, node: Node, payload: tuple[str, ...], zero_sign_matters: bool) -> Form:

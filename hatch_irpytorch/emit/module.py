@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 
 from hatch_irpytorch.emit.forward import body, returns
 from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, statement
-from hatch_irpytorch.emit.plan import Attribute, Binding, ModulePlan
+from hatch_irpytorch.emit.plan import Binding, ModulePlan
 from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64, flag_table, tables
 from hatch_irpytorch.ir.code import Code, call
@@ -99,10 +100,10 @@ def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
 
 def _bindings(plan: ModulePlan) -> list[str]:
     """The statements for the bindings; those that are alike are laid out at once."""
-    alike: dict[tuple[Attribute, bool], list[int]] = {}
+    alike: dict[tuple[int, bool], list[int]] = defaultdict(list)
     for index, binding in enumerate(plan.bindings):
         if binding.code is None:
-            alike.setdefault((binding.attribute, binding.mask is None), []).append(index)
+            alike[id(binding.attribute), binding.mask is None].append(index)
     found: list[str | None] = [None] * len(plan.bindings)
     for indexes in alike.values():
         alternatives = layouts(*_bound(plan, plan.bindings[indexes[0]], "{0}"))
@@ -119,7 +120,7 @@ def _bound(plan: ModulePlan, binding: Binding, node_id: int | str) -> tuple[str,
     """The target and the expression of a binding; instead of the id there may be a place."""
     attribute = binding.attribute
     name = attribute.name(node_id)
-    value = _value(plan, binding, name)
+    value = _value(plan, binding, node_id)
     if attribute.learned:
         return f"self.{name}", call("nn.Parameter", value)
     if attribute.saved:
@@ -127,24 +128,38 @@ def _bound(plan: ModulePlan, binding: Binding, node_id: int | str) -> tuple[str,
     return "", call("self.register_buffer", f'"{name}"', value, persistent=False)
 
 
-def _value(plan: ModulePlan, binding: Binding, name: str) -> Code:
+def _value(plan: ModulePlan, binding: Binding, node_id: int | str) -> Code:
     if binding.code is not None:
         return binding.code
     if binding.values is not None and plan.weights_in_file:
-        return f'weights["{name}"]'
+        return f'weights["{binding.attribute.name(node_id)}"]'
     kind = "torch.bool" if binding.mask else "dtype"
     if numel(binding.shape) == 0:
         return call("torch.zeros", binding.shape, dtype=kind)
-    return call(NUMBERS, name.upper(), binding.shape, kind)
+    return call(NUMBERS, binding.attribute.table_name(node_id), binding.shape, kind)
 
 
 def _tables(plan: ModulePlan) -> list[str]:
     """Tables in the order of the bindings."""
-    held = [(b.name.upper(), b.values) for b in plan.tables if b.values is not None]
+    names = _table_names(plan.tables)
+    held = [(n, b.values) for n, b in zip(names, plan.tables, strict=True) if b.values is not None]
     numbers = iter(tables(held, plan.dtype))
     return [
         next(numbers)
         if binding.mask is None
-        else flag_table(binding.name.upper(), binding.mask.allowed, binding.shape)
-        for binding in plan.tables
+        else flag_table(name, binding.mask.allowed, binding.shape)
+        for name, binding in zip(names, plan.tables, strict=True)
     ]
+
+
+def _table_names(bindings: tuple[Binding, ...]) -> list[str]:
+    """The names of tables, each made of those of an attribute that many may share."""
+    parts: dict[int, tuple[str, str]] = {}
+    names = []
+    for node_id, attribute, *_ in bindings:
+        known = parts.get(id(attribute))
+        if known is None:
+            before, _, behind = attribute.table_name("{}").partition("{}")
+            known = parts[id(attribute)] = before, behind
+        names.append(f"{known[0]}{node_id}{known[1]}")
+    return names

@@ -33,6 +33,10 @@ class Attribute(NamedTuple):
     def name(self, node_id: int | str) -> str:
         return attribute_name(self.prefix, node_id, self.suffix)
 
+    def table_name(self, node_id: int | str) -> str:
+        """The constant of a generated module that holds the entries."""
+        return self.name(node_id).upper()
+
 
 class Binding(NamedTuple):
     """One tensor of `__init__`. Its value is `code`, the booleans of `mask`, or `values`, which are

@@ -86,7 +86,7 @@ def tables(entries: Sequence[tuple[str, Array]], dtype: str) -> list[str]:
 
 def _texts(parts: list[Array], row: int, dtype: str) -> Iterator[str | None]:
     """The lines of small arrays with rows of one length; None where orjson does not suit."""
-    numbers = rounded(np.concatenate([part.reshape(-1) for part in parts]), dtype)
+    numbers = rounded(np.concatenate(parts, axis=None), dtype)
     sizes = np.array([part.size for part in parts])
     odd = np.logical_or.reduceat(_odd(np.abs(numbers), dtype), np.cumsum(sizes) - sizes)
     rows = numbers.reshape(-1, row)[np.repeat(~odd, sizes // row)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import marshal
 
-from hatch_irpytorch.ir.attributes import ATTRIBUTES
+from hatch_irpytorch.errors import Place, Problems
+from hatch_irpytorch.ir.attributes import ATTRIBUTES, decode_op
 from hatch_irpytorch.ir.graph import Shape
-from hatch_irpytorch.ir.legacy import FOREIGN_FIELDS
-from hatch_irpytorch.ir.ops import OPS, Mask, Op
-from hatch_irpytorch.ir.wire import RawNode
+from hatch_irpytorch.ir.legacy import FOREIGN_FIELDS, refuse_legacy_fields
+from hatch_irpytorch.ir.ops import BY_TAG, OPS, Mask, Op
 
 _NAMES = {
     op.tag: (*ATTRIBUTES[op.tag], *FOREIGN_FIELDS.get(op.tag, ()))
@@ -27,32 +27,43 @@ class DecodedOps:
     def __init__(self) -> None:
         self._known: dict[_Said, Op] = {}
 
-    def like(self, raw: RawNode) -> Op | None:
+    def like(self, kind: str, shape: Shape, fields: dict[str, object]) -> Op | None:
         """The op that a node with the same fields had, if any had."""
-        said = _said(raw)
+        said = _said(kind, shape, fields)
         return None if said is None else self._known.get(said)
 
-    def keep(self, raw: RawNode, op: Op) -> None:
-        """Note the op of a node for those that are alike."""
-        said = _said(raw)
-        if said is not None:
+    def decode(
+        self,
+        kind: str,
+        shape: Shape,
+        fields: dict[str, object],
+        node_id: int,
+        place: Place,
+        problems: Problems,
+    ) -> Op | None:
+        """The op of a node of v1, noted for those that are alike; None after a problem."""
+        if not refuse_legacy_fields(kind, fields, place, problems):
+            return None
+        context: dict[str, object] = {"shape": shape, "node_id": node_id}
+        op = decode_op(BY_TAG[kind], fields, context, place, problems)
+        said = _said(kind, shape, fields)
+        if op is not None and said is not None:
             self._known[said] = op
+        return op
 
 
-def _said(raw: RawNode) -> _Said | None:
+def _said(kind: str, shape: Shape, fields: dict[str, object]) -> _Said | None:
     """A node's kind, shape and fields; those as bytes, which tell 1 from true, from 1.0 and from
     nothing.
 
     None where nodes are not compared, and for long arrays, which have no such form.
     """
-    names = _NAMES.get(raw.kind)
+    names = _NAMES.get(kind)
     if names is None:
         return None
     if not names:
-        return raw.kind, raw.shape, b""
-    fields = raw.fields
+        return kind, shape, b""
     try:
-        said = marshal.dumps([fields.get(name, ...) for name in names], 2)
+        return kind, shape, marshal.dumps([fields.get(name, ...) for name in names], 2)
     except ValueError:
         return None
-    return raw.kind, raw.shape, said

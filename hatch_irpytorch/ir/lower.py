@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir import attention, legacy
-from hatch_irpytorch.ir.attributes import WITHOUT_ATTRIBUTES, decode_fields, decode_op
+from hatch_irpytorch.ir.attributes import WITHOUT_ATTRIBUTES, decode_fields
 from hatch_irpytorch.ir.decoded import DecodedOps
 from hatch_irpytorch.ir.graph import Graph, Node, Shape, shape_text
 from hatch_irpytorch.ir.kinds import (
@@ -30,6 +30,9 @@ from hatch_irpytorch.ir.ops.reduction import ReduceMean, ReduceSum
 from hatch_irpytorch.ir.wire import Document, RawNode, origin
 
 _REDUCTIONS = {"reduce_sum": ReduceSum, "reduce_mean": ReduceMean}
+_PLAIN = frozenset(BY_TAG) - frozenset(_REDUCTIONS)
+"""The kinds of nodes that are one op."""
+
 _PAYLOAD_PAIR = ("weight", "bias")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -61,7 +64,38 @@ class Lowered:
 
 def lower(document: Document, problems: Problems) -> Lowered:
     """The tensor graph of a document and the payload found in it."""
-    return _Lowering(document, problems).run()
+    return _lower_plain(document) or _Lowering(document, problems).run()
+
+
+def _lower_plain(document: Document) -> Lowered | None:
+    """The same where every node is sound and one op, and so keeps its id; else None."""
+    columns, count = document.columns, len(document.columns.kinds) if document.columns else 0
+    if columns is None or max(document.input_id, *document.output_ids, 0) >= count:
+        return None
+    if not set(columns.kinds) <= _PLAIN:
+        return None
+    decoded, place, problems = DecodedOps(), Place(document.file), Problems()
+    ops: list[Op] = []
+    for kind, shape, fields in zip(columns.kinds, columns.shapes, columns.fields, strict=True):
+        op = (
+            WITHOUT_ATTRIBUTES.get(kind)
+            or decoded.like(kind, shape, fields)
+            or decoded.decode(kind, shape, fields, len(ops), place, problems)
+        )
+        if op is None:
+            return None
+        ops.append(op)
+    ids, origins = range(count), map(origin, columns.fields)
+    nodes = map(Node, ids, ops, columns.parents, columns.shapes, ids, columns.kinds, origins)
+    graph = Graph(tuple(nodes), document.input_id, document.output_ids, document.file)
+    return Lowered(
+        graph,
+        {
+            node_id: InlinePayload(fields)
+            for node_id, (op, fields) in enumerate(zip(ops, columns.fields, strict=True))
+            if op.has_payload
+        },
+    )
 
 
 class _Lowering:
@@ -75,8 +109,9 @@ class _Lowering:
         self.decoded = DecodedOps()
 
     def run(self) -> Lowered:
-        self._lower_all()
         document = self.document
+        for raw in document.nodes:
+            self.tensor_ids.append(self._lower(raw))
         outputs = []
         for position, raw_id in enumerate(document.output_ids):
             tensor_id = self._tensor(raw_id) if raw_id < len(self.tensor_ids) else 0
@@ -92,24 +127,6 @@ class _Lowering:
         )
         graph = Graph(tuple(self.nodes), input_id or 0, tuple(outputs), document.file)
         return Lowered(graph, self.inline)
-
-    def _lower_all(self) -> None:
-        """Lower every raw node. As long as each is one tensor node, all keep their ids."""
-        ids, nodes, like = self.tensor_ids, self.nodes, self.decoded.like
-        same_ids = True
-        for raw in self.document.nodes:
-            node_id, kind, parents, shape, tuple_shapes, fields, sound = raw
-            op = None
-            if sound and tuple_shapes is None:
-                op = WITHOUT_ATTRIBUTES.get(kind) or like(raw)
-            if op is not None and same_ids:
-                nodes.append(Node(node_id, op, parents, shape, node_id, kind, origin(raw)))
-                if op.has_payload:
-                    self.inline[node_id] = InlinePayload(fields)
-                ids.append(node_id)
-            else:
-                ids.append(self._lower(raw, op))
-                same_ids = same_ids and ids[-1] == node_id
 
     def _tensor(self, raw_id: int) -> int | None:
         return self.tensor_ids[raw_id]
@@ -128,14 +145,15 @@ class _Lowering:
     ) -> int:
         node_id = len(self.nodes)
         self.nodes.append(
-            Node(node_id, op, parents, shape, raw.id, kind_label(raw.kind), origin(raw))
+            Node(node_id, op, parents, shape, raw.id, kind_label(raw.kind), origin(raw.fields))
         )
         if payload is not None:
             self.inline[node_id] = payload
         return node_id
 
-    def _lower(self, raw: RawNode, op: Op | None) -> int | None:
-        if op is not None:
+    def _lower(self, raw: RawNode) -> int | None:
+        op = WITHOUT_ATTRIBUTES.get(raw.kind) or self.decoded.like(raw.kind, raw.shape, raw.fields)
+        if op is not None and raw.sound and not raw.is_tuple:
             parents = tuple([self.tensor_ids[parent] for parent in raw.parents])
             if None not in parents:
                 payload = InlinePayload(raw.fields) if op.has_payload else None
@@ -180,17 +198,11 @@ class _Lowering:
         if raw.kind in LEGACY_KINDS:
             op = self._legacy_op(raw, parents, place)
         else:
-            context: dict[str, object] = {"shape": raw.shape, "node_id": len(self.nodes)}
-            values = raw.fields
-            sound = legacy.refuse_legacy_fields(raw.kind, values, place, self.problems)
-            op = (
-                decode_op(BY_TAG[raw.kind], values, context, place, self.problems)
-                if sound
-                else None
+            op = self.decoded.decode(
+                raw.kind, raw.shape, raw.fields, len(self.nodes), place, self.problems
             )
         if op is None:
             return None
-        self.decoded.keep(raw, op)
         return self._append(raw, op, parents, raw.shape, InlinePayload(raw.fields))
 
     def _tensor_parents(self, raw: RawNode, place: Place) -> tuple[int, ...] | None:

@@ -5,18 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import cached_property
 from typing import NamedTuple
 
 from hatch_irpytorch.errors import Place, Problems, shown
-from hatch_irpytorch.ir.attributes import (
-    MAX_EXTENT,
-    MAX_RANK,
-    ValueFormError,
-    items,
-    nat,
-    nats,
-    shape,
-)
+from hatch_irpytorch.ir.attributes import ValueFormError, items, nat, nats, shape
+from hatch_irpytorch.ir.columns import Columns, read_columns
 from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape
 from hatch_irpytorch.ir.kinds import kind_label
 from hatch_irpytorch.ir.ops import Mask
@@ -42,9 +36,8 @@ class RawNode(NamedTuple):
         return self.tuple_shapes is not None
 
 
-def origin(raw: RawNode) -> str:
+def origin(fields: dict[str, object]) -> str:
     """Where a node came from, by the fields that adapters write for people; or nothing."""
-    fields = raw.fields
     if "debug_target" not in fields and "onnx_name" not in fields:
         return ""
     return dotted_name(fields.get("debug_target")) or dotted_name(fields.get("onnx_name"))
@@ -52,13 +45,28 @@ def origin(raw: RawNode) -> str:
 
 @dataclass(frozen=True)
 class Document:
-    """A graph as its file spells it. `legacy`: the dialect of torchlean.ir.v1: 1.6."""
+    """A graph as its file spells it. `legacy`: the dialect of torchlean.ir.v1: 1.6.
+
+    The nodes are `columns` where all are sound tensor nodes, else `told`: what is wrong with any
+    of them has been told.
+    """
 
     file: str
     legacy: bool
     input_id: int
     output_ids: tuple[int, ...]
-    nodes: tuple[RawNode, ...]
+    columns: Columns | None
+    told: tuple[RawNode, ...] = ()
+
+    @cached_property
+    def nodes(self) -> tuple[RawNode, ...]:
+        if self.columns is None:
+            return self.told
+        rows = zip(*self.columns, strict=True)
+        return tuple(
+            RawNode(position, kind, parents, extents, None, fields)
+            for position, (kind, parents, extents, fields) in enumerate(rows)
+        )
 
 
 def read_document(value: object, file: str, problems: Problems) -> Document | None:
@@ -81,17 +89,16 @@ def read_document(value: object, file: str, problems: Problems) -> Document | No
         found = "nothing" if raw is None else shown(raw)
         problems.mismatch("bad-format", root, "nodes", "an array of at least one node", found)
         return None
-    nodes = tuple(
-        _sound_node(item, i) or _read_node(item, i, file, problems) for i, item in enumerate(raw)
-    )
+    columns = read_columns(raw)
+    told = () if columns else tuple(_read_node(x, i, file, problems) for i, x in enumerate(raw))
     if input_id is None or output_ids is None:
-        return Document(file, legacy, 0, (), nodes)
-    document = Document(file, legacy, input_id, output_ids, nodes)
+        return Document(file, legacy, 0, (), columns, told)
+    document = Document(file, legacy, input_id, output_ids, columns, told)
     _check_input(document, problems)
     for position, output in enumerate(output_ids):
-        if output >= len(nodes):
+        if output >= len(raw):
             field = "output_id" if legacy else f"output_ids[{position}]"
-            expected = f"the id of one of the {len(nodes)} nodes"
+            expected = f"the id of one of the {len(raw)} nodes"
             problems.mismatch("bad-id", root, field, expected, f"`{output}`")
     return document
 
@@ -128,25 +135,6 @@ def _read_outputs(
         problems.mismatch("bad-format", root, "output_ids", expected, "an empty one")
         return False, None
     return False, outputs
-
-
-def _sound_node(item: object, position: int) -> RawNode | None:
-    """A tensor node without any problem; None for all others, which `_read_node` looks at."""
-    if type(item) is not dict or item.get("value_kind", "tensor") != "tensor":
-        return None
-    kind, parents, extents = item.get("kind"), item.get("parents"), item.get("shape")
-    found = item.get("id")
-    if type(kind) is not str or type(found) is not int or found != position:
-        return None
-    if type(parents) is not list or type(extents) is not list or len(extents) > MAX_RANK:
-        return None
-    for parent in parents:
-        if type(parent) is not int or not 0 <= parent < position:
-            return None
-    for extent in extents:
-        if type(extent) is not int or not 0 <= extent <= MAX_EXTENT:
-            return None
-    return RawNode(position, kind, tuple(parents), tuple(extents), None, item)
 
 
 def _read_node(item: object, position: int, file: str, problems: Problems) -> RawNode:
@@ -223,7 +211,9 @@ def _read_tuple_shapes(
 
 def _check_input(document: Document, problems: Problems) -> None:
     root = Place(document.file)
-    inputs = [node.id for node in document.nodes if node.kind == "input"]
+    columns = document.columns
+    kinds = columns.kinds if columns else [node.kind for node in document.told]
+    inputs = [node_id for node_id, kind in enumerate(kinds) if kind == "input"]
     if len(inputs) != 1:
         found = "none" if not inputs else f"nodes {', '.join(map(str, inputs[:5]))}"
         message = f"a graph must have exactly one `input` node, found {found}"

@@ -108,18 +108,30 @@ def _quickly(outline: bytes, data: bytes, blocks: list[tuple[int, int]]) -> obje
     if type(value) is not dict:
         return None
     colons = count(outline, ":")
-    if not blocks and _keys_of_nodes(value) == colons:
-        return value
     texts = [NumberText(data, start, end) for start, end in blocks]
-    return value if _filled(value, texts) == (colons, len(texts)) else None
+    if _filled_nodes(value, texts, colons) or _filled(value, texts) == (colons, len(texts)):
+        return value
+    return None
 
 
-def _keys_of_nodes(root: dict[str, object]) -> int:
-    """How many keys a graph has when its nodes are its only inner objects; 0 for another text."""
+def _filled_nodes(root: dict[str, object], texts: list[NumberText], colons: int) -> bool:
+    """Put `texts` where the marks stand in a graph whose nodes are its only inner objects.
+
+    False, and nothing is put anywhere, for other values, and where keys or marks are missing.
+    """
     nodes = root.get("nodes")
     if type(nodes) is not list or set(map(type, nodes)) != {dict}:
-        return 0
-    return len(root) + sum(map(len, nodes))
+        return False
+    if len(root) + sum(map(len, nodes)) != colons:
+        return False
+    if texts:
+        marked = [node for node in nodes if _MARK in node.values()]
+        places = [(node, key) for node in marked for key in node if node[key] == _MARK]
+        if len(places) != len(texts):
+            return False
+        for (node, key), text in zip(places, texts, strict=True):
+            node[key] = text
+    return True
 
 
 def _filled(root: dict[str, object], texts: list[NumberText]) -> tuple[int, int]:

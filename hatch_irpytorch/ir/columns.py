@@ -60,11 +60,12 @@ def _are_parents(values: tuple[Any, ...]) -> bool:
     """Whether each value is a list of ids that are smaller than its position."""
     if not _hold_integers(values):
         return False
-    owners = np.repeat(np.arange(len(values)), list(map(len, values)))
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
     try:
-        ids = np.array(list(chain.from_iterable(values)), dtype=np.int64)
+        ids = np.fromiter(chain.from_iterable(values), np.int64, lengths.sum())
     except OverflowError:
         return False
+    owners = np.repeat(np.arange(len(values)), lengths)
     return bool(((ids >= 0) & (ids < owners)).all())
 
 

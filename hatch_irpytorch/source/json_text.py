@@ -162,7 +162,6 @@ def _filled(root: dict[str, object], texts: list[NumberText]) -> tuple[int, int]
 
 _PLACEHOLDER = b"NaN"
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'
-_STRINGS = re.compile(_STRING.encode(), re.DOTALL)
 _STRING_OR_CONSTANT = re.compile(rf"{_STRING}|NaN|-?Infinity", re.DOTALL)
 
 
@@ -170,13 +169,14 @@ def _split(data: bytes) -> tuple[bytes, list[tuple[int, int]]]:
     """The text with `NaN` in place of each long array of numbers, and where those stand."""
     pieces: list[bytes] = []
     blocks: list[tuple[int, int]] = []
-    done = 0
-    strings = _STRINGS.finditer(data)
-    string = next(strings, None)
+    done = counted = quotes = 0
+    plain = data
+    if b"\\" in data:
+        plain = data.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
     for start, stop in long_runs(data):
-        while string is not None and string.end() <= start:
-            string = next(strings, None)
-        if string is not None and string.start() < start:
+        quotes += plain.count(b'"', counted, start)
+        counted = start
+        if quotes % 2:
             continue
         first = data.find(b"[", start, stop)
         end = data.rfind(b"]", start, stop) + 1

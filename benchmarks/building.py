@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -55,7 +56,7 @@ def one_changed(folder: Path) -> list[Row]:
     write_project(alone, 1)
     _build(many)
     _build(alone)
-    count = iter(range(1_000_000))
+    count = itertools.count()
 
     def edited(root: Path) -> Callable[[], float]:
         def run() -> float:
@@ -76,7 +77,7 @@ def cold(folder: Path) -> list[Row]:
 
     Each time in a folder of its own: a disk makes files slowly where many were just removed.
     """
-    fresh = (folder / f"cold{number}" for number in range(1_000_000))
+    fresh = (folder / f"cold{number}" for number in itertools.count())
 
     def regenerated(*jobs: str) -> Callable[[], float]:
         def run() -> float:

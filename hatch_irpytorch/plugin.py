@@ -43,9 +43,9 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
 
     def _build(self, project: Project) -> None:
         from hatch_irpytorch.build.progress import terminal_progress
-        from hatch_irpytorch.build.regenerate import build_outputs
+        from hatch_irpytorch.build.regenerate import update_outputs
 
-        for note in build_outputs(project, jobs=None, progress=terminal_progress()):
+        for note in update_outputs(project, jobs=None, progress=terminal_progress()):
             self.app.display_warning(str(note).replace("error[", "note[", 1))
 
     def clean(self, versions: list[str]) -> None:

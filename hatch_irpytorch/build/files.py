@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -82,12 +82,16 @@ def replace_files(files: Iterable[tuple[Path, Content, str]]) -> None:
 
 
 def _replace_together(files: list[tuple[Path, Content, str]]) -> None:
-    steps: tuple[Callable[[Path, Content], None], ...] = (_write, _flush, _rename)
     try:
-        for step in steps:
-            for path, content, name in files:
-                with _told_of(name):
-                    step(path, content)
+        for path, content, name in files:
+            with _told_of(name):
+                _write(_temporary(path), content)
+        for path, _, name in files:
+            with _told_of(name):
+                _flush(_temporary(path))
+        for path, _, name in files:
+            with _told_of(name):
+                _temporary(path).replace(path)
     except IRPyTorchError:
         for path, _, _ in files:
             with suppress(OSError):
@@ -109,23 +113,18 @@ def _temporary(path: Path) -> Path:
 
 
 def _write(path: Path, content: Content) -> None:
-    temporary = _temporary(path)
-    with os.fdopen(_created(temporary), "wb") as stream:
+    with os.fdopen(_created(path), "wb") as stream:
         for piece in pieces_of(content):
             stream.write(piece)
-    temporary.chmod(0o644)
+    path.chmod(0o644)
 
 
-def _flush(path: Path, content: Content) -> None:
-    descriptor = os.open(_temporary(path), os.O_RDWR | getattr(os, "O_BINARY", 0))
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _rename(path: Path, content: Content) -> None:
-    _temporary(path).replace(path)
 
 
 def _created(path: Path) -> int:

@@ -29,8 +29,13 @@ def build_outputs(
     project: Project, jobs: int | None = 1, progress: Progress | None = None
 ) -> tuple[Problem, ...]:
     """What a build does: nothing when nothing changed, else make what did; returns notes."""
-    if is_current(project):
-        return ()
+    return () if is_current(project) else update_outputs(project, jobs, progress)
+
+
+def update_outputs(
+    project: Project, jobs: int | None = 1, progress: Progress | None = None
+) -> tuple[Problem, ...]:
+    """Make the modules whose inputs or outputs changed, where any did; returns notes."""
     from hatch_irpytorch.build.generate import generate_project
 
     with project_lock(project):

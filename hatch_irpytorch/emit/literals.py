@@ -31,16 +31,11 @@ def rounded(array: Array, dtype: str) -> Array:
 
     An array whose dtype is its carrier already is returned as it is, a bfloat16 one rounded again.
     """
-    with np.errstate(over="ignore"):
-        return rounded_under_errstate(array, dtype)
-
-
-def rounded_under_errstate(array: Array, dtype: str) -> Array:
-    """`rounded` for many small arrays: the caller has NumPy ignore overflow, once for all."""
     carrier = CARRIERS[dtype]
-    if dtype == "bfloat16":
-        return _to_bfloat16(np.asarray(array, dtype=np.float64)).astype(carrier)
-    return array if array.dtype == carrier else array.astype(carrier)
+    with np.errstate(over="ignore"):
+        if dtype == "bfloat16":
+            return _to_bfloat16(np.asarray(array, dtype=np.float64)).astype(carrier)
+        return array if array.dtype == carrier else array.astype(carrier)
 
 
 def _to_bfloat16(values: Array) -> Array:

@@ -171,6 +171,7 @@ class Op:
     has_payload: ClassVar[bool] = False
     """Whether there are any, for some shapes."""
     has_buffers: ClassVar[bool] = False
+    """Whether the code reads tensors that follow from the attributes alone."""
     code_reads_payload: ClassVar[bool] = False
     """Whether the code of a node depends on the numbers of its payload."""
     reference: ClassVar[Callable[..., Array]]

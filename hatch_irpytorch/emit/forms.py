@@ -23,6 +23,7 @@ class Forms:
         """By signature, the forms of nodes that hold nothing, where the sign of 0 is not seen."""
         self._known: dict[tuple[int, tuple[str, ...], bool], Form] = {}
         self._slots: dict[int, Slots] = {}
+        self._with_id: dict[int, Form] = {}
 
     def add(self, form: Form) -> Form:
         """Note a form that was made elsewhere, or here."""
@@ -43,6 +44,13 @@ class Forms:
             if not (node.op.has_payload or node.op.has_buffers or zero_sign_matters):
                 self.plain[signature] = form
         return form
+
+    def with_id(self, form: Form) -> Form:
+        """The form for nodes that have the name of a parent."""
+        found = self._with_id.get(id(form))
+        if found is None:
+            found = self._with_id[id(form)] = form._replace(says_id=True)
+        return found
 
     def _made(self, node: Node, payload: tuple[str, ...], zero_sign_matters: bool) -> Form:
         op = node.op

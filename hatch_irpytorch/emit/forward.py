@@ -16,7 +16,8 @@ def body(plan: ModulePlan) -> list[str]:
     lines: list[str] = []
     origin = ""
     deleted = plan.variables.deleted
-    for (node, _), text in zip(plan.steps, _texts(plan), strict=True):
+    for step, text in zip(plan.steps, _usual(plan), strict=True):
+        node = step[0]
         if node.origin:
             named = dotted_name(node.origin)
             if named and named != origin:
@@ -24,38 +25,31 @@ def body(plan: ModulePlan) -> list[str]:
                 lines.append(f"        # {origin}")
         if node.id in deleted:
             lines += _deletions(deleted[node.id])
-        lines.append(text)
+        lines.append(_statements(plan, step) if text is None else text)
     return lines
 
 
-def _texts(plan: ModulePlan) -> list[str]:
-    """The statements of each step; those of one form are laid out at once."""
-    renamed = plan.variables.renamed
-    alike: dict[tuple[int, bool], list[int]] = defaultdict(list)
-    for index, (node, form) in enumerate(plan.steps):
-        alike[id(form), node.id in renamed].append(index)
+def _usual(plan: ModulePlan) -> list[str | None]:
+    """The statements of each step where a layout of its form does; those of one form at once."""
+    alike: dict[int, list[int]] = defaultdict(list)
+    for index, (_, form) in enumerate(plan.steps):
+        alike[id(form)].append(index)
     found: list[str | None] = [None] * len(plan.steps)
-    for (_, is_renamed), indexes in alike.items():
+    for indexes in alike.values():
         form = plan.steps[indexes[0]][1]
         nodes = [plan.steps[index][0] for index in indexes]
-        for index, text in zip(indexes, _usual(plan, form, nodes, is_renamed), strict=True):
+        for index, text in zip(indexes, _filled(plan, form, nodes), strict=True):
             found[index] = text
-    return [
-        _statements(plan, step) if text is None else text
-        for step, text in zip(plan.steps, found, strict=True)
-    ]
+    return found
 
 
-def _usual(
-    plan: ModulePlan, form: Form, nodes: list[Node], is_renamed: bool
-) -> Sequence[str | None]:
+def _filled(plan: ModulePlan, form: Form, nodes: list[Node]) -> Sequence[str | None]:
     """The statements of nodes of one form, where one of its layouts does."""
     if any(node.covers for node in nodes):
         return [None] * len(nodes)
     *first, last = form.expressions
-    remark = f"v{{1}}: {_remark(form)}" if is_renamed else _remark(form)
     usual = [layouts(form.target, expression) for expression in first]
-    usual.append(layouts(form.target, last, remark))
+    usual.append(layouts(form.target, last, _remark(form)))
     names = plan.variables.of
     parents = zip(*[node.parents for node in nodes], strict=True)
     columns = [
@@ -77,8 +71,6 @@ def _statements(plan: ModulePlan, step: Step) -> str:
     target, remark = form.target.format(*names), _remark(form).format(*names)
     if node.covers:
         remark = f"{remark}, {_node_list(node.covers)}"
-    elif node.id in plan.variables.renamed:
-        remark = f"v{node.id}: {remark}"
     *first, last = plan.expressions(step)
     lines: list[str] = []
     for expression in first:
@@ -91,7 +83,8 @@ def _remark(form: Form) -> str:
     remark = shape_text(form.shape)
     if len(remark) > 60:
         remark = f"rank {len(form.shape)}, {numel(form.shape)} values"
-    return f"{remark}, {form.domain}" if form.domain else remark
+    remark = f"{remark}, {form.domain}" if form.domain else remark
+    return f"v{{1}}: {remark}" if form.says_id else remark
 
 
 def _node_list(ids: tuple[int, ...]) -> str:

@@ -28,12 +28,13 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     if plan.skeleton is not None:
         blocks.extend(skeleton_text(plan, plan.skeleton))
     if plan.tables:
-        blocks.append("\n".join(_tables(plan)) + "\n")
+        blocks.append("\n".join([*_tables(plan), ""]))
     if plan.skeleton is not None:
         blocks.append(RUN_AS_PROGRAM)
-    body = "\n\n".join(blocks)
+    uses_functional = any("F." in block for block in blocks)
     top = "".join(f"# {line}\n" for line in header)
-    return f'{top}"""{_summary(plan)}"""\n\n{_imports(plan, body, needs_file)}\n\n{body}'
+    imports = _imports(plan, uses_functional, needs_file)
+    return "\n\n".join([f'{top}"""{_summary(plan)}"""', imports, *blocks])
 
 
 def _summary(plan: ModulePlan) -> str:
@@ -49,7 +50,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _imports(plan: ModulePlan, body: str, needs_file: bool) -> str:
+def _imports(plan: ModulePlan, uses_functional: bool, needs_file: bool) -> str:
     standard = sorted({module for function in plan.functions for module in function.modules})
     lines = [f"import {module}" for module in standard]
     if needs_file:
@@ -59,7 +60,7 @@ def _imports(plan: ModulePlan, body: str, needs_file: bool) -> str:
     if plan.tables:
         lines.append("import numpy as np")
     lines.append("import torch")
-    if "F." in body:
+    if uses_functional:
         lines.append("import torch.nn.functional as F")
     if needs_file:
         lines.append("from safetensors.torch import load_file")

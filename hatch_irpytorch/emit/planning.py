@@ -37,7 +37,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     before_inverse = _ancestors_of_inverse(graph, live)
     variables = assign_variables(graph, nodes)
     forms = Forms(model, options.dtype)
-    plain, signatures = forms.plain, graph.signatures
+    plain, signatures, renamed = forms.plain, graph.signatures, variables.renamed
     bindings: list[Binding] = []
     steps: list[Step] = []
     for node in nodes:
@@ -53,6 +53,8 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
             else:
                 form, bound = _node(node, forms, node.id in before_inverse)
             bindings += bound
+        if node.id in renamed and not node.covers:
+            form = forms.with_id(form)
         steps.append((node, form))
     _refuse_too_many(graph, bindings, options)
     codes = [code for form in forms.made for code in form.expressions]

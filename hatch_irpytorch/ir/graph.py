@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hatch_irpytorch.errors import Place, Problem
@@ -122,6 +123,11 @@ class Graph:
 
     def live_ids(self) -> frozenset[int]:
         """The nodes that an output depends on."""
+        used = set(chain.from_iterable([node.parents for node in self.nodes]))
+        used.update(self.output_ids)
+        if len(used) == len(self.nodes):
+            # Users have larger ids, so that from each of them a way leads to an output.
+            return frozenset(used)
         live: set[int] = set()
         waiting = list(self.output_ids)
         while waiting:

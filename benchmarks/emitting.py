@@ -18,6 +18,7 @@ from benchmarks.inputs import Document, chain, fan, network, norms, tree, weight
 from benchmarks.measure import PEAK, Row, in_child, paired, seconds
 from hatch_irpytorch import EmitOptions, emit_module
 from hatch_irpytorch.emit.tables import _number_lines
+from hatch_irpytorch.garbage import collection_paused
 from hatch_irpytorch.ir.read import build_model
 
 Curves = dict[str, list[tuple[int, float]]]
@@ -127,8 +128,9 @@ def generating() -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
 
             def ours(data: bytes = data, folder: str = folder) -> None:
-                model = build_model(data, "graph")
-                source = emit_module(model, EmitOptions(inline_limit=10**9)).source
+                with collection_paused():  # as the command and the build do
+                    model = build_model(data, "graph")
+                    source = emit_module(model, EmitOptions(inline_limit=10**9)).source
                 (Path(folder) / "module.py").write_text(source)
 
             def theirs(root: Any = root, graph: Any = graph, folder: str = folder) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hatch_irpytorch import emit
 from hatch_irpytorch.build.content import Content, digest, file_digest
 from hatch_irpytorch.errors import Place, Problem, fail
+from hatch_irpytorch.garbage import collection_paused
 from hatch_irpytorch.project import Project, inside
 from hatch_irpytorch.source.reading import read_bytes
 
@@ -40,8 +41,9 @@ class GeneratedModel:
 
 def generate_model(project: Project, manifest: Manifest, golden: bool) -> GeneratedModel:
     """The outputs of one manifest. Raises `IRPyTorchError`."""
-    model, inputs = load_model(project, manifest)
-    outputs = _emit(project, manifest, model)
+    with collection_paused():
+        model, inputs = load_model(project, manifest)
+        outputs = _emit(project, manifest, model)
     file = None
     if golden:
         from hatch_irpytorch.build.golden import golden_file, make_golden

@@ -38,13 +38,16 @@ def add_to(subparsers: Any, doc: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.emit import emit_module
+    from hatch_irpytorch.garbage import collection_paused
     from hatch_irpytorch.ir.read import read_model
 
     emit_options = _emit_options(options)
     output: Path | None = options.output
     weights_file = _weights_file(output) if emit_options.weights == "safetensors" else None
-    model = read_model(options.ir, options.params)
-    emitted = emit_module(model, emit_options, origin=options.ir.name, weights_file=weights_file)
+    name = options.ir.name
+    with collection_paused():
+        model = read_model(options.ir, options.params)
+        emitted = emit_module(model, emit_options, origin=name, weights_file=weights_file)
     print_notes(model.notes)
     if output is None:
         print(emitted.source, end="")

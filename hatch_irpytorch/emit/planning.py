@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
 from hatch_irpytorch.emit.forms import Forms
 from hatch_irpytorch.emit.fusion.ops import FusedLinears, Part
@@ -17,11 +13,6 @@ from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.code import Code, Function
 from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import Const
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.floating[Any]]
 
 
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:

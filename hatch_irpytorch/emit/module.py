@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 
 from hatch_irpytorch.emit.forward import body, returns
 from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, statement
@@ -22,12 +21,12 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
         raise ValueError("weights in a file need the file's name")
     needs_file = plan.weights_in_file and bool(plan.stored)
     numbers = NUMBERS_FLOAT64 if plan.dtype == "float64" else NUMBERS
-    functions = (numbers, *plan.functions) if plan.tables else plan.functions
+    functions = (numbers, *plan.functions) if plan.has_tables else plan.functions
     blocks = [function.source for function in functions]
     blocks.append(_class(plan, weights_file if needs_file else None))
     if plan.skeleton is not None:
         blocks.extend(skeleton_text(plan, plan.skeleton))
-    if plan.tables:
+    if plan.has_tables:
         blocks.append("\n".join([*_tables(plan), ""]))
     if plan.skeleton is not None:
         blocks.append(RUN_AS_PROGRAM)
@@ -57,7 +56,7 @@ def _imports(plan: ModulePlan, uses_functional: bool, needs_file: bool) -> str:
         lines.append("from pathlib import Path")
     if lines:
         lines.append("")
-    if plan.tables:
+    if plan.has_tables:
         lines.append("import numpy as np")
     lines.append("import torch")
     if uses_functional:
@@ -101,19 +100,20 @@ def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
 
 def _bindings(plan: ModulePlan) -> list[str]:
     """The statements for the bindings; those that are alike are laid out at once."""
-    alike: dict[tuple[int, bool], list[int]] = defaultdict(list)
-    for index, binding in enumerate(plan.bindings):
-        if binding.code is None:
-            alike[id(binding.attribute), binding.mask is None].append(index)
     found: list[str | None] = [None] * len(plan.bindings)
-    for indexes in alike.values():
-        alternatives = layouts(*_bound(plan, plan.bindings[indexes[0]], "{0}"))
-        ids = [str(plan.bindings[index].node_id) for index in indexes]
-        for index, text in zip(indexes, filled(alternatives, [ids]), strict=True):
-            found[index] = text
+    for _, indexes in plan.alike:
+        same = [index for index in indexes if plan.bindings[index].code is None]
+        if same:
+            alternatives = layouts(*_bound(plan, plan.bindings[same[0]], "{0}"))
+            ids = [str(plan.bindings[index].node_id) for index in same]
+            for index, text in zip(same, filled(alternatives, [ids]), strict=True):
+                found[index] = text
     lines: list[str] = []
     for binding, text in zip(plan.bindings, found, strict=True):
-        lines += statement(*_bound(plan, binding, binding.node_id)) if text is None else [text]
+        if text is None:
+            lines += statement(*_bound(plan, binding, binding.node_id))
+        else:
+            lines.append(text)
     return lines
 
 
@@ -142,25 +142,23 @@ def _value(plan: ModulePlan, binding: Binding, node_id: int | str) -> Code:
 
 def _tables(plan: ModulePlan) -> list[str]:
     """Tables in the order of the bindings."""
-    names = _table_names(plan.tables)
-    held = [(n, b.values) for n, b in zip(names, plan.tables, strict=True) if b.values is not None]
+    named = zip(_table_names(plan), plan.bindings, strict=True)
+    shown = [(name, binding) for name, binding in named if plan.is_table(binding)]
+    held = [(name, binding.values) for name, binding in shown if binding.values is not None]
     numbers = iter(tables(held, plan.dtype))
     return [
         next(numbers)
         if binding.mask is None
         else flag_table(name, binding.mask.allowed, binding.shape)
-        for name, binding in zip(names, plan.tables, strict=True)
+        for name, binding in shown
     ]
 
 
-def _table_names(bindings: tuple[Binding, ...]) -> list[str]:
-    """The names of tables, each made of those of an attribute that many may share."""
-    parts: dict[int, tuple[str, str]] = {}
-    names = []
-    for node_id, attribute, *_ in bindings:
-        known = parts.get(id(attribute))
-        if known is None:
-            before, _, behind = attribute.table_name("{}").partition("{}")
-            known = parts[id(attribute)] = before, behind
-        names.append(f"{known[0]}{node_id}{known[1]}")
+def _table_names(plan: ModulePlan) -> list[str]:
+    """The name that each binding's table has, if it has one."""
+    names = [""] * len(plan.bindings)
+    for attribute, indexes in plan.alike:
+        before, _, behind = attribute.table_name("{}").partition("{}")
+        for index in indexes:
+            names[index] = f"{before}{plan.bindings[index].node_id}{behind}"
     return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -129,14 +130,22 @@ class ModulePlan:
         return sum([binding.size for binding in learned])
 
     @cached_property
-    def tables(self) -> tuple[Binding, ...]:
-        """The bindings whose entries stand in the source."""
-        return tuple(
-            binding
-            for binding in self.bindings
-            if (binding.mask or (binding.values is not None and not self.weights_in_file))
-            and binding.size
-        )
+    def alike(self) -> tuple[tuple[Attribute, tuple[int, ...]], ...]:
+        """Each attribute with the positions of its bindings."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for index, binding in enumerate(self.bindings):
+            found[id(binding.attribute)].append(index)
+        return tuple([(self.bindings[i[0]].attribute, tuple(i)) for i in found.values()])
+
+    def is_table(self, binding: Binding) -> bool:
+        """Whether the entries of a binding stand in the source."""
+        if binding.mask is None and (binding.values is None or self.weights_in_file):
+            return False
+        return binding.size > 0
+
+    @cached_property
+    def has_tables(self) -> bool:
+        return any(map(self.is_table, self.bindings))
 
     @property
     def stored(self) -> tuple[Binding, ...]:

@@ -10,9 +10,9 @@ between two floats; the floats from 1e-6 to 1e-4 were tried one by one, as `test
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,41 +63,45 @@ def table(name: str, array: Array, shape: Shape, dtype: str) -> str:
 
 
 def tables(entries: Sequence[tuple[str, Array]], dtype: str) -> list[str]:
-    """The assignments of many tables, rounded to `dtype`; small ones with rows of one length are
-    laid out as one.
+    """The assignments of many tables, rounded to `dtype`; small ones of one shape are laid out as
+    one.
     """
-    found: dict[int, str] = {}
+    found: list[str | None] = [None] * len(entries)
     if dtype in _ORJSON_RANGE and _orjson_agrees(dtype):
-        by_row: dict[int, list[int]] = {}
+        by_shape: dict[Shape, list[int]] = defaultdict(list)
         for index, (_, array) in enumerate(entries):
             if array.size <= _SMALL:
-                by_row.setdefault(_row(array.shape), []).append(index)
-        for row, indexes in by_row.items():
-            texts = _texts([entries[index][1] for index in indexes], row, dtype)
+                by_shape[array.shape].append(index)
+        for shape, indexes in by_shape.items():
+            texts = _tables_of_shape([entries[index] for index in indexes], shape, dtype)
             for index, text in zip(indexes, texts, strict=True):
-                if text is not None:
-                    name, array = entries[index]
-                    found[index] = _assignment(name, array.shape, VALUES_PER_LINE[dtype], text)
-    for index, (name, array) in enumerate(entries):
-        if index not in found:
-            found[index] = table(name, rounded(array, dtype), array.shape, dtype)
-    return [found[index] for index in range(len(entries))]
+                found[index] = text
+    return [
+        table(name, rounded(array, dtype), array.shape, dtype) if text is None else text
+        for (name, array), text in zip(entries, found, strict=True)
+    ]
 
 
-def _texts(parts: list[Array], row: int, dtype: str) -> Iterator[str | None]:
-    """The lines of small arrays with rows of one length; None where orjson does not suit."""
-    numbers = rounded(np.concatenate(parts, axis=None), dtype)
-    sizes = np.array([part.size for part in parts])
-    odd = np.logical_or.reduceat(_odd(np.abs(numbers), dtype), np.cumsum(sizes) - sizes)
-    rows = numbers.reshape(-1, row)[np.repeat(~odd, sizes // row)]
-    per_line = VALUES_PER_LINE[dtype]
-    whole = "".join(_laid_out(_json_lines(block, per_line)) for block in _blocks(rows))
-    ends = np.flatnonzero(np.frombuffer(whole.encode("ascii"), dtype=np.uint8) == ord("\n")) + 1
-    lines = np.cumsum(np.where(odd, 0, sizes // row * -(-row // per_line)))
-    stops = [0, *ends[lines[~odd] - 1].tolist()]
-    plain = iter(pairwise(stops))
-    for is_odd in odd.tolist():
-        yield None if is_odd else whole[slice(*next(plain))]
+def _tables_of_shape(
+    entries: Sequence[tuple[str, Array]], shape: Shape, dtype: str
+) -> Iterator[str | None]:
+    """The assignments of small tables of one shape; None where orjson does not suit."""
+    whole = np.concatenate([array for _, array in entries], axis=None)
+    numbers = rounded(whole, dtype).reshape(len(entries), -1)
+    plain = np.logical_not(_odd(np.abs(numbers), dtype).any(axis=1))
+    rows, per_line = numbers[plain].reshape(-1, _row(shape)), VALUES_PER_LINE[dtype]
+    text = "".join(_laid_out(_json_lines(block, per_line)) for block in _blocks(rows))
+    ends = np.flatnonzero(np.frombuffer(text.encode("ascii"), dtype=np.uint8) == ord("\n")) + 1
+    lines = numbers.shape[1] // rows.shape[1] * -(-rows.shape[1] // per_line)
+    stops = iter(ends[lines - 1 :: lines].tolist())
+    start = 0
+    for (name, _), is_plain in zip(entries, plain.tolist(), strict=True):
+        if is_plain:
+            stop = next(stops)
+            yield _assignment(name, shape, per_line, text[start:stop])
+            start = stop
+        else:
+            yield None
 
 
 def _odd(size: Array, dtype: str) -> NDArray[np.bool_]:

@@ -11,7 +11,8 @@ from random_graphs import RandomGraph, random_graphs
 
 from hatch_irpytorch.errors import Problems
 from hatch_irpytorch.ir.columns import read_columns
-from hatch_irpytorch.ir.lower import _lower_plain, _Lowering
+from hatch_irpytorch.ir.lower import _Lowering
+from hatch_irpytorch.ir.plain import lower_plain
 from hatch_irpytorch.ir.wire import RawNode, _read_node, read_document
 from hatch_irpytorch.source.json_text import parse_json
 
@@ -61,7 +62,7 @@ def test_plain_graphs_are_what_they_are_node_by_node(case: RandomGraph) -> None:
     data = json.dumps(case.document).encode()
     document = read_document(parse_json(data, "g", long_arrays=True), "g", Problems())
     assert document is not None
-    plain, full = _lower_plain(document), _Lowering(document, Problems()).run()
+    plain, full = lower_plain(document), _Lowering(document, Problems()).run()
     kinds = {node["kind"] for node in case.document["nodes"]}
     if not kinds & {"reduce_sum", "reduce_mean", "multihead_attention", "tuple_getitem"}:
         assert plain is not None

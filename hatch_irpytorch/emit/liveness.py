@@ -76,7 +76,9 @@ class _Memory:
         self.size = np.zeros(self.count, dtype=np.int64)
         self.size[self.ids] = sizes[self.ids]
         self.sharing: list[int] = []
-        self._share([node for node in nodes if node.op.tag in _SHARING])
+        flags = np.array([node.op.tag in _SHARING for node in graph.signature_nodes])
+        signatures = np.array(graph.signatures)
+        self._share([graph.nodes[i] for i in self.ids[flags[signatures[self.ids]]].tolist()])
         parents = [node.parents for node in nodes]
         uses = np.fromiter(chain.from_iterable(parents), np.int64)
         self.last = np.full(self.count, self.count)

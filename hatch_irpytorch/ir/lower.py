@@ -5,10 +5,7 @@ torchlean.ir.v1: 3. Ids of tensor nodes are positions in the lowered list.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import cast
 
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir import attention, legacy
@@ -24,17 +21,15 @@ from hatch_irpytorch.ir.kinds import (
     TUPLE_KINDS,
     kind_label,
 )
-from hatch_irpytorch.ir.ops import BY_TAG, Op
+from hatch_irpytorch.ir.lowered import InlinePayload, Lowered
+from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.movement import Reshape
 from hatch_irpytorch.ir.ops.reduction import ReduceMean, ReduceSum
+from hatch_irpytorch.ir.plain import lower_plain
 from hatch_irpytorch.ir.wire import Document, RawNode, origin
 
 _REDUCTIONS = {"reduce_sum": ReduceSum, "reduce_mean": ReduceMean}
-_PLAIN = frozenset(BY_TAG) - frozenset(_REDUCTIONS)
-"""The kinds of nodes that are one op."""
-
 _PAYLOAD_PAIR = ("weight", "bias")
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Unreadable(Op):
@@ -44,58 +39,9 @@ class Unreadable(Op):
     prefix = "unreadable"
 
 
-class InlinePayload(NamedTuple):
-    """Payload of one tensor node as the document holds it: JSON values by field, or a fill."""
-
-    values: Mapping[str, object] = _NOTHING
-    names: Mapping[str, str] = _NOTHING
-    fill: float | None = None
-
-    def name(self, slot: str) -> str:
-        """The name under which the document gives a slot: `q_weight` for `weight`."""
-        return self.names.get(slot, slot)
-
-
-@dataclass(frozen=True)
-class Lowered:
-    graph: Graph
-    inline: dict[int, InlinePayload]
-
-
 def lower(document: Document, problems: Problems) -> Lowered:
     """The tensor graph of a document and the payload found in it."""
-    return _lower_plain(document) or _Lowering(document, problems).run()
-
-
-def _lower_plain(document: Document) -> Lowered | None:
-    """The same where every node is sound and one op, and so keeps its id; else None."""
-    columns, count = document.columns, len(document.columns.kinds) if document.columns else 0
-    if columns is None or max(document.input_id, *document.output_ids, 0) >= count:
-        return None
-    if not set(columns.kinds) <= _PLAIN:
-        return None
-    decoded, place, problems = DecodedOps(), Place(document.file), Problems()
-    ops: list[Op] = []
-    for kind, shape, fields in zip(columns.kinds, columns.shapes, columns.fields, strict=True):
-        op = (
-            WITHOUT_ATTRIBUTES.get(kind)
-            or decoded.like(kind, shape, fields)
-            or decoded.decode(kind, shape, fields, len(ops), place, problems)
-        )
-        if op is None:
-            return None
-        ops.append(op)
-    ids, origins = range(count), map(origin, columns.fields)
-    nodes = map(Node, ids, ops, columns.parents, columns.shapes, ids, columns.kinds, origins)
-    graph = Graph(tuple(nodes), document.input_id, document.output_ids, document.file)
-    return Lowered(
-        graph,
-        {
-            node_id: InlinePayload(fields)
-            for node_id, (op, fields) in enumerate(zip(ops, columns.fields, strict=True))
-            if op.has_payload
-        },
-    )
+    return lower_plain(document) or _Lowering(document, problems).run()
 
 
 class _Lowering:

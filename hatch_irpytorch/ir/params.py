@@ -11,7 +11,7 @@ import numpy as np
 from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
 from hatch_irpytorch.ir.attributes import ValueFormError, describe_tensor, tensor
 from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape, shape_text
-from hatch_irpytorch.ir.lower import InlinePayload
+from hatch_irpytorch.ir.lowered import InlinePayload
 from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel, unpack_kernel
 from hatch_irpytorch.ir.payload import read_payload

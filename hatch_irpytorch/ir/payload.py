@@ -9,7 +9,7 @@ import numpy as np
 
 from hatch_irpytorch.ir.attributes import ValueFormError, are_numbers, flat_items, tensor
 from hatch_irpytorch.ir.graph import Graph, Shape, numel
-from hatch_irpytorch.ir.lower import InlinePayload
+from hatch_irpytorch.ir.lowered import InlinePayload
 from hatch_irpytorch.ir.ops import Const
 from hatch_irpytorch.source.number_text import NumberText
 

@@ -8,20 +8,21 @@ from hypothesis import strategies as st
 
 from hatch_irpytorch.source import scanning
 
-PARTS = ("-0", "-0.5", "-0e1", "-", "0", "7" * 18, "1" * 19, ",", "] ", "-01", "a", "12")
+PARTS = ("-0", "-0.5", "-0e1", "-", "0", "7" * 18, "1" * 19, ",", "] ", "-01", '{"a":', "12")
 
 
-def seen(text: bytes) -> tuple[int, bool, bool]:
+def seen(text: bytes) -> tuple[int, bool, bool, bytes]:
     zero, long = scanning.has_negative_zero(text), scanning.has_long_integer(text)
-    return scanning.count(text, "0"), zero, long
+    return scanning.count(text, "0"), zero, long, scanning.structure(text)
 
 
-@given(st.lists(st.sampled_from(PARTS)))
-def test_both_ways_of_looking_agree(parts: list[str]) -> None:
+@given(st.lists(st.sampled_from(PARTS)), st.sampled_from([3, 8, 64, 2**18]))
+def test_both_ways_of_looking_agree(parts: list[str], window: int) -> None:
     text = "".join(parts).encode()
     by_python = seen(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scanning, "_LONG", 0)
+        patch.setattr(scanning, "_WINDOW", window)
         assert seen(text) == by_python
 
 

@@ -8,7 +8,12 @@ import re
 from hatch_irpytorch.errors import Place, fail, shown
 from hatch_irpytorch.source.number_text import NumberText, long_runs
 from hatch_irpytorch.source.reading import decode_text, line_and_column
-from hatch_irpytorch.source.scanning import count, has_long_integer, has_negative_zero
+from hatch_irpytorch.source.scanning import (
+    count,
+    has_long_integer,
+    has_negative_zero,
+    structure,
+)
 
 MAX_DEPTH = 64
 """How deep arrays and objects may nest: a tensor of 32 axes in a node needs 36."""
@@ -46,12 +51,12 @@ def parse_json(data: bytes, file: str, long_arrays: bool = False) -> object:
     if (b"N" in data and b"NaN" in data) or (b"I" in data and b"Infinity" in data):
         _refuse_constants(decode_text(data, file), file)
     outline, blocks = _split(data) if long_arrays else (data, [])
-    text = decode_text(outline if _is_text(outline) else data, file)
     _refuse_too_many(outline, file)
     _refuse_too_deep(data, file)
     found = _quickly(outline, data, blocks)
     if found is not None:
         return found
+    text = decode_text(outline if _is_text(outline) else data, file)
     waiting = iter(blocks)
 
     def constant(name: str) -> object:
@@ -222,15 +227,11 @@ def _refuse_too_many(text: bytes, file: str) -> None:
         raise fail("too-large", Place(file), message)
 
 
-_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
-
-
 def _refuse_too_deep(data: bytes, file: str) -> None:
     """Refuse nesting beyond `MAX_DEPTH`, before a parser recurses into it."""
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    structure = data.translate(None, _NOT_STRUCTURE).replace(b'""', b"")
-    brackets = b"".join(structure.split(b'"')[::2])
+    brackets = b"".join(structure(data).replace(b'""', b"").split(b'"')[::2])
     for _ in range(MAX_DEPTH):
         if not brackets:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 
 from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, statement
 from hatch_irpytorch.emit.plan import Form, ModulePlan, Step
@@ -16,7 +17,9 @@ def body(plan: ModulePlan) -> list[str]:
     lines: list[str] = []
     origin = ""
     deleted = plan.variables.deleted
-    for step, text in zip(plan.steps, _usual(plan), strict=True):
+    starts = range(0, len(plan.steps), _TOGETHER)
+    texts = chain.from_iterable(_usual(plan, start) for start in starts)
+    for step, text in zip(plan.steps, texts, strict=True):
         node = step[0]
         if node.origin:
             named = dotted_name(node.origin)
@@ -29,16 +32,24 @@ def body(plan: ModulePlan) -> list[str]:
     return lines
 
 
-def _usual(plan: ModulePlan) -> list[str | None]:
-    """The statements of each step where a layout of its form does; those of one form at once."""
+_TOGETHER = 8192
+"""How many steps are laid out at a time: as many as stay in the processor's cache."""
+
+
+def _usual(plan: ModulePlan, start: int) -> list[str | None]:
+    """The statements of `_TOGETHER` steps from one on where a layout of its form does.
+
+    Those of one form are laid out at once.
+    """
+    steps = plan.steps[start : start + _TOGETHER]
     alike: dict[int, list[int]] = defaultdict(list)
-    for index, (_, form) in enumerate(plan.steps):
+    for index, (_, form) in enumerate(steps):
         alike[id(form)].append(index)
-    found: list[str | None] = [None] * len(plan.steps)
+    found: list[str | None] = [None] * len(steps)
     for indexes in alike.values():
-        form = plan.steps[indexes[0]][1]
-        nodes = [plan.steps[index][0] for index in indexes]
-        for index, text in zip(indexes, _filled(plan, form, nodes), strict=True):
+        nodes = [steps[index][0] for index in indexes]
+        texts = _filled(plan, steps[indexes[0]][1], nodes)
+        for index, text in zip(indexes, texts, strict=True):
             found[index] = text
     return found
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
 
-from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, statement
+from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, places, statement
 from hatch_irpytorch.emit.plan import Form, ModulePlan, Step
 from hatch_irpytorch.ir.graph import Node, numel, shape_text
 from hatch_irpytorch.names import dotted_name
@@ -61,18 +61,25 @@ def _filled(plan: ModulePlan, form: Form, nodes: list[Node]) -> Sequence[str | N
     *first, last = form.expressions
     usual = [layouts(form.target, expression) for expression in first]
     usual.append(layouts(form.target, last, _remark(form)))
-    names = plan.variables.of
-    parents = zip(*[node.parents for node in nodes], strict=True)
-    columns = [
-        [names[node.id] for node in nodes],
-        [str(node.id) for node in nodes],
-        *[[names[parent] for parent in column] for column in parents],
-    ]
+    columns = _columns(plan, nodes, places(list(chain.from_iterable(usual))))
     texts = [filled(alternatives, columns) for alternatives in usual]
     if len(texts) == 1:
         return texts[0]
     whole = [[text for text in several if text] for several in zip(*texts, strict=True)]
     return ["\n".join(known) if len(known) == len(texts) else None for known in whole]
+
+
+def _columns(
+    plan: ModulePlan, nodes: list[Node], wanted: frozenset[int]
+) -> dict[int, Sequence[str]]:
+    """What the places of a form stand for, one item a node."""
+    names = plan.variables.of
+    columns: dict[int, Sequence[str]] = {0: [names[node.id] for node in nodes]}
+    if 1 in wanted:
+        columns[1] = [str(node.id) for node in nodes]
+    for place, parents in enumerate(zip(*[node.parents for node in nodes], strict=True), 2):
+        columns[place] = [names[parent] for parent in parents]
+    return columns
 
 
 def _statements(plan: ModulePlan, step: Step) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 
 from hatch_irpytorch.ir.code import Call, Code
@@ -59,23 +59,28 @@ def fits(layout: str) -> bool:
     return len(rest[0] if rest else first) <= LINE_WIDTH
 
 
-def filled(alternatives: Sequence[str], columns: Sequence[Sequence[str]]) -> list[str | None]:
+def filled(alternatives: Sequence[str], columns: Mapping[int, Sequence[str]]) -> list[str | None]:
     """The first of some layouts that fits, for many statements that differ only in their names.
 
     Place `{i}` stands for the items of column i, one a statement. None where no layout fits.
     """
     if not alternatives:
-        return [None] * len(columns[0])
+        return [None] * len(next(iter(columns.values())))
     pieces = _PLACE.split(alternatives[0])
     parts = [columns[int(p)] if i % 2 else repeat(p) for i, p in enumerate(pieces)]
     texts = list(map("".join, zip(*parts, strict=False)))
     found: list[str | None] = [*texts]
     long = [i for i, text in enumerate(texts) if len(text) > LINE_WIDTH and not fits(text)]
     if long:
-        others = filled(alternatives[1:], [[column[i] for i in long] for column in columns])
-        for index, other in zip(long, others, strict=True):
+        rest = {place: [column[i] for i in long] for place, column in columns.items()}
+        for index, other in zip(long, filled(alternatives[1:], rest), strict=True):
             found[index] = other
     return found
+
+
+def places(layouts: Sequence[str]) -> frozenset[int]:
+    """The places that layouts have."""
+    return frozenset(int(place) for layout in layouts for place in _PLACE.findall(layout))
 
 
 def statement(target: str, code: Code, comment: str = "", indent: int = 8) -> list[str]:

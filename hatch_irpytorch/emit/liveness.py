@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,10 +78,13 @@ class _Memory:
         flags = np.array([node.op.tag in _SHARING for node in graph.signature_nodes])
         signatures = np.array(graph.signatures)
         self._share([graph.nodes[i] for i in self.ids[flags[signatures[self.ids]]].tolist()])
-        parents = [node.parents for node in nodes]
-        uses = np.fromiter(chain.from_iterable(parents), np.int64)
+        users, uses = graph.uses
+        if len(nodes) < self.count:
+            live = np.zeros(self.count, dtype=np.bool_)
+            live[self.ids] = True
+            users, uses = users[live[users]], uses[live[users]]
         self.last = np.full(self.count, self.count)
-        self.last[uses] = np.repeat(self.ids, np.fromiter(map(len, parents), np.int64))
+        self.last[uses] = users
         self.last[list(graph.output_ids)] = self.count
         self.first_use = np.zeros(self.count, dtype=np.int64)
         self.first_use[uses[::-1]] = np.arange(len(uses))[::-1]

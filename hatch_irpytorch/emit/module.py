@@ -21,12 +21,12 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
         raise ValueError("weights in a file need the file's name")
     needs_file = plan.weights_in_file and bool(plan.stored)
     numbers = NUMBERS_FLOAT64 if plan.dtype == "float64" else NUMBERS
-    functions = (numbers, *plan.functions) if plan.has_tables else plan.functions
+    functions = (numbers, *plan.functions) if plan.table_indexes else plan.functions
     blocks = [function.source for function in functions]
     blocks.append(_class(plan, weights_file if needs_file else None))
     if plan.skeleton is not None:
         blocks.extend(skeleton_text(plan, plan.skeleton))
-    if plan.has_tables:
+    if plan.table_indexes:
         blocks.append("\n".join([*_tables(plan), ""]))
     if plan.skeleton is not None:
         blocks.append(RUN_AS_PROGRAM)
@@ -56,7 +56,7 @@ def _imports(plan: ModulePlan, uses_functional: bool, needs_file: bool) -> str:
         lines.append("from pathlib import Path")
     if lines:
         lines.append("")
-    if plan.has_tables:
+    if plan.table_indexes:
         lines.append("import numpy as np")
     lines.append("import torch")
     if uses_functional:
@@ -106,7 +106,7 @@ def _bindings(plan: ModulePlan) -> list[str]:
         if same:
             alternatives = layouts(*_bound(plan, plan.bindings[same[0]], "{0}"))
             ids = [str(plan.bindings[index].node_id) for index in same]
-            for index, text in zip(same, filled(alternatives, [ids]), strict=True):
+            for index, text in zip(same, filled(alternatives, {0: ids}), strict=True):
                 found[index] = text
     lines: list[str] = []
     for binding, text in zip(plan.bindings, found, strict=True):
@@ -142,10 +142,13 @@ def _value(plan: ModulePlan, binding: Binding, node_id: int | str) -> Code:
 
 def _tables(plan: ModulePlan) -> list[str]:
     """Tables in the order of the bindings."""
-    named = zip(_table_names(plan), plan.bindings, strict=True)
-    shown = [(name, binding) for name, binding in named if plan.is_table(binding)]
+    names = _table_names(plan)
+    shown = [(names[index], plan.bindings[index]) for index in plan.table_indexes]
     held = [(name, binding.values) for name, binding in shown if binding.values is not None]
-    numbers = iter(tables(held, plan.dtype))
+    texts = tables(held, plan.dtype)
+    if len(held) == len(shown):
+        return texts
+    numbers = iter(texts)
     return [
         next(numbers)
         if binding.mask is None

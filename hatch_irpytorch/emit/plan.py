@@ -62,10 +62,6 @@ class Binding(NamedTuple):
     def learned(self) -> bool:
         return self.attribute.learned
 
-    @property
-    def size(self) -> int:
-        return numel(self.attribute.shape) if self.values is None else self.values.size
-
 
 class Form(NamedTuple):
     """What nodes that are alike say: in its texts `{0}` is the name of the node, `{1}` its id, and
@@ -126,8 +122,7 @@ class ModulePlan:
 
     @property
     def parameter_count(self) -> int:
-        learned = [binding for binding in self.bindings if binding.attribute.learned]
-        return sum([binding.size for binding in learned])
+        return sum(numel(a.shape) * len(indexes) for a, indexes in self.alike if a.learned)
 
     @cached_property
     def alike(self) -> tuple[tuple[Attribute, tuple[int, ...]], ...]:
@@ -137,15 +132,19 @@ class ModulePlan:
             found[id(binding.attribute)].append(index)
         return tuple([(self.bindings[i[0]].attribute, tuple(i)) for i in found.values()])
 
-    def is_table(self, binding: Binding) -> bool:
-        """Whether the entries of a binding stand in the source."""
-        if binding.mask is None and (binding.values is None or self.weights_in_file):
-            return False
-        return binding.size > 0
-
     @cached_property
-    def has_tables(self) -> bool:
-        return any(map(self.is_table, self.bindings))
+    def table_indexes(self) -> tuple[int, ...]:
+        """The positions of the bindings whose entries stand in the source."""
+        inline = not self.weights_in_file
+        bindings = self.bindings
+        found = [
+            index
+            for attribute, indexes in self.alike
+            if numel(attribute.shape)
+            for index in indexes
+            if (inline and bindings[index].values is not None) or bindings[index].mask is not None
+        ]
+        return tuple(sorted(found))
 
     @property
     def stored(self) -> tuple[Binding, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
 from hatch_irpytorch.emit.forms import Forms
 from hatch_irpytorch.emit.fusion.ops import FusedLinears, Part
@@ -23,7 +25,9 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
         model = fuse(model, options.dtype)
         live = model.graph.live_ids()
     graph = model.graph
-    nodes = [node for node in graph.nodes if node.id in live]
+    nodes: Sequence[Node] = graph.nodes
+    if len(live) < len(nodes):
+        nodes = [node for node in nodes if node.id in live]
     affine = layer_norm_affine(graph, live)
     before_inverse = _ancestors_of_inverse(graph, live)
     variables = assign_variables(graph, nodes)

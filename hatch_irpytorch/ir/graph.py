@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hatch_irpytorch.ir.ops.base import Op, Slot
 
     Array = NDArray[np.floating[Any]]
+    Ids = NDArray[np.int64]
 
 Shape = tuple[int, ...]
 _MAX_SHOWN = 32
@@ -121,13 +122,26 @@ class Graph:
             found = self._slots[signature] = node.op.payload(*self._parent_shapes[signature])
         return found
 
+    @cached_property
+    def uses(self) -> tuple[Ids, Ids]:
+        """Every use of a value as a parent: the users in order, and what they use."""
+        import numpy as np
+
+        parents = [node.parents for node in self.nodes]
+        lengths = np.fromiter(map(len, parents), np.int64, len(parents))
+        users = np.repeat(np.arange(len(parents)), lengths)
+        return users, np.fromiter(chain.from_iterable(parents), np.int64, len(users))
+
     def live_ids(self) -> frozenset[int]:
         """The nodes that an output depends on."""
-        used = set(chain.from_iterable([node.parents for node in self.nodes]))
-        used.update(self.output_ids)
-        if len(used) == len(self.nodes):
+        import numpy as np
+
+        used = np.zeros(len(self.nodes), dtype=np.bool_)
+        used[self.uses[1]] = True
+        used[list(self.output_ids)] = True
+        if used.all():
             # Users have larger ids, so that from each of them a way leads to an output.
-            return frozenset(used)
+            return frozenset(range(len(self.nodes)))
         live: set[int] = set()
         waiting = list(self.output_ids)
         while waiting:

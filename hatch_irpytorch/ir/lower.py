@@ -5,6 +5,7 @@ torchlean.ir.v1: 3. Ids of tensor nodes are positions in the lowered list.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
@@ -21,7 +22,7 @@ from hatch_irpytorch.ir.kinds import (
     TUPLE_KINDS,
     kind_label,
 )
-from hatch_irpytorch.ir.lowered import InlinePayload, Lowered
+from hatch_irpytorch.ir.lowered import Lowered
 from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.movement import Reshape
 from hatch_irpytorch.ir.ops.reduction import ReduceMean, ReduceSum
@@ -49,7 +50,9 @@ class _Lowering:
         self.document = document
         self.problems = problems
         self.nodes: list[Node] = []
-        self.inline: dict[int, InlinePayload] = {}
+        self.inline: dict[int, Mapping[str, object]] = {}
+        self.fills: dict[int, float] = {}
+        self.names: dict[int, Mapping[str, str]] = {}
         self.tensor_ids: list[int | None] = []
         self.projected: dict[int, int] = {}
         self.decoded = DecodedOps()
@@ -72,7 +75,7 @@ class _Lowering:
             self._tensor(document.input_id) if document.input_id < len(self.tensor_ids) else 0
         )
         graph = Graph(tuple(self.nodes), input_id or 0, tuple(outputs), document.file)
-        return Lowered(graph, self.inline)
+        return Lowered(graph, self.inline, self.fills, self.names)
 
     def _tensor(self, raw_id: int) -> int | None:
         return self.tensor_ids[raw_id]
@@ -82,19 +85,15 @@ class _Lowering:
         return Place(self.document.file, node=raw.id, kind=kind, tensor=len(self.nodes))
 
     def _append(
-        self,
-        raw: RawNode,
-        op: Op,
-        parents: tuple[int, ...],
-        shape: Shape,
-        payload: InlinePayload | None = None,
+        self, raw: RawNode, op: Op, parents: tuple[int, ...], shape: Shape, *, holds: bool = False
     ) -> int:
+        """Append a node; whether it `holds` the payload of the raw one."""
         node_id = len(self.nodes)
         self.nodes.append(
             Node(node_id, op, parents, shape, raw.id, kind_label(raw.kind), origin(raw.fields))
         )
-        if payload is not None:
-            self.inline[node_id] = payload
+        if holds and op.has_payload:
+            self.inline[node_id] = raw.fields
         return node_id
 
     def _lower(self, raw: RawNode) -> int | None:
@@ -102,8 +101,8 @@ class _Lowering:
         if op is not None and raw.sound and not raw.is_tuple:
             parents = tuple([self.tensor_ids[parent] for parent in raw.parents])
             if None not in parents:
-                payload = InlinePayload(raw.fields) if op.has_payload else None
-                return self._append(raw, op, cast("tuple[int, ...]", parents), raw.shape, payload)
+                ids = cast("tuple[int, ...]", parents)
+                return self._append(raw, op, ids, raw.shape, holds=True)
         place = self._place(raw)
         if (raw.kind or raw.sound) and not self._known_kind(raw, place):
             return None if raw.is_tuple else self._append(raw, Unreadable(), (), raw.shape)
@@ -149,7 +148,7 @@ class _Lowering:
             )
         if op is None:
             return None
-        return self._append(raw, op, parents, raw.shape, InlinePayload(raw.fields))
+        return self._append(raw, op, parents, raw.shape, holds=True)
 
     def _tensor_parents(self, raw: RawNode, place: Place) -> tuple[int, ...] | None:
         parents = tuple(map(self.tensor_ids.__getitem__, raw.parents))
@@ -288,6 +287,8 @@ class _Lowering:
         )
         for node_id, part in expansion.linears.items():
             names = {slot: f"{part}_{slot}" for slot in _PAYLOAD_PAIR}
-            self.inline[node_id] = InlinePayload(source.fields, names)
-        self.inline[expansion.scale_id] = InlinePayload(fill=checked.scale)
+            fields = source.fields
+            self.names[node_id] = names
+            self.inline[node_id] = {s: fields[name] for s, name in names.items() if name in fields}
+        self.fills[expansion.scale_id] = checked.scale
         return expansion.result

@@ -11,7 +11,7 @@ import numpy as np
 from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
 from hatch_irpytorch.ir.attributes import ValueFormError, describe_tensor, tensor
 from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape, shape_text
-from hatch_irpytorch.ir.lowered import InlinePayload
+from hatch_irpytorch.ir.lowered import Lowered
 from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel, unpack_kernel
 from hatch_irpytorch.ir.payload import read_payload
@@ -40,21 +40,18 @@ COMPRESSED = "vec"
 
 
 def bind_params(
-    graph: Graph,
-    sound: frozenset[int],
-    inline: Mapping[int, InlinePayload],
-    store: StoreFile | None,
-    problems: Problems,
+    lowered: Lowered, sound: frozenset[int], store: StoreFile | None, problems: Problems
 ) -> tuple[ParamStore, tuple[Problem, ...]]:
     """Arrays for the slots of every sound node, and notes on what is legal but odd.
 
     An entry of the file takes the place of an inline value. A node that no output depends on may
     lack its payload; entries that belong to no node are a problem.
     """
+    graph = lowered.graph
     whole = len(sound) == len(graph.nodes)
-    found = read_payload(graph, inline) if whole and store is None else None
+    found = read_payload(lowered) if whole and store is None else None
     if found is None:
-        binder = _Binder(graph, inline, store)
+        binder = _Binder(lowered, store)
         live = graph.live_ids() if whole else frozenset()
         for node in graph.nodes:
             if node.id in sound:
@@ -85,14 +82,9 @@ _ZERO = np.zeros(())
 
 
 class _Binder:
-    def __init__(
-        self,
-        graph: Graph,
-        inline: Mapping[int, InlinePayload],
-        store: StoreFile | None,
-    ) -> None:
-        self.graph = graph
-        self.inline = inline
+    def __init__(self, lowered: Lowered, store: StoreFile | None) -> None:
+        self.lowered = lowered
+        self.graph = lowered.graph
         self.store = store
         self.problems = Problems()
         self.params: dict[tuple[int, str], Array] = {}
@@ -118,7 +110,7 @@ class _Binder:
             self.problems.add("missing-payload", self.graph.place(node), message)
 
     def _tell_missing(self, node: Node, slot: Slot) -> None:
-        name = self.inline.get(node.id, InlinePayload()).name(slot.field)
+        name = self.lowered.name(node.id, slot.field)
         wanted = f"`{name}` of shape {shape_text(slot.shape)} is missing"
         where = "neither the graph nor the parameters hold it"
         attribute = attribute_name(node.op.prefix, node.id, slot.name)
@@ -137,22 +129,20 @@ class _Binder:
         return True
 
     def _from_document(self, node: Node, slot: Slot) -> Array | None:
-        payload = self.inline.get(node.id)
-        if payload is None:
-            return None
-        if payload.fill is not None:
-            return np.broadcast_to(np.float64(payload.fill), slot.shape)
-        name = payload.name(slot.field)
-        if name not in payload.values:
+        fill = self.lowered.fills.get(node.id)
+        if fill is not None:
+            return np.broadcast_to(np.float64(fill), slot.shape)
+        payload = self.lowered.inline.get(node.id, {})
+        if slot.field not in payload:
             return None
         try:
-            return tensor(payload.values[name], slot.shape, isinstance(node.op, Const))
+            return tensor(payload[slot.field], slot.shape, isinstance(node.op, Const))
         except ValueFormError as problem:
             self._bad_payload(node, slot, problem)
             return _ZERO
 
     def _bad_payload(self, node: Node, slot: Slot, problem: ValueFormError) -> None:
-        name = self.inline[node.id].name(slot.field)
+        name = self.lowered.name(node.id, slot.field)
         flat = isinstance(node.op, Const)
         hint = "write nested arrays flat, in row-major order" if flat else ""
         expected = f"{describe_tensor(slot.shape, flat)}: {problem.expected}"

@@ -9,7 +9,7 @@ from hatch_irpytorch.ir.attributes import WITHOUT_ATTRIBUTES
 from hatch_irpytorch.ir.columns import Columns
 from hatch_irpytorch.ir.decoded import DecodedOps
 from hatch_irpytorch.ir.graph import Graph, Node
-from hatch_irpytorch.ir.lowered import InlinePayload, Lowered
+from hatch_irpytorch.ir.lowered import Lowered
 from hatch_irpytorch.ir.ops import BY_TAG, Op
 from hatch_irpytorch.ir.wire import Document, origin
 
@@ -37,7 +37,7 @@ def lower_plain(document: Document) -> Lowered | None:
     nodes = tuple(map(Node._make, rows))
     graph = Graph(nodes, document.input_id, document.output_ids, document.file)
     held = [node_id for node_id, op in enumerate(ops) if op.has_payload]
-    return Lowered(graph, {node_id: InlinePayload(fields[node_id]) for node_id in held})
+    return Lowered(graph, {node_id: fields[node_id] for node_id in held})
 
 
 def _ops(columns: Columns, place: Place) -> list[Op] | None:

@@ -51,6 +51,6 @@ def _build_model(data: bytes, file: str, store: StoreFile | None) -> Model:
         raise AssertionError("a document is missing only after a problem")
     lowered = lower(document, problems)
     sound = check_graph(lowered.graph, problems)
-    params, notes = bind_params(lowered.graph, sound, lowered.inline, store, problems)
+    params, notes = bind_params(lowered, sound, store, problems)
     problems.raise_if_any()
     return Model(lowered.graph, params, notes)

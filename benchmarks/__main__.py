@@ -44,7 +44,7 @@ def main() -> None:
             ),
             (
                 "Forward",
-                report.table(forward.eager())
+                report.table([*forward.eager(), *forward.keeping_memory()])
                 + "\n"
                 + report.table([*forward.fused(), *forward.memory(), *forward.reference()]),
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.inputs import chain, skips
-from benchmarks.measure import ROOT, Row, paired, repeated
+from benchmarks.measure import ROOT, Row, in_child, paired, repeated
 from hatch_irpytorch import EmitOptions, Model, emit_module, evaluate
 from hatch_irpytorch.capture import from_torch
 from hatch_irpytorch.ir.read import build_model
@@ -102,17 +103,43 @@ def generated(model: Model, **options: Any) -> nn.Module:
 
 def eager() -> list[Row]:
     """Generated modules beside those written by hand."""
+    cases = product((1, 2), NETS, (1, 64))
+    return [_beside_by_hand(threads, name, batch) for threads, name, batch in cases]
+
+
+def _beside_by_hand(threads: int, name: str, batch: int, *, fuse: bool = False) -> Row:
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    make, shape = NETS[name]
+    net, x = make().eval(), torch.randn(batch, *shape)
+    ours = generated(from_torch(net, x), fuse=fuse)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), net(x), rtol=1e-4, atol=1e-4)
+        return _pass(f"{name}, batch {batch}, {threads} threads", ours, net, x)
+
+
+KEEPING = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**32))
+"""What has glibc keep memory that is freed. As it comes it gives large buffers back to the kernel,
+whose pages cost a pass up to a third of its time, more or less by where a buffer happens to end."""
+
+
+def keeping_memory() -> list[Row]:
+    """The passes with large buffers again, in processes that keep freed memory."""
+    program = """
+import contextlib, sys
+from benchmarks.forward import _beside_by_hand
+with contextlib.redirect_stdout(sys.stderr):
+    row = _beside_by_hand(2, sys.argv[1], 64, fuse=sys.argv[2] == "True")
+print(row.ours, row.theirs, row.ratio, row.low, row.high)
+"""
     rows = []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        for name, (make, shape) in NETS.items():
-            for batch in (1, 64):
-                torch.manual_seed(0)
-                net, x = make().eval(), torch.randn(batch, *shape)
-                ours = generated(from_torch(net, x))
-                with torch.no_grad():
-                    torch.testing.assert_close(ours(x), net(x), rtol=1e-4, atol=1e-4)
-                    rows.append(_pass(f"{name}, batch {batch}, {threads} threads", ours, net, x))
+    for name, fuse in product(NETS, (False, True)):
+        step = f"{name}, batch 64, 2 threads, freed memory kept{', `fuse: true`' if fuse else ''}"
+        figures = in_child(program, name, str(fuse), variables=KEEPING)
+        ours, theirs, ratio, low, high = figures
+        print(f"{step}: {ratio:.2f}", flush=True)
+        beside = "the module written by hand"
+        rows.append(Row(step, beside, ours, theirs, ratio, low, high, "" if fuse else "≤ 1.00"))
     return rows
 
 

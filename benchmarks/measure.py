@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,10 +82,13 @@ def repeated(run: Callable[[], object], span: float = 0.2) -> Callable[[], float
     return timed
 
 
-def in_child(program: str, *arguments: str, cwd: Path = ROOT) -> list[float]:
+def in_child(
+    program: str, *arguments: str, cwd: Path = ROOT, variables: Mapping[str, str] | None = None
+) -> list[float]:
     """The numbers that a program prints in a fresh process."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.update(variables or {})
     command = [sys.executable, "-c", program, *arguments]
     result = subprocess.run(
         command, cwd=cwd, env=environment, check=True, capture_output=True, text=True

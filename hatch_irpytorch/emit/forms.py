@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from hatch_irpytorch.emit.plan import Attribute, Binding, Form
-from hatch_irpytorch.ir.graph import Model, Node, ParamStore, Shape
-from hatch_irpytorch.ir.ops import Op, Site
+from hatch_irpytorch.ir.graph import Model, Node, ParamStore
+from hatch_irpytorch.ir.ops import Site
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
-
-Slots = tuple[tuple[str, Attribute, bool], ...]
-"""Of each payload slot the field, the attribute and whether a grouped kernel is packed there."""
 
 
 class Forms:
@@ -21,8 +18,8 @@ class Forms:
         self.made: list[Form] = []
         self.plain: dict[int, Form] = {}
         """By signature, the forms of nodes that hold nothing, where the sign of 0 is not seen."""
-        self._known: dict[tuple[int, tuple[str, ...], bool], Form] = {}
-        self._slots: dict[int, Slots] = {}
+        self._known: dict[tuple[int, int, bool], Form] = {}
+        self._attributes: dict[int, dict[str, Attribute]] = {}
         self._with_id: dict[int, Form] = {}
 
     def add(self, form: Form) -> Form:
@@ -31,19 +28,19 @@ class Forms:
             self.made.append(form)
         return form
 
-    def of(self, node: Node, payload: tuple[str, ...], zero_sign_matters: bool) -> Form:
-        """The form of a node with some payload fields."""
+    def of(self, node: Node, zero_sign_matters: bool) -> tuple[Form, list[Binding]]:
+        """What a node says and holds."""
+        payload = self._payload(node) if node.op.has_payload else []
         signature = self.graph.signatures[node.id]
-        alike = (signature, payload, zero_sign_matters)
-        found = self._known.get(alike)
-        if found is not None:
-            return found
-        form = self.add(self._made(node, payload, zero_sign_matters))
-        if not node.op.code_reads_payload:
-            self._known[alike] = form
-            if not (node.op.has_payload or node.op.has_buffers or zero_sign_matters):
-                self.plain[signature] = form
-        return form
+        alike = (signature, len(payload), zero_sign_matters)
+        form = self._known.get(alike)
+        if form is None:
+            form = self.add(self._made(node, zero_sign_matters))
+            if not node.op.code_reads_payload:
+                self._known[alike] = form
+                if not (node.op.has_payload or node.op.has_buffers or zero_sign_matters):
+                    self.plain[signature] = form
+        return form, payload + self._buffers(node) if node.op.has_buffers else payload
 
     def with_id(self, form: Form) -> Form:
         """The form for nodes that have the name of a parent."""
@@ -52,56 +49,55 @@ class Forms:
             found = self._with_id[id(form)] = form._replace(says_id=True)
         return found
 
-    def _made(self, node: Node, payload: tuple[str, ...], zero_sign_matters: bool) -> Form:
+    def _made(self, node: Node, zero_sign_matters: bool) -> Form:
         op = node.op
-        code = op.torch(self._site(node, payload, zero_sign_matters))
+        code = op.torch(self._site(node, zero_sign_matters))
         expressions = tuple(code) if isinstance(code, list) else (code,)
         return Form(expressions, node.shape, f"defined for {{2}} {op.domain}" if op.domain else "")
 
-    def _site(self, node: Node, payload: tuple[str, ...], zero_sign_matters: bool) -> Site:
-        stored = {field: self.params[node.id, field] for field in payload}
+    def _site(self, node: Node, zero_sign_matters: bool) -> Site:
+        keys = [(node.id, slot.field) for slot in self.graph.slots(node)]
+        stored = {key[1]: self.params[key] for key in keys if key in self.params}
         shapes = self.graph.parent_shapes(node)
         return Site(node.op.prefix, shapes, node.shape, stored, self.dtype, zero_sign_matters)
 
-    def payload(self, node: Node) -> dict[str, Binding]:
-        """The bindings of the payload that a node has, by field."""
+    def _payload(self, node: Node) -> list[Binding]:
+        """The bindings of the payload that a node has."""
         signature = self.graph.signatures[node.id]
-        slots = self._slots.get(signature)
-        if slots is None:
-            slots = self._slots[signature] = self._attributes(node)
-        node_id = node.id
-        bound = {}
-        for field, attribute, is_packed in slots:
-            array = self.params.get((node_id, field))
-            if array is not None:
-                if is_packed:
-                    array = pack_kernel(array, _groups(node.op))
-                bound[field] = Binding(node_id, attribute, array)
+        attributes = self._attributes.get(signature)
+        if attributes is None:
+            attributes = self._attributes[signature] = self._of_slots(node)
+        node_id, params = node.id, self.params
+        bound = [
+            Binding(node_id, attribute, params[node_id, field])
+            for field, attribute in attributes.items()
+            if (node_id, field) in params
+        ]
+        if isinstance(node.op, Conv) and node.op.groups > 1:
+            return [_packed(binding, node.op) for binding in bound]
         return bound
 
-    def _attributes(self, node: Node) -> Slots:
-        def attribute(name: str, shape: Shape, learned: bool) -> Attribute:
-            return Attribute(node.op.prefix, name, shape, learned)
-
-        return tuple(
-            (
-                slot.field,
-                attribute(slot.name, slot.packed or slot.shape, slot.learned),
-                slot.packed is not None,
-            )
+    def _of_slots(self, node: Node) -> dict[str, Attribute]:
+        """The attribute of each payload field."""
+        prefix = node.op.prefix
+        return {
+            slot.field: Attribute(prefix, slot.name, slot.packed or slot.shape, slot.learned)
             for slot in self.graph.slots(node)
-        )
+        }
 
-    def buffers(self, node: Node, payload: tuple[str, ...]) -> list[Binding]:
+    def _buffers(self, node: Node) -> list[Binding]:
         """The bindings of what the code of a node reads besides its payload."""
         bound = []
-        for buffer in node.op.buffers(self._site(node, payload, False)):
+        for buffer in node.op.buffers(self._site(node, False)):
             shape = node.shape if buffer.table is None else buffer.table.shape
             attribute = Attribute(node.op.prefix, buffer.name, shape, False, False)
             bound.append(Binding(node.id, attribute, code=buffer.code, mask=buffer.table))
         return bound
 
 
-def _groups(op: Op) -> int:
-    assert isinstance(op, Conv)
-    return op.groups
+def _packed(binding: Binding, op: Conv) -> Binding:
+    """A binding of a grouped convolution, a kernel without the zeros outside its blocks."""
+    values = binding.values
+    if values is None or values.shape == binding.shape:
+        return binding
+    return binding._replace(values=pack_kernel(values, op.groups))

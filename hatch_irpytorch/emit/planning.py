@@ -46,7 +46,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
                 form, bound = bind_const(model, node, node.id in affine, options)
                 forms.add(form)
             else:
-                form, bound = _node(node, forms, node.id in before_inverse)
+                form, bound = forms.of(node, node.id in before_inverse)
             bindings += bound
         if node.id in renamed and not node.covers:
             form = forms.with_id(form)
@@ -81,18 +81,10 @@ def _refuse_too_many(graph: Graph, bindings: list[Binding], options: EmitOptions
         raise fail("too-large", Place(graph.file), message, "set `weights: safetensors`")
 
 
-def _node(node: Node, forms: Forms, zero_sign_matters: bool) -> tuple[Form, list[Binding]]:
-    payload = forms.payload(node) if node.op.has_payload else {}
-    fields = tuple(payload)
-    form = forms.of(node, fields, zero_sign_matters)
-    buffers = forms.buffers(node, fields) if node.op.has_buffers else ()
-    return form, [*payload.values(), *buffers]
-
-
 def _fused_linears(
     node: Node, op: FusedLinears, forms: Forms, variables: Variables
 ) -> tuple[Form, list[Binding]]:
-    form, bound = _node(node, forms, False)
+    form, bound = forms.of(node, False)
     return form._replace(target=", ".join([variables.of[child] for child in op.children])), bound
 
 

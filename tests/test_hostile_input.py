@@ -196,6 +196,12 @@ GRAPHS: dict[str, bytes] = {
         '{"id":1,"kind":"hard_masked_softmax","parents":[0],"shape":[1],'
         '"mask":{"shape":[1000000000000000],"allowed":[]}}'
     ),
+    "parents nested deep": with_input(
+        '{"id":1,"kind":"relu","parents":' + "[" * 100_000 + "]" * 100_000 + ',"shape":[1]}'
+    ),
+    "shapes nested deep": with_input(
+        '{"id":1,"kind":"relu","parents":[0],"shape":' + "[1," * 50_000 + "[1" + "]" * 50_001 + "}"
+    ),
     "arrays nested deep": b"[" * 100_000 + b"]" * 100_000,
     "arrays nested deep and open": b"[" * BIG,
     "objects nested deep": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,

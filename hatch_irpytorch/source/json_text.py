@@ -52,7 +52,7 @@ def parse_json(data: bytes, file: str, long_arrays: bool = False) -> object:
         _refuse_constants(decode_text(data, file), file)
     outline, blocks = _split(data) if long_arrays else (data, [])
     _refuse_too_many(outline, file)
-    _refuse_too_deep(data, file)
+    _refuse_too_deep(outline, file)
     found = _quickly(outline, data, blocks)
     if found is not None:
         return found
@@ -228,7 +228,10 @@ def _refuse_too_many(text: bytes, file: str) -> None:
 
 
 def _refuse_too_deep(data: bytes, file: str) -> None:
-    """Refuse nesting beyond `MAX_DEPTH`, before a parser recurses into it."""
+    """Refuse nesting beyond `MAX_DEPTH`, before a parser recurses into it.
+
+    Long arrays are not looked into: no parser recurses into them before their shape is known.
+    """
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = b"".join(structure(data).replace(b'""', b"").split(b'"')[::2])

@@ -88,7 +88,10 @@ class NumberText:
 
     def to_list(self) -> list[Any]:
         """The array as lists. Raises `ValueError`."""
-        value: list[Any] = json.loads(self.data[self.start : self.stop])
+        try:
+            value: list[Any] = json.loads(self.data[self.start : self.stop])
+        except RecursionError:
+            raise ValueError("arrays are nested too deep") from None
         return value
 
     def shape(self) -> tuple[int, ...]:

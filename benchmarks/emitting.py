@@ -234,7 +234,7 @@ def weight_files(folder: Path) -> list[Row]:
     (models / "big.yaml").write_text(manifest)
     program = """
 import threading, time
-from hatch_irpytorch.build.regenerate import build_outputs
+from hatch_irpytorch.build.current import build_outputs
 from hatch_irpytorch.project import find_project
 from pathlib import Path
 import hatch_irpytorch.emit.module, hatch_irpytorch.ir.read, hatch_irpytorch.emit.weights

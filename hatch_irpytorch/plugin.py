@@ -20,13 +20,11 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Bring the outputs up to date, or fail with `check`; then add them as artifacts."""
-        from hatch_irpytorch.build.current import is_current
-
         try:
             project = self._project()
             if project.check:
                 self._check(project)
-            elif not is_current(project):
+            else:
                 self._build(project)
         except IRPyTorchError as error:
             self._abort(error)
@@ -42,10 +40,10 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
             raise IRPyTorchError([describe(difference) for difference in found])
 
     def _build(self, project: Project) -> None:
+        from hatch_irpytorch.build.current import build_outputs
         from hatch_irpytorch.build.progress import terminal_progress
-        from hatch_irpytorch.build.regenerate import update_outputs
 
-        for note in update_outputs(project, jobs=None, progress=terminal_progress()):
+        for note in build_outputs(project, jobs=None, progress=terminal_progress()):
             self.app.display_warning(str(note).replace("error[", "note[", 1))
 
     def clean(self, versions: list[str]) -> None:

@@ -17,7 +17,8 @@ import pytest
 from hatch_irpytorch import IRPyTorchError
 from hatch_irpytorch.build import model
 from hatch_irpytorch.build.content import Content
-from hatch_irpytorch.build.regenerate import build_outputs, regenerate
+from hatch_irpytorch.build.current import build_outputs
+from hatch_irpytorch.build.regenerate import regenerate
 from hatch_irpytorch.project import find_project
 
 ROOT = Path(__file__).parent.parent

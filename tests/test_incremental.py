@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from hatch_irpytorch.build import jobs, model, progress
+from hatch_irpytorch.build.current import build_outputs
 from hatch_irpytorch.build.lock import read_lock
-from hatch_irpytorch.build.regenerate import build_outputs, differences, regenerate
+from hatch_irpytorch.build.regenerate import differences, regenerate
 from hatch_irpytorch.errors import IRPyTorchError
 from hatch_irpytorch.manifest import Manifest
 from hatch_irpytorch.project import Project

@@ -75,7 +75,7 @@ def modules_after(program: str, folder: Path) -> set[str]:
 def test_a_build_without_changes_imports_neither_numpy_nor_yaml() -> None:
     program = (
         "from pathlib import Path\n"
-        "from hatch_irpytorch.build.regenerate import build_outputs\n"
+        "from hatch_irpytorch.build.current import build_outputs\n"
         "from hatch_irpytorch.plugin import IRPyTorchBuildHook\n"
         "from hatch_irpytorch.project import Project\n"
         "build_outputs(Project(Path().resolve()))"

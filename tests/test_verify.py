@@ -162,7 +162,7 @@ def test_regen_of_one_name_keeps_a_shared_input_stale_for_the_other(project: Pat
     run(project, "regen", "second")
     program = (
         "from pathlib import Path\n"
-        "from hatch_irpytorch.build.regenerate import build_outputs\n"
+        "from hatch_irpytorch.build.current import build_outputs\n"
         "from hatch_irpytorch.project import find_project\n"
         "build_outputs(find_project(Path()))"
     )

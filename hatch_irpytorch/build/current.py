@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from hatch_irpytorch import emit
 from hatch_irpytorch.build.content import file_digest
 from hatch_irpytorch.build.lock import read_lock
 from hatch_irpytorch.project import Project, find_manifests
+
+if TYPE_CHECKING:
+    from hatch_irpytorch.build.jobs import Progress
+    from hatch_irpytorch.errors import Problem
+
+
+def build_outputs(
+    project: Project, jobs: int | None = 1, progress: Progress | None = None
+) -> tuple[Problem, ...]:
+    """What a build does: nothing when nothing changed, else make what did; returns notes."""
+    if is_current(project):
+        return ()
+    from hatch_irpytorch.build.regenerate import update_outputs
+
+    return update_outputs(project, jobs, progress)
 
 
 def is_current(project: Project) -> bool:

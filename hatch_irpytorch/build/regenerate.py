@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hatch_irpytorch import emit
 from hatch_irpytorch.build.content import digest
-from hatch_irpytorch.build.current import has_digest, is_current
+from hatch_irpytorch.build.current import has_digest
 from hatch_irpytorch.build.files import output_bytes, remove_leftovers
 from hatch_irpytorch.build.lock import LOCK_NAME, Lock, read_lock
 from hatch_irpytorch.build.outputs import Difference, apply, compare, write_outputs
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from hatch_irpytorch.build.jobs import Progress
 
 WAIT_SECONDS = 600.0
-
-
-def build_outputs(
-    project: Project, jobs: int | None = 1, progress: Progress | None = None
-) -> tuple[Problem, ...]:
-    """What a build does: nothing when nothing changed, else make what did; returns notes."""
-    return () if is_current(project) else update_outputs(project, jobs, progress)
 
 
 def update_outputs(

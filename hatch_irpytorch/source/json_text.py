@@ -175,9 +175,7 @@ def _split(data: bytes) -> tuple[bytes, list[tuple[int, int]]]:
     pieces: list[bytes] = []
     blocks: list[tuple[int, int]] = []
     done = counted = quotes = 0
-    plain = data
-    if b"\\" in data:
-        plain = data.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
+    plain = _without_escapes(data)
     for start, stop in long_runs(data):
         quotes += plain.count(b'"', counted, start)
         counted = start
@@ -192,6 +190,13 @@ def _split(data: bytes) -> tuple[bytes, list[tuple[int, int]]]:
         blocks.append((first, end))
         done = end
     return b"".join([*pieces, data[done:]]) if blocks else data, blocks
+
+
+def _without_escapes(data: bytes) -> bytes:
+    """The text, as long as before, in which every `"` begins or ends a string."""
+    if b"\\" not in data:
+        return data
+    return data.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
 
 
 def _refuse_constants(text: str, file: str) -> None:
@@ -232,9 +237,7 @@ def _refuse_too_deep(data: bytes, file: str) -> None:
 
     Long arrays are not looked into: no parser recurses into them before their shape is known.
     """
-    if b"\\" in data:
-        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = b"".join(structure(data).replace(b'""', b"").split(b'"')[::2])
+    brackets = b"".join(structure(_without_escapes(data)).replace(b'""', b"").split(b'"')[::2])
     for _ in range(MAX_DEPTH):
         if not brackets:
             return

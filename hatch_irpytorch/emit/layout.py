@@ -38,17 +38,27 @@ def layouts(target: str, code: Code, comment: str = "", indent: int = 8) -> list
     An empty target gives a bare expression. Names may be places that are filled later, so which
     of them `fits` is asked of the text that is to stand there.
     """
+    return _layouts(_lead(target), code, _remark(comment), indent)
+
+
+def _lead(target: str) -> str:
+    return f"{target} = " if target else ""
+
+
+def _remark(comment: str) -> str:
+    return f"  # {comment}" if comment else ""
+
+
+def _layouts(lead: str, code: Code, tail: str, indent: int) -> list[str]:
     pad = " " * indent
-    lead = f"{pad}{target} = " if target else pad
-    remark = f"  # {comment}" if comment else ""
     if isinstance(code, str):
-        return [f"{lead}{code}{remark}"]
+        return [f"{pad}{lead}{code}{tail}"]
     arguments = ", ".join(_flat_arguments(code))
-    opening = f"{lead}{_name(code)}("
-    one_line = f"{opening}{arguments}){remark}"
+    opening = f"{pad}{lead}{_name(code)}("
+    one_line = f"{opening}{arguments}){tail}"
     if _is_tuple(code):
         return [one_line]
-    return [one_line, f"{opening}\n{pad}    {arguments}\n{pad}){remark}"]
+    return [one_line, f"{opening}\n{pad}    {arguments}\n{pad}){tail}"]
 
 
 def fits(layout: str) -> bool:
@@ -88,32 +98,26 @@ def statement(target: str, code: Code, comment: str = "", indent: int = 8) -> li
 
     An empty target gives a bare expression.
     """
-    for layout in layouts(target, code, comment, indent):
+    lines = _lines(_lead(target), code, _remark(comment), indent)
+    if isinstance(code, str) and comment and not fits(lines[0]):
+        pad = " " * indent
+        return [f"{pad}# {comment}", f"{pad}{_lead(target)}{code}"]
+    return lines
+
+
+def _lines(lead: str, code: Code, tail: str, indent: int) -> list[str]:
+    """The first layout that fits, else an argument a line."""
+    pad = " " * indent
+    if isinstance(code, str):
+        return [f"{pad}{lead}{code}{tail}"]
+    for layout in _layouts(lead, code, tail, indent):
         if fits(layout):
             return layout.split("\n")
-    pad = " " * indent
-    lead = f"{target} = " if target else ""
-    if isinstance(code, str):
-        above = [f"{pad}# {comment}"] if comment else []
-        return [*above, f"{pad}{lead}{code}"]
-    return _broken(code, lead, indent, f"  # {comment}" if comment else "")
-
-
-def _broken(call: Call, lead: str, indent: int, tail: str) -> list[str]:
-    pad, inner = " " * indent, " " * (indent + 4)
-    arguments = _flat_arguments(call)
-    opening = f"{pad}{lead}{_name(call)}("
-    joined = f"{inner}{', '.join(arguments)}"
-    if len(joined) <= LINE_WIDTH and not _is_tuple(call):
-        return [opening, joined, f"{pad}){tail}"]
-    lines = [opening]
-    for name, value in [("", argument) for argument in call.arguments] + list(call.keywords):
-        prefix = f"{name}=" if name else ""
-        text = f"{inner}{prefix}{flat(value)},"
-        if len(text) <= LINE_WIDTH or isinstance(value, str):
-            lines.append(text)
-        else:
-            lines.extend(_broken(value, prefix, indent + 4, ","))
+    lines = [f"{pad}{lead}{_name(code)}("]
+    for argument in code.arguments:
+        lines += _lines("", argument, ",", indent + 4)
+    for name, value in code.keywords:
+        lines += _lines(f"{name}=", value, ",", indent + 4)
     return [*lines, f"{pad}){tail}"]
 
 

@@ -174,13 +174,8 @@ def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
     """
     if isinstance(value, NumberText):
         return _long_tensor(value, (numel(expected),) if flat else expected, expected)
-    return finite_array(entries(value, expected, flat), expected)
-
-
-def finite_array(rows: list[float], expected: Shape) -> Array:
-    """Numbers in row-major order as an array of a shape. Raises `ValueFormError`."""
     try:
-        result = np.array(rows, dtype=np.float64).reshape(expected)
+        result = np.array(_entries(value, expected, flat), dtype=np.float64).reshape(expected)
     except OverflowError:
         raise ValueFormError("numbers within the range of binary64", "a larger one") from None
     if not np.isfinite(result).all():
@@ -188,7 +183,7 @@ def finite_array(rows: list[float], expected: Shape) -> Array:
     return result
 
 
-def entries(value: object, expected: Shape, flat: bool) -> list[float]:
+def _entries(value: object, expected: Shape, flat: bool) -> list[float]:
     """The numbers of nested arrays in row-major order. Raises `ValueFormError`."""
     rows = flat_items(value, expected, flat)
     if rows is None or not are_numbers(rows):

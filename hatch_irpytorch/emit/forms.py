@@ -9,13 +9,13 @@ from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 
 
 class Forms:
-    """The forms of a model's nodes. `made` has them in order of first use."""
+    """The forms of a model's nodes. `made` has all of them in order of first use."""
 
     def __init__(self, model: Model, dtype: str) -> None:
         self.graph = model.graph
         self.params: ParamStore = model.params
         self.dtype = dtype
-        self.made: list[Form] = []
+        self.made: dict[int, Form] = {}
         self.plain: dict[int, Form] = {}
         """By signature, the forms of nodes that hold nothing, where the sign of 0 is not seen."""
         self._known: dict[tuple[int, int, bool], Form] = {}
@@ -24,9 +24,7 @@ class Forms:
 
     def add(self, form: Form) -> Form:
         """Note a form that was made elsewhere, or here."""
-        if not self.made or self.made[-1] is not form:
-            self.made.append(form)
-        return form
+        return self.made.setdefault(id(form), form)
 
     def of(self, node: Node, zero_sign_matters: bool) -> tuple[Form, list[Binding]]:
         """What a node says and holds."""

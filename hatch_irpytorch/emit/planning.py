@@ -52,7 +52,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
             form = forms.with_id(form)
         steps.append((node, form))
     _refuse_too_many(graph, bindings, options)
-    codes = [code for form in forms.made for code in form.expressions]
+    codes = [code for form in forms.made.values() for code in form.expressions]
     codes += [binding.code for binding in bindings if binding.code is not None]
     return ModulePlan(
         class_name=options.class_name,

@@ -61,7 +61,8 @@ def _filled(plan: ModulePlan, form: Form, nodes: list[Node]) -> Sequence[str | N
     *first, last = form.expressions
     usual = [layouts(form.target, expression) for expression in first]
     usual.append(layouts(form.target, last, _remark(form)))
-    columns = _columns(plan, nodes, places(list(chain.from_iterable(usual))))
+    wanted = places(chain.from_iterable(usual))
+    columns = {place: _column(plan, nodes, place) for place in wanted}
     texts = [filled(alternatives, columns) for alternatives in usual]
     if len(texts) == 1:
         return texts[0]
@@ -69,17 +70,14 @@ def _filled(plan: ModulePlan, form: Form, nodes: list[Node]) -> Sequence[str | N
     return ["\n".join(known) if len(known) == len(texts) else None for known in whole]
 
 
-def _columns(
-    plan: ModulePlan, nodes: list[Node], wanted: frozenset[int]
-) -> dict[int, Sequence[str]]:
-    """What the places of a form stand for, one item a node."""
+def _column(plan: ModulePlan, nodes: list[Node], place: int) -> Sequence[str]:
+    """What a place of a form stands for, one item a node."""
     names = plan.variables.of
-    columns: dict[int, Sequence[str]] = {0: [names[node.id] for node in nodes]}
-    if 1 in wanted:
-        columns[1] = [str(node.id) for node in nodes]
-    for place, parents in enumerate(zip(*[node.parents for node in nodes], strict=True), 2):
-        columns[place] = [names[parent] for parent in parents]
-    return columns
+    if place == 0:
+        return [names[node.id] for node in nodes]
+    if place == 1:
+        return [str(node.id) for node in nodes]
+    return [names[node.parents[place - 2]] for node in nodes]
 
 
 def _statements(plan: ModulePlan, step: Step) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 
 from hatch_irpytorch.ir.code import Call, Code
@@ -88,7 +88,7 @@ def filled(alternatives: Sequence[str], columns: Mapping[int, Sequence[str]]) ->
     return found
 
 
-def places(layouts: Sequence[str]) -> frozenset[int]:
+def places(layouts: Iterable[str]) -> frozenset[int]:
     """The places that layouts have."""
     return frozenset(int(place) for layout in layouts for place in _PLACE.findall(layout))
 

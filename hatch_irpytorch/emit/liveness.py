@@ -50,9 +50,13 @@ def assign_variables(graph: Graph, nodes: Sequence[Node]) -> Variables:
 
 def _sizes(graph: Graph) -> Integers:
     """The entries of every node's value."""
-    by_signature = np.array([_size(node) for node in graph.signature_nodes], dtype=np.int64)
-    sizes: Integers = by_signature[np.array(graph.signatures)]
-    return sizes
+    return _by_node(graph, [_size(node) for node in graph.signature_nodes])
+
+
+def _by_node(graph: Graph, of_signatures: list[int]) -> Integers:
+    """What is known of every signature, node by node."""
+    found: Integers = np.array(of_signatures, dtype=np.int64)[np.array(graph.signatures)]
+    return found
 
 
 def _size(node: Node) -> int:
@@ -75,9 +79,8 @@ class _Memory:
         self.size = np.zeros(self.count, dtype=np.int64)
         self.size[self.ids] = sizes[self.ids]
         self.sharing: list[int] = []
-        flags = np.array([node.op.tag in _SHARING for node in graph.signature_nodes])
-        signatures = np.array(graph.signatures)
-        self._share([graph.nodes[i] for i in self.ids[flags[signatures[self.ids]]].tolist()])
+        shares = _by_node(graph, [node.op.tag in _SHARING for node in graph.signature_nodes]) > 0
+        self._share([graph.nodes[i] for i in self.ids[shares[self.ids]].tolist()])
         users, uses = graph.uses
         if len(nodes) < self.count:
             live = np.zeros(self.count, dtype=np.bool_)

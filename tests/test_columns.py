@@ -47,13 +47,16 @@ def items(draw: st.DrawFn) -> list[Any]:
 def test_columns_are_the_nodes_that_have_no_problem(nodes: list[Any]) -> None:
     problems = Problems()
     told = [_read_node(node, i, "graph.json", problems) for i, node in enumerate(nodes)]
-    columns = read_columns(nodes)
+    cut = len(nodes) // 2
+    columns = read_columns([part for part in (nodes[:cut], nodes[cut:]) if part])
     if len(problems) or any(raw.is_tuple for raw in told):
         assert columns is None
         return
     assert columns is not None
     rows = enumerate(zip(*columns, strict=True))
-    assert told == [RawNode(i, kind, up, size, None, node) for i, (kind, up, size, node) in rows]
+    # Of a node without anything else the object is not kept.
+    bare = [raw._replace(fields={}) if len(raw.fields) == 4 else raw for raw in told]
+    assert bare == [RawNode(i, kind, up, size, None, node) for i, (kind, up, size, node) in rows]
 
 
 @settings(max_examples=150, deadline=None)

@@ -20,6 +20,7 @@ import numpy as np
 from hatch_irpytorch.emit.layout import LINE_WIDTH
 from hatch_irpytorch.emit.literals import decimals, rounded
 from hatch_irpytorch.ir.code import Function
+from hatch_irpytorch.ir.graph import numel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +52,9 @@ NUMBERS_FLOAT64 = Function(
 
 _BLOCK = 8192
 _SMALL = 8192
+_TOGETHER = 1 << 15
+"""How many numbers of small tables are laid out at once: their text stays in the cache."""
+
 _LOOKED_AT = 32
 _ORJSON_RANGE = {"float64": (1e-5, 1e13), "float32": (1e-6, 1e13)}
 _LAYOUT = ((ord(","), ord(" ")), (ord("]"), ord("\n")), (ord("["), ord(" ")))
@@ -73,9 +77,12 @@ def tables(entries: Sequence[tuple[str, Array]], dtype: str) -> list[str]:
             if array.size <= _SMALL:
                 by_shape[array.shape].append(index)
         for shape, indexes in by_shape.items():
-            texts = _tables_of_shape([entries[index] for index in indexes], shape, dtype)
-            for index, text in zip(indexes, texts, strict=True):
-                found[index] = text
+            step = max(1, _TOGETHER // max(1, numel(shape)))
+            for start in range(0, len(indexes), step):
+                some = indexes[start : start + step]
+                texts = _tables_of_shape([entries[index] for index in some], shape, dtype)
+                for index, text in zip(some, texts, strict=True):
+                    found[index] = text
     return [
         table(name, rounded(array, dtype), array.shape, dtype) if text is None else text
         for (name, array), text in zip(entries, found, strict=True)

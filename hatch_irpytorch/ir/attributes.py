@@ -172,8 +172,13 @@ def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
 
     Raises `ValueFormError` that says where the nesting or a number is wrong.
     """
+    levels = (numel(expected),) if flat else expected
     if isinstance(value, NumberText):
-        return _long_tensor(value, (numel(expected),) if flat else expected, expected)
+        return _long_tensor(value, levels, expected)
+    if isinstance(value, np.ndarray):
+        if value.shape == levels:
+            return value.reshape(expected)
+        value = value.tolist()
     try:
         result = np.array(_entries(value, expected, flat), dtype=np.float64).reshape(expected)
     except OverflowError:
@@ -210,7 +215,8 @@ def flat_items(value: object, expected: Shape, flat: bool) -> list[Any] | None:
 
 def are_numbers(items: list[Any]) -> bool:
     """Whether JSON wrote all of these as numbers."""
-    return _NUMBERS.issuperset(map(type, items))
+    types = list(map(type, items))
+    return types.count(float) == len(types) or _NUMBERS.issuperset(types)
 
 
 def _long_tensor(value: NumberText, levels: Shape, expected: Shape) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Iterable
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -11,11 +12,15 @@ import numpy as np
 from hatch_irpytorch.ir.attributes import MAX_EXTENT, MAX_RANK, ValueFormError
 from hatch_irpytorch.ir.attributes import items as as_list
 from hatch_irpytorch.ir.graph import Shape
+from hatch_irpytorch.ir.packing import pack_payload
 from hatch_irpytorch.source.number_text import NumberText
 
 
 class Columns(NamedTuple):
-    """Tensor nodes by field; `fields` are the whole objects. Equal shapes are one tuple."""
+    """Tensor nodes by field. Equal shapes are one tuple.
+
+    `fields` are the whole objects, or an empty one for a node that says nothing else.
+    """
 
     kinds: tuple[str, ...]
     parents: tuple[tuple[int, ...], ...]
@@ -23,14 +28,32 @@ class Columns(NamedTuple):
     fields: tuple[dict[str, object], ...]
 
 
-_STRUCTURE = itemgetter("id", "kind", "parents", "shape")
+_STRUCTURE_FIELDS = ("id", "kind", "parents", "shape")
+_STRUCTURE = itemgetter(*_STRUCTURE_FIELDS)
+_NOTHING_ELSE: dict[str, object] = {}
 
 
-def read_columns(items: list[Any]) -> Columns | None:
+def read_columns(parts: Iterable[list[Any]], *, packed: bool = False) -> Columns | None:
     """The nodes of a document when each is a tensor node without any problem, else None.
 
-    torchlean.ir.v1: 1.2.
+    They come a part at a time. With `packed`, payload is made arrays where it stands, for nodes
+    that are of no use to anybody else. torchlean.ir.v1: 1.2.
     """
+    whole: tuple[list[Any], ...] = ([], [], [], [])
+    known: dict[Shape, Shape] = {}
+    for items in parts:
+        part = _read_part(items, len(whole[0]), known)
+        if part is None:
+            return None
+        if packed:
+            pack_payload(part.kinds, part.fields)
+        for column, values in zip(whole, part, strict=True):
+            column += values
+    return Columns(*map(tuple, whole)) if whole[0] else None
+
+
+def _read_part(items: list[Any], first: int, known: dict[Shape, Shape]) -> Columns | None:
+    """The nodes from position `first` on; `known` are the shapes so far."""
     if set(map(type, items)) != {dict}:
         return None
     try:
@@ -44,20 +67,22 @@ def read_columns(items: list[Any]) -> Columns | None:
         return None
     if (
         set(map(type, ids)) != {int}
-        or ids != tuple(range(count))
+        or ids != tuple(range(first, first + count))
         or set(map(type, kinds)) != {str}
         or [item.get("value_kind", "tensor") for item in items].count("tensor") != count
-        or not _are_parents(parents)
+        or not _are_parents(parents, first)
     ):
         return None
-    extents = _shapes(shapes)
+    extents = _shapes(shapes, known)
     if extents is None:
         return None
-    return Columns(kinds, tuple(map(tuple, parents)), extents, tuple(items))
+    bare = len(_STRUCTURE_FIELDS)
+    fields = tuple([_NOTHING_ELSE if len(item) == bare else item for item in items])
+    return Columns(kinds, tuple(map(tuple, parents)), extents, fields)
 
 
-def _are_parents(values: tuple[Any, ...]) -> bool:
-    """Whether each value is a list of ids that are smaller than its position."""
+def _are_parents(values: tuple[Any, ...], first: int) -> bool:
+    """Whether each value is a list of ids that are smaller than its position from `first` on."""
     if not _hold_integers(values):
         return False
     lengths = np.fromiter(map(len, values), np.int64, len(values))
@@ -65,17 +90,17 @@ def _are_parents(values: tuple[Any, ...]) -> bool:
         ids = np.fromiter(chain.from_iterable(values), np.int64, lengths.sum())
     except OverflowError:
         return False
-    owners = np.repeat(np.arange(len(values)), lengths)
+    owners = np.repeat(np.arange(first, first + len(values)), lengths)
     return bool(((ids >= 0) & (ids < owners)).all())
 
 
-def _shapes(values: tuple[Any, ...]) -> tuple[Shape, ...] | None:
+def _shapes(values: tuple[Any, ...], known: dict[Shape, Shape]) -> tuple[Shape, ...] | None:
     """The shapes, if each value is a list of extents that torch and NumPy can hold."""
     if not _hold_integers(values):
         return None
-    known: dict[Shape, Shape] = {}
+    before = len(known)
     shapes = tuple([known.setdefault(shape, shape) for shape in map(tuple, values)])
-    for shape in known:
+    for shape in islice(known, before, None):
         in_range = min(shape, default=0) >= 0 and max(shape, default=0) <= MAX_EXTENT
         if len(shape) > MAX_RANK or not in_range:
             return None

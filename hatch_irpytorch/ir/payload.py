@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from hatch_irpytorch.ir.attributes import ValueFormError, are_numbers, flat_items, tensor
+from hatch_irpytorch.ir.attributes import ValueFormError, tensor
 from hatch_irpytorch.ir.graph import Shape, numel
 from hatch_irpytorch.ir.lowered import Lowered
 from hatch_irpytorch.ir.ops import Const
-from hatch_irpytorch.source.number_text import NumberText
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,14 +60,13 @@ _ABSENT = object()
 
 def _arrays(values: list[object], shape: Shape, flat: bool) -> Sequence[Array] | None:
     """One array of a shape from each JSON value; None when one is missing or ill-formed."""
-    try:
-        if NumberText in set(map(type, values)):
-            return [tensor(value, shape, flat) for value in values]
-        count = len(values)
-        numbers = flat_items(values, (count, numel(shape)) if flat else (count, *shape), False)
-        if numbers is None or not are_numbers(numbers):
+    levels = (numel(shape),) if flat else shape
+    if set(map(type, values)) == {np.ndarray}:
+        arrays = cast("list[Array]", values)
+        if {array.shape for array in arrays} != {levels}:
             return None
-        whole: Array = np.array(numbers, dtype=np.float64).reshape(count, *shape)
-    except (ValueFormError, OverflowError):
+        return [array.reshape(shape) for array in arrays] if levels != shape else arrays
+    try:
+        return [tensor(value, shape, flat) for value in values]
+    except ValueFormError:
         return None
-    return list(whole) if np.isfinite(whole).all() else None

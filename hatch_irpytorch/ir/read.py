@@ -11,7 +11,7 @@ from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.lower import lower
 from hatch_irpytorch.ir.params import StoreFile, bind_params
 from hatch_irpytorch.ir.stores import read_store
-from hatch_irpytorch.ir.wire import read_document
+from hatch_irpytorch.ir.wire import NODES, read_document
 from hatch_irpytorch.source.json_text import parse_json
 from hatch_irpytorch.source.reading import read_bytes
 
@@ -45,7 +45,8 @@ def build_model(data: bytes, file: str, store: StoreFile | None = None) -> Model
 
 def _build_model(data: bytes, file: str, store: StoreFile | None) -> Model:
     problems = Problems()
-    document = read_document(parse_json(data, file, long_arrays=True), file, problems)
+    value = parse_json(data, file, long_arrays=True, parts=NODES)
+    document = read_document(value, file, problems)
     if document is None:
         problems.raise_if_any()
         raise AssertionError("a document is missing only after a problem")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from hatch_irpytorch.errors import Place, Problems, shown
@@ -16,8 +16,12 @@ from hatch_irpytorch.ir.kinds import kind_label
 from hatch_irpytorch.ir.ops import Mask
 from hatch_irpytorch.ir.ops.convolution import Conv
 from hatch_irpytorch.names import dotted_name
+from hatch_irpytorch.source.quick_json import Parts
 
 FORMAT = "torchlean.ir.v1"
+
+NODES = Parts("nodes", partial(read_columns, packed=True))
+"""How the nodes are read while the text of a document is."""
 
 
 class RawNode(NamedTuple):
@@ -72,6 +76,7 @@ class Document:
 def read_document(value: object, file: str, problems: Problems) -> Document | None:
     """The document in a JSON value. Root and node structure are checked, ops are not.
 
+    Instead of the array of nodes there may be its columns.
     Returns None when the root is not usable. torchlean.ir.v1: 1.1, 1.2, 1.4.
     """
     root = Place(file)
@@ -85,20 +90,25 @@ def read_document(value: object, file: str, problems: Problems) -> Document | No
     input_id = _root_nat(value, "input_id", root, problems)
     legacy, output_ids = _read_outputs(value, root, problems)
     raw = value.get("nodes")
-    if not isinstance(raw, list) or not raw:
-        found = "nothing" if raw is None else shown(raw)
-        problems.mismatch("bad-format", root, "nodes", "an array of at least one node", found)
-        return None
-    columns = read_columns(raw)
-    told = () if columns else tuple(_read_node(x, i, file, problems) for i, x in enumerate(raw))
+    columns = raw if isinstance(raw, Columns) else None
+    told: tuple[RawNode, ...] = ()
+    if columns is None:
+        if not isinstance(raw, list) or not raw:
+            found = "nothing" if raw is None else shown(raw)
+            problems.mismatch("bad-format", root, "nodes", "an array of at least one node", found)
+            return None
+        columns = read_columns([raw])
+        if columns is None:
+            told = tuple(_read_node(x, i, file, problems) for i, x in enumerate(raw))
+    count = len(columns.kinds if columns else told)
     if input_id is None or output_ids is None:
         return Document(file, legacy, 0, (), columns, told)
     document = Document(file, legacy, input_id, output_ids, columns, told)
     _check_input(document, problems)
     for position, output in enumerate(output_ids):
-        if output >= len(raw):
+        if output >= count:
             field = "output_id" if legacy else f"output_ids[{position}]"
-            expected = f"the id of one of the {len(raw)} nodes"
+            expected = f"the id of one of the {count} nodes"
             problems.mismatch("bad-id", root, field, expected, f"`{output}`")
     return document
 

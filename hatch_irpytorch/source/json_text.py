@@ -7,10 +7,10 @@ import re
 
 from hatch_irpytorch.errors import Place, fail, shown
 from hatch_irpytorch.source.number_text import NumberText, long_runs
+from hatch_irpytorch.source.quick_json import PLACEHOLDER, Parts, load_quickly
 from hatch_irpytorch.source.reading import decode_text, line_and_column
 from hatch_irpytorch.source.scanning import (
     count,
-    has_long_integer,
     has_negative_zero,
     structure,
 )
@@ -42,10 +42,13 @@ def _signed_integer(text: str) -> int | float:
     return -0.0 if text == "-0" else int(text)
 
 
-def parse_json(data: bytes, file: str, long_arrays: bool = False) -> object:
+def parse_json(
+    data: bytes, file: str, long_arrays: bool = False, parts: Parts | None = None
+) -> object:
     """The JSON value in `data`: duplicate keys, NaN and infinities are errors.
 
-    With `long_arrays`, long arrays of numbers come as `NumberText`.
+    With `long_arrays`, long arrays of numbers come as `NumberText`. With `parts`, an array of
+    objects may come as what that makes of it.
     Raises: `bad-encoding`, `bad-json`, `duplicate-key`, `not-finite`, `too-deep`, `too-large`.
     """
     if (b"N" in data and b"NaN" in data) or (b"I" in data and b"Infinity" in data):
@@ -53,14 +56,15 @@ def parse_json(data: bytes, file: str, long_arrays: bool = False) -> object:
     outline, blocks = _split(data) if long_arrays else (data, [])
     _refuse_too_many(outline, file)
     _refuse_too_deep(outline, file)
-    found = _quickly(outline, data, blocks)
+    texts = [NumberText(data, start, end) for start, end in blocks]
+    found = load_quickly(outline, texts, parts)
     if found is not None:
         return found
     text = decode_text(outline if _is_text(outline) else data, file)
-    waiting = iter(blocks)
+    waiting = iter(texts)
 
     def constant(name: str) -> object:
-        return NumberText(data, *next(waiting))
+        return next(waiting)
 
     parse_int = _signed_integer if has_negative_zero(outline) else None
     try:
@@ -85,87 +89,6 @@ def parse_json(data: bytes, file: str, long_arrays: bool = False) -> object:
     return value
 
 
-_MARK = "~"
-_BYTES_PER_OBJECT = 16_384
-"""Nodes are shorter; for text unlike a graph orjson needs more memory than a reader may take."""
-
-
-def _quickly(outline: bytes, data: bytes, blocks: list[tuple[int, int]]) -> object | None:
-    """The value by orjson; None where the standard library has to look closer.
-
-    orjson takes the last of repeated keys, reads `-0` as 0 and large integers as floats. Keys are
-    counted: each needs a colon, so an object that lost one has fewer keys than the text has colons.
-    """
-    import orjson
-
-    if len(outline) > _BYTES_PER_OBJECT * (count(outline, "{") + 64):
-        return None
-    if _MARK.encode() in outline or has_negative_zero(outline) or has_long_integer(outline):
-        return None
-    if b"N" in outline and outline.count(_PLACEHOLDER) != len(blocks):
-        return None
-    if blocks:
-        outline = outline.replace(_PLACEHOLDER, b'"%b"' % _MARK.encode())
-    try:
-        value: object = orjson.loads(outline)
-    except orjson.JSONDecodeError:
-        return None
-    if type(value) is not dict:
-        return None
-    colons = count(outline, ":")
-    texts = [NumberText(data, start, end) for start, end in blocks]
-    if _filled_nodes(value, texts, colons) or _filled(value, texts) == (colons, len(texts)):
-        return value
-    return None
-
-
-def _filled_nodes(root: dict[str, object], texts: list[NumberText], colons: int) -> bool:
-    """Put `texts` where the marks stand in a graph whose nodes are its only inner objects.
-
-    False, and nothing is put anywhere, for other values, and where keys or marks are missing.
-    """
-    nodes = root.get("nodes")
-    if type(nodes) is not list or set(map(type, nodes)) != {dict}:
-        return False
-    if len(root) + sum(map(len, nodes)) != colons:
-        return False
-    if texts:
-        marked = [node for node in nodes if _MARK in node.values()]
-        places = [(node, key) for node in marked for key in node if node[key] == _MARK]
-        if len(places) != len(texts):
-            return False
-        for (node, key), text in zip(places, texts, strict=True):
-            node[key] = text
-    return True
-
-
-def _filled(root: dict[str, object], texts: list[NumberText]) -> tuple[int, int]:
-    """Put `texts` where the marks stand, in order; how many keys and marks there were.
-
-    Only objects in objects, and in arrays of objects, are looked into.
-    """
-    keys = marks = 0
-    waiting = [root]
-    while waiting:
-        item = waiting.pop()
-        keys += len(item)
-        inner: list[dict[str, object]] = []
-        for key, value in item.items():
-            if type(value) is list:
-                if value and type(value[0]) is dict:
-                    inner += [entry for entry in value if type(entry) is dict]
-            elif type(value) is dict:
-                inner.append(value)
-            elif value == _MARK:
-                if inner or marks == len(texts):
-                    return -1, -1
-                item[key] = texts[marks]
-                marks += 1
-        waiting += reversed(inner)
-    return keys, marks
-
-
-_PLACEHOLDER = b"NaN"
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'
 _STRING_OR_CONSTANT = re.compile(rf"{_STRING}|NaN|-?Infinity", re.DOTALL)
 
@@ -186,7 +109,7 @@ def _split(data: bytes) -> tuple[bytes, list[tuple[int, int]]]:
         balanced = data.count(b"[", first, end) == data.count(b"]", first, end)
         if first < 0 or end <= first or not balanced:
             continue
-        pieces += [data[done:first], _PLACEHOLDER]
+        pieces += [data[done:first], PLACEHOLDER]
         blocks.append((first, end))
         done = end
     return b"".join([*pieces, data[done:]]) if blocks else data, blocks

@@ -36,6 +36,11 @@ def count(text: bytes, character: str) -> int:
     """How often an ASCII character occurs."""
     if len(text) < _LONG:
         return text.count(character.encode())
+    return count_codes(text, character)
+
+
+def count_codes(text: bytes, character: str) -> int:
+    """The same by NumPy, however short the text is."""
     import numpy as np
 
     code = ord(character)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,34 +24,33 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True)
-class ConstValue:
-    """A const's array. `uniform`: all entries equal as floats; `filled`: equal to the bit."""
+class ConstValue(NamedTuple):
+    """A const's array. `uniform`: all entries equal as floats; `filled`: equal to the bit.
+
+    `repeats_row`: whether an (S, E) array holds one row S times, to the bit.
+    torchlean.ir.v1: 5.3.
+    """
 
     array: Array
     uniform: bool
     filled: bool
+    repeats_row: bool
 
     @property
     def first(self) -> Array:
         return self.array.reshape(-1)[0] if self.array.size else np.zeros(())
 
-    def repeated_row(self) -> Array | None:
-        """The row (E,) of an (S, E) array whose rows are all equal. torchlean.ir.v1: 5.3."""
-        array = self.array
-        if array.ndim != 2 or not len(array):
-            return None
-        # Rows that differ only in the sign of a zero are equal as floats, yet not the same bits.
-        return array[0] if all(_are_equal(array, array[0])) else None
 
-
-def read_const(model: Model, node: Node) -> ConstValue:
-    """The value of a const node. A broadcast fill is looked at once, not entry by entry."""
-    array = model.params[node.id, "values"]
+def read_const(array: Array) -> ConstValue:
+    """The value of a const. A broadcast fill is looked at once, not entry by entry."""
+    has_rows = array.ndim == 2 and len(array) > 0
     if array.size == 0 or not any(array.strides):
-        return ConstValue(array, not np.isnan(array).any(), True)
+        uniform = not np.isnan(array).any()
+        return ConstValue(array, uniform, True, has_rows and uniform)
     uniform, same_signs = _are_equal(array.reshape(-1), array.reshape(-1)[:1])
-    return ConstValue(array, uniform, uniform and same_signs)
+    # Rows that differ only in the sign of a zero are equal as floats, yet not the same bits.
+    repeats_row = has_rows and all(_are_equal(array, array[0]))
+    return ConstValue(array, uniform, uniform and same_signs, repeats_row)
 
 
 _ROWS = 1 << 20
@@ -67,18 +68,59 @@ def _are_equal(array: Array, wanted: Array) -> tuple[bool, bool]:
     return True, signs
 
 
-def layer_norm_affine(graph: Graph, live: frozenset[int]) -> frozenset[int]:
-    """Consts that scale or shift a layer norm through `mul_elem` and `add`.
+_SMALL = 1 << 10
+_TOGETHER = 1 << 16
+
+
+def read_consts(model: Model, nodes: Iterable[Node]) -> dict[int, ConstValue]:
+    """The values of the consts among the nodes; small ones of a shape are looked at as one."""
+    if not _has_consts(model.graph):
+        return {}
+    by_shape: dict[Shape, list[int]] = defaultdict(list)
+    for node in nodes:
+        if isinstance(node.op, Const):
+            by_shape[node.shape].append(node.id)
+    found: dict[int, ConstValue] = {}
+    for shape, ids in by_shape.items():
+        arrays = [model.params[node_id, "values"] for node_id in ids]
+        if 0 < numel(shape) <= _SMALL and all(any(array.strides) for array in arrays):
+            step = _TOGETHER // numel(shape)
+            starts = range(0, len(ids), step)
+            parts = (_read_small(arrays[start : start + step]) for start in starts)
+            found.update(zip(ids, chain.from_iterable(parts), strict=True))
+        else:
+            found.update(zip(ids, map(read_const, arrays), strict=True))
+    return found
+
+
+def _read_small(arrays: Sequence[Array]) -> Iterator[ConstValue]:
+    """`read_const` of arrays of one shape."""
+    whole = np.stack(arrays)
+    uniform, filled = _same(whole.reshape(len(arrays), -1, 1))
+    no_rows = np.zeros(len(arrays), dtype=np.bool_)
+    repeats_row = _same(whole)[1] if whole.ndim == 3 else no_rows
+    flags = (uniform.tolist(), filled.tolist(), repeats_row.tolist())
+    return map(ConstValue, arrays, *flags)
+
+
+def _same(items: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of each of some arrays, whether its rows are equal as floats, and to the bit."""
+    axes = (1, 2)
+    equal = (items == items[:, :1]).all(axis=axes)
+    signs = np.signbit(items)
+    return equal, equal & (signs == signs[:, :1]).all(axis=axes)
+
+
+def layer_norm_affine(graph: Graph, nodes: Iterable[Node]) -> frozenset[int]:
+    """Consts that scale or shift a layer norm through `mul_elem` and `add` among the live nodes.
 
     torchlean.ir.v1: 5.3, in one pass over the nodes.
     """
-    if not any(isinstance(node.op, Const) for node in graph.signature_nodes):
+    if not _has_consts(graph):
         return frozenset()
     scaled: set[int] = set()
     forced: set[int] = set()
-    for node in graph.nodes:
-        if node.id not in live:
-            continue
+    for node in nodes:
         if node.op.tag == "mul_elem":
             gammas = _other_consts(graph, node, LayerNorm)
             forced.update(gammas)
@@ -89,6 +131,10 @@ def layer_norm_affine(graph: Graph, live: frozenset[int]) -> frozenset[int]:
     return frozenset(forced)
 
 
+def _has_consts(graph: Graph) -> bool:
+    return any(isinstance(node.op, Const) for node in graph.signature_nodes)
+
+
 def _other_consts(graph: Graph, node: Node, kind: type[LayerNorm]) -> list[int]:
     if not any(isinstance(graph.nodes[parent].op, kind) for parent in node.parents):
         return []
@@ -96,18 +142,17 @@ def _other_consts(graph: Graph, node: Node, kind: type[LayerNorm]) -> list[int]:
 
 
 def bind_const(
-    model: Model, node: Node, affine: bool, options: EmitOptions
+    node: Node, value: ConstValue, affine: bool, options: EmitOptions
 ) -> tuple[Form, list[Binding]]:
     """What a const says in `forward`, and its binding. torchlean.ir.v1: 5.3."""
     assert isinstance(node.op, Const)
-    value = read_const(model, node)
     wanted = node.op.learnable
     learned = options.learnable_consts and (
         affine or not value.uniform if wanted is None else wanted
     )
     tied = learned and options.compress_broadcast_params and wanted is None
-    row = value.repeated_row() if tied else None
-    if row is not None:
+    if tied and value.repeats_row:
+        row = value.array[0]
         form, vector = _const(COMPRESSED, node.shape, row.shape, True)
         return form, [Binding(node.id, vector, row)]
     form, attribute = _const("", node.shape, node.shape, learned)

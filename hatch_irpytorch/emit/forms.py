@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hatch_irpytorch.emit.plan import Attribute, Binding, Form
 from hatch_irpytorch.ir.graph import Model, Node, ParamStore
-from hatch_irpytorch.ir.ops import Site
+from hatch_irpytorch.ir.ops import Op, Site
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
+
+
+class Usual(NamedTuple):
+    """The form of nodes that are alike, and the attribute for each field of their payload."""
+
+    form: Form
+    slots: tuple[tuple[str, Attribute], ...]
+
+    def bind(self, node_id: int, params: ParamStore) -> list[Binding] | None:
+        """The bindings of one of the nodes; None where it lacks payload."""
+        try:
+            return [Binding(node_id, held, params[node_id, field]) for field, held in self.slots]
+        except KeyError:
+            return None
 
 
 class Forms:
@@ -16,8 +32,8 @@ class Forms:
         self.params: ParamStore = model.params
         self.dtype = dtype
         self.made: dict[int, Form] = {}
-        self.plain: dict[int, Form] = {}
-        """By signature, the forms of nodes that hold nothing, where the sign of 0 is not seen."""
+        self.usual: dict[int, Usual] = {}
+        """By signature, what nodes say and hold where the sign of 0 is not seen."""
         self._known: dict[tuple[int, int, bool], Form] = {}
         self._attributes: dict[int, dict[str, Attribute]] = {}
         self._with_id: dict[int, Form] = {}
@@ -36,9 +52,15 @@ class Forms:
             form = self.add(self._made(node, zero_sign_matters))
             if not node.op.code_reads_payload:
                 self._known[alike] = form
-                if not (node.op.has_payload or node.op.has_buffers or zero_sign_matters):
-                    self.plain[signature] = form
+                if not zero_sign_matters:
+                    self._note_usual(node, form, payload)
         return form, payload + self._buffers(node) if node.op.has_buffers else payload
+
+    def _note_usual(self, node: Node, form: Form, payload: list[Binding]) -> None:
+        slots = tuple(self._slots_of(node).items()) if payload else ()
+        given = len(payload) == len(self.graph.slots(node))
+        if given and not node.op.has_buffers and not _is_grouped(node):
+            self.usual[self.graph.signatures[node.id]] = Usual(form, slots)
 
     def with_id(self, form: Form) -> Form:
         """The form for nodes that have the name of a parent."""
@@ -61,27 +83,25 @@ class Forms:
 
     def _payload(self, node: Node) -> list[Binding]:
         """The bindings of the payload that a node has."""
-        signature = self.graph.signatures[node.id]
-        attributes = self._attributes.get(signature)
-        if attributes is None:
-            attributes = self._attributes[signature] = self._of_slots(node)
         node_id, params = node.id, self.params
         bound = [
             Binding(node_id, attribute, params[node_id, field])
-            for field, attribute in attributes.items()
+            for field, attribute in self._slots_of(node).items()
             if (node_id, field) in params
         ]
-        if isinstance(node.op, Conv) and node.op.groups > 1:
-            return [_packed(binding, node.op) for binding in bound]
-        return bound
+        return [_packed(binding, node.op) for binding in bound] if _is_grouped(node) else bound
 
-    def _of_slots(self, node: Node) -> dict[str, Attribute]:
-        """The attribute of each payload field."""
-        prefix = node.op.prefix
-        return {
-            slot.field: Attribute(prefix, slot.name, slot.packed or slot.shape, slot.learned)
-            for slot in self.graph.slots(node)
-        }
+    def _slots_of(self, node: Node) -> dict[str, Attribute]:
+        """The attribute of each payload field, the same one for nodes that are alike."""
+        signature = self.graph.signatures[node.id]
+        found = self._attributes.get(signature)
+        if found is None:
+            prefix = node.op.prefix
+            found = self._attributes[signature] = {
+                slot.field: Attribute(prefix, slot.name, slot.packed or slot.shape, slot.learned)
+                for slot in self.graph.slots(node)
+            }
+        return found
 
     def _buffers(self, node: Node) -> list[Binding]:
         """The bindings of what the code of a node reads besides its payload."""
@@ -93,9 +113,14 @@ class Forms:
         return bound
 
 
-def _packed(binding: Binding, op: Conv) -> Binding:
+def _is_grouped(node: Node) -> bool:
+    return isinstance(node.op, Conv) and node.op.groups > 1
+
+
+def _packed(binding: Binding, op: Op) -> Binding:
     """A binding of a grouped convolution, a kernel without the zeros outside its blocks."""
     values = binding.values
     if values is None or values.shape == binding.shape:
         return binding
+    assert isinstance(op, Conv)
     return binding._replace(values=pack_kernel(values, op.groups))

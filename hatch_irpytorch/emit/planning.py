@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
+from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine, read_consts
 from hatch_irpytorch.emit.forms import Forms
 from hatch_irpytorch.emit.fusion.ops import FusedLinears, Part
 from hatch_irpytorch.emit.fusion.rules import fuse
@@ -14,7 +14,6 @@ from hatch_irpytorch.emit.plan import Binding, Form, ModulePlan, Skeleton, Step,
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.code import Code, Function
 from hatch_irpytorch.ir.graph import Graph, Model, Node
-from hatch_irpytorch.ir.ops import Const
 
 
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
@@ -28,31 +27,12 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     nodes: Sequence[Node] = graph.nodes
     if len(live) < len(nodes):
         nodes = [node for node in nodes if node.id in live]
-    affine = layer_norm_affine(graph, live)
-    before_inverse = _ancestors_of_inverse(graph, live)
     variables = assign_variables(graph, nodes)
     forms = Forms(model, options.dtype)
-    plain, signatures, renamed = forms.plain, graph.signatures, variables.renamed
-    bindings: list[Binding] = []
-    steps: list[Step] = []
-    for node in nodes:
-        form = plain.get(signatures[node.id])
-        if form is None or node.id in before_inverse:
-            if isinstance(node.op, Part):
-                continue
-            if isinstance(node.op, FusedLinears):
-                form, bound = _fused_linears(node, node.op, forms, variables)
-            elif isinstance(node.op, Const):
-                form, bound = bind_const(model, node, node.id in affine, options)
-                forms.add(form)
-            else:
-                form, bound = forms.of(node, node.id in before_inverse)
-            bindings += bound
-        if node.id in renamed and not node.covers:
-            form = forms.with_id(form)
-        steps.append((node, form))
+    steps, bindings = _say(model, nodes, forms, variables, options)
     _refuse_too_many(graph, bindings, options)
-    codes = [code for form in forms.made.values() for code in form.expressions]
+    made = forms.made.values()
+    codes = [code for form in made for code in form.expressions]
     codes += [binding.code for binding in bindings if binding.code is not None]
     return ModulePlan(
         class_name=options.class_name,
@@ -65,9 +45,46 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
         variables=variables,
         returns=tuple(variables.of[output] for output in graph.output_ids),
         functions=_functions(codes),
-        skeleton=_skeleton(graph, bindings, steps) if options.training_skeleton else None,
+        skeleton=_skeleton(graph, bindings, made) if options.training_skeleton else None,
         weights_in_file=options.weights == "safetensors",
     )
+
+
+def _say(
+    model: Model,
+    nodes: Sequence[Node],
+    forms: Forms,
+    variables: Variables,
+    options: EmitOptions,
+) -> tuple[list[Step], list[Binding]]:
+    """What each of the nodes says and what they hold, in order."""
+    graph, params = model.graph, model.params
+    affine = layer_norm_affine(graph, nodes)
+    consts = read_consts(model, nodes)
+    before_inverse = _ancestors_of_inverse(graph, nodes)
+    usual, signatures, renamed = forms.usual, graph.signatures, variables.renamed
+    bindings: list[Binding] = []
+    steps: list[Step] = []
+    for node in nodes:
+        known = usual.get(signatures[node.id])
+        bound: list[Binding] | None = None
+        if known is not None and node.id not in before_inverse:
+            form, bound = known.form, known.bind(node.id, params) if known.slots else []
+        if bound is None:
+            if isinstance(node.op, Part):
+                continue
+            if isinstance(node.op, FusedLinears):
+                form, bound = _fused_linears(node, node.op, forms, variables)
+            elif node.id in consts:
+                form, bound = bind_const(node, consts[node.id], node.id in affine, options)
+                forms.add(form)
+            else:
+                form, bound = forms.of(node, node.id in before_inverse)
+        bindings += bound
+        if node.id in renamed and not node.covers:
+            form = forms.with_id(form)
+        steps.append((node, form))
+    return steps, bindings
 
 
 def _refuse_too_many(graph: Graph, bindings: list[Binding], options: EmitOptions) -> None:
@@ -88,13 +105,13 @@ def _fused_linears(
     return form._replace(target=", ".join([variables.of[child] for child in op.children])), bound
 
 
-def _ancestors_of_inverse(graph: Graph, live: frozenset[int]) -> frozenset[int]:
-    """Nodes whose zeros an `inv` may see: there +0 and -0 differ. torchlean.ir.v1: 6.6."""
+def _ancestors_of_inverse(graph: Graph, nodes: Sequence[Node]) -> frozenset[int]:
+    """The nodes whose zeros an `inv` may see: there +0 and -0 differ. torchlean.ir.v1: 6.6."""
     found: set[int] = set()
     if not any(node.op.tag == "inv" for node in graph.signature_nodes):
         return frozenset()
-    for node in reversed(graph.nodes):
-        if node.id in live and (node.op.tag == "inv" or node.id in found):
+    for node in reversed(nodes):
+        if node.op.tag == "inv" or node.id in found:
             found.update(node.parents)
     return frozenset(found)
 
@@ -124,16 +141,26 @@ def _functions(codes: list[Code]) -> tuple[Function, ...]:
     return tuple(found.values())
 
 
-def _skeleton(graph: Graph, bindings: list[Binding], steps: list[Step]) -> Skeleton:
+def _skeleton(graph: Graph, bindings: list[Binding], forms: Iterable[Form]) -> Skeleton:
     single = len(graph.output_ids) == 1
     last = graph.nodes[graph.output_ids[0]]
-    learned = {binding.node_id for binding in bindings if binding.learned}
-    reached: set[int] = set()
-    for node in graph.nodes:
-        parents = not reached.isdisjoint(node.parents)
-        passed = parents and node.op.passes_gradient(*graph.parent_shapes(node))
-        if node.id in learned or passed:
-            reached.add(node.id)
-    has_gradient = any(output in reached for output in graph.output_ids)
-    positive_input = any(form.domain for _, form in steps)
-    return Skeleton(single and last.op.tag == "mse_loss", has_gradient, positive_input)
+    return Skeleton(
+        output_is_loss=single and last.op.tag == "mse_loss",
+        has_gradient=_has_gradient(graph, bindings),
+        positive_input=any(form.domain for form in forms),
+    )
+
+
+def _has_gradient(graph: Graph, bindings: list[Binding]) -> bool:
+    """Whether the gradient of an output reaches anything that is learned."""
+    learned = {binding.node_id for binding in bindings if binding.attribute.learned}
+    waiting = list(graph.output_ids) if learned else []
+    seen: set[int] = set()
+    while waiting:
+        node = graph.nodes[waiting.pop()]
+        if node.id in learned:
+            return True
+        if node.id not in seen and node.op.passes_gradient(*graph.parent_shapes(node)):
+            waiting += node.parents
+        seen.add(node.id)
+    return False

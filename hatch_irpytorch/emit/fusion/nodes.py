@@ -122,7 +122,7 @@ class Fuser:
     def _number(self, node: Node) -> float | None:
         if not isinstance(node.op, Const) or node.op.learnable:
             return None
-        value = read_const(self.model, node)
+        value = read_const(self.params[node.id, "values"])
         if not value.filled or value.array.size == 0:
             return None
         written = rounded(value.first.reshape(1), self.dtype)

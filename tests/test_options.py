@@ -177,6 +177,13 @@ def test_the_origin_of_nodes_stands_above_them_once() -> None:
     ]
 
 
+def test_an_origin_named_like_a_call_brings_no_import() -> None:
+    graph = document([2], op("relu", [0], [2], debug_target="net.F.relu"))
+    text = source(graph, training_skeleton=False)
+    assert "        # net.F.relu\n" in text
+    assert "functional" not in text
+
+
 def test_compress_broadcast_params() -> None:
     loose = plan(rows_document(), compress_broadcast_params=False)
     assert [(b.name, b.shape) for b in loose.bindings] == [("const_1", (2, 3))]

@@ -80,6 +80,9 @@ def filled(alternatives: Sequence[str], columns: Mapping[int, Sequence[str]]) ->
     parts = [columns[int(p)] if i % 2 else repeat(p) for i, p in enumerate(pieces)]
     texts = list(map("".join, zip(*parts, strict=False)))
     found: list[str | None] = [*texts]
+    longest = [max(p, key=len) if i % 2 else pieces[i] for i, p in enumerate(parts)]
+    if fits("".join(longest)):
+        return found
     long = [i for i, text in enumerate(texts) if len(text) > LINE_WIDTH and not fits(text)]
     if long:
         rest = {place: [column[i] for i in long] for place, column in columns.items()}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 
 from hatch_irpytorch.emit.forward import body, returns
-from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, statement
+from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, flat, layouts, statement
 from hatch_irpytorch.emit.plan import Binding, ModulePlan
 from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64, flag_table, tables
@@ -22,18 +23,25 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     needs_file = plan.weights_in_file and bool(plan.stored)
     numbers = NUMBERS_FLOAT64 if plan.dtype == "float64" else NUMBERS
     functions = (numbers, *plan.functions) if plan.table_indexes else plan.functions
+    training = [] if plan.skeleton is None else skeleton_text(plan, plan.skeleton)
     blocks = [function.source for function in functions]
-    blocks.append(_class(plan, weights_file if needs_file else None))
-    if plan.skeleton is not None:
-        blocks.extend(skeleton_text(plan, plan.skeleton))
+    imports = _imports(plan, _use_functional(plan, [*blocks, *training]), needs_file)
+    blocks += [_class(plan, weights_file if needs_file else None), *training]
     if plan.table_indexes:
         blocks.append("\n".join([*_tables(plan), ""]))
     if plan.skeleton is not None:
         blocks.append(RUN_AS_PROGRAM)
-    uses_functional = any("F." in block for block in blocks)
     top = "".join(f"# {line}\n" for line in header)
-    imports = _imports(plan, uses_functional, needs_file)
     return "\n\n".join([f'{top}"""{_summary(plan)}"""', imports, *blocks])
+
+
+def _use_functional(plan: ModulePlan, blocks: list[str]) -> bool:
+    """Whether the statements of `forward` or other blocks of code call `F`.
+
+    The text of `forward` is not asked: it holds remarks from the graph, which may say anything.
+    """
+    said = (flat(code) for form in plan.forms for code in form.expressions)
+    return any("F." in text for text in chain(said, blocks))
 
 
 def _summary(plan: ModulePlan) -> str:

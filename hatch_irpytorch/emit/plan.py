@@ -113,6 +113,7 @@ class ModulePlan:
     input_shape: Shape
     output_shapes: tuple[Shape, ...]
     bindings: tuple[Binding, ...]
+    forms: tuple[Form, ...]
     steps: tuple[Step, ...]
     variables: Variables
     returns: tuple[str, ...]

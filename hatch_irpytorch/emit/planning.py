@@ -31,7 +31,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     forms = Forms(model, options.dtype)
     steps, bindings = _say(model, nodes, forms, variables, options)
     _refuse_too_many(graph, bindings, options)
-    made = forms.made.values()
+    made = tuple(forms.made.values())
     codes = [code for form in made for code in form.expressions]
     codes += [binding.code for binding in bindings if binding.code is not None]
     return ModulePlan(
@@ -41,6 +41,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
         input_shape=graph.input_shape,
         output_shapes=graph.output_shapes,
         bindings=tuple(bindings),
+        forms=made,
         steps=tuple(steps),
         variables=variables,
         returns=tuple(variables.of[output] for output in graph.output_ids),

@@ -23,16 +23,21 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     needs_file = plan.weights_in_file and bool(plan.stored)
     numbers = NUMBERS_FLOAT64 if plan.dtype == "float64" else NUMBERS
     functions = (numbers, *plan.functions) if plan.table_indexes else plan.functions
+    sources = [function.source for function in functions]
     training = [] if plan.skeleton is None else skeleton_text(plan, plan.skeleton)
-    blocks = [function.source for function in functions]
-    imports = _imports(plan, _use_functional(plan, [*blocks, *training]), needs_file)
-    blocks += [_class(plan, weights_file if needs_file else None), *training]
+    lines = [f"# {line}" for line in header]
+    lines += [f'"""{_summary(plan)}"""', ""]
+    lines += _imports(plan, _use_functional(plan, [*sources, *training]), needs_file)
+    blocks = [[source.rstrip()] for source in sources]
+    blocks.append(_class(plan, weights_file if needs_file else None))
+    blocks += [[text.rstrip()] for text in training]
     if plan.table_indexes:
-        blocks.append("\n".join([*_tables(plan), ""]))
+        blocks.append(_tables(plan))
     if plan.skeleton is not None:
-        blocks.append(RUN_AS_PROGRAM)
-    top = "".join(f"# {line}\n" for line in header)
-    return "\n\n".join([f'{top}"""{_summary(plan)}"""', imports, *blocks])
+        blocks.append([RUN_AS_PROGRAM.rstrip()])
+    for block in blocks:
+        lines += ["", "", *block]
+    return "\n".join([*lines, ""])
 
 
 def _use_functional(plan: ModulePlan, blocks: list[str]) -> bool:
@@ -57,7 +62,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _imports(plan: ModulePlan, uses_functional: bool, needs_file: bool) -> str:
+def _imports(plan: ModulePlan, uses_functional: bool, needs_file: bool) -> list[str]:
     standard = sorted({module for function in plan.functions for module in function.modules})
     lines = [f"import {module}" for module in standard]
     if needs_file:
@@ -72,10 +77,10 @@ def _imports(plan: ModulePlan, uses_functional: bool, needs_file: bool) -> str:
     if needs_file:
         lines.append("from safetensors.torch import load_file")
     lines.append("from torch import nn")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
-def _class(plan: ModulePlan, weights_file: str | None) -> str:
+def _class(plan: ModulePlan, weights_file: str | None) -> list[str]:
     lines = [f"class {plan.class_name}(nn.Module):"]
     buffers = [f"    {b.name}: torch.Tensor" for b in plan.bindings if not b.learned]
     lines += [*buffers, ""] if buffers else []
@@ -90,9 +95,7 @@ def _class(plan: ModulePlan, weights_file: str | None) -> str:
     if len(signature) > LINE_WIDTH:
         signature = "    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:"
     lines.append(signature)
-    lines += body(plan)
-    lines += returns(plan.returns)
-    return "\n".join(lines) + "\n"
+    return [*lines, *body(plan), *returns(plan.returns)]
 
 
 def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
@@ -149,27 +152,21 @@ def _value(plan: ModulePlan, binding: Binding, node_id: int | str) -> Code:
 
 
 def _tables(plan: ModulePlan) -> list[str]:
-    """Tables in the order of the bindings."""
-    names = _table_names(plan)
-    shown = [(names[index], plan.bindings[index]) for index in plan.table_indexes]
-    held = [(name, binding.values) for name, binding in shown if binding.values is not None]
-    texts = tables(held, plan.dtype)
-    if len(held) == len(shown):
-        return texts
-    numbers = iter(texts)
-    return [
-        next(numbers)
-        if binding.mask is None
-        else flag_table(name, binding.mask.allowed, binding.shape)
-        for name, binding in shown
-    ]
-
-
-def _table_names(plan: ModulePlan) -> list[str]:
-    """The name that each binding's table has, if it has one."""
-    names = [""] * len(plan.bindings)
+    """Tables in the order of the bindings; those that are alike are laid out at once."""
+    found: dict[int, str] = {}
+    wanted = frozenset(plan.table_indexes)
     for attribute, indexes in plan.alike:
         before, _, behind = attribute.table_name("{}").partition("{}")
-        for index in indexes:
-            names[index] = f"{before}{plan.bindings[index].node_id}{behind}"
-    return names
+        held = [(index, plan.bindings[index]) for index in indexes if index in wanted]
+        names = [f"{before}{binding.node_id}{behind}" for _, binding in held]
+        arrays = [binding.values for _, binding in held if binding.values is not None]
+        if len(arrays) == len(held):
+            texts = tables(names, arrays, attribute.shape, plan.dtype)
+        else:
+            masks = [binding.mask.allowed for _, binding in held if binding.mask is not None]
+            texts = [
+                flag_table(name, flags, attribute.shape)
+                for name, flags in zip(names, masks, strict=True)
+            ]
+        found.update(zip([index for index, _ in held], texts, strict=True))
+    return [found[index] for index in plan.table_indexes]

@@ -10,7 +10,6 @@ between two floats; the floats from 1e-6 to 1e-4 were tried one by one, as `test
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -66,35 +65,24 @@ def table(name: str, array: Array, shape: Shape, dtype: str) -> str:
     return _assignment(name, shape, VALUES_PER_LINE[dtype], lines)
 
 
-def tables(entries: Sequence[tuple[str, Array]], dtype: str) -> list[str]:
-    """The assignments of many tables, rounded to `dtype`; small ones of one shape are laid out as
-    one.
-    """
-    found: list[str | None] = [None] * len(entries)
-    if dtype in _ORJSON_RANGE and _orjson_agrees(dtype):
-        by_shape: dict[Shape, list[int]] = defaultdict(list)
-        for index, (_, array) in enumerate(entries):
-            if array.size <= _SMALL:
-                by_shape[array.shape].append(index)
-        for shape, indexes in by_shape.items():
-            step = max(1, _TOGETHER // max(1, numel(shape)))
-            for start in range(0, len(indexes), step):
-                some = indexes[start : start + step]
-                texts = _tables_of_shape([entries[index] for index in some], shape, dtype)
-                for index, text in zip(some, texts, strict=True):
-                    found[index] = text
-    return [
-        table(name, rounded(array, dtype), array.shape, dtype) if text is None else text
-        for (name, array), text in zip(entries, found, strict=True)
-    ]
+def tables(names: Sequence[str], arrays: Sequence[Array], shape: Shape, dtype: str) -> list[str]:
+    """The assignments of tables of one shape, rounded to `dtype`; small ones together."""
+    if numel(shape) > _SMALL or dtype not in _ORJSON_RANGE or not _orjson_agrees(dtype):
+        entries = zip(names, arrays, strict=True)
+        return [table(name, rounded(array, dtype), shape, dtype) for name, array in entries]
+    found: list[str] = []
+    step = max(1, _TOGETHER // max(1, numel(shape)))
+    for start in range(0, len(names), step):
+        some = slice(start, start + step)
+        found += _small_tables(names[some], arrays[some], shape, dtype)
+    return found
 
 
-def _tables_of_shape(
-    entries: Sequence[tuple[str, Array]], shape: Shape, dtype: str
-) -> Iterator[str | None]:
-    """The assignments of small tables of one shape; None where orjson does not suit."""
-    whole = np.concatenate([array for _, array in entries], axis=None)
-    numbers = rounded(whole, dtype).reshape(len(entries), -1)
+def _small_tables(
+    names: Sequence[str], arrays: Sequence[Array], shape: Shape, dtype: str
+) -> Iterator[str]:
+    whole = np.concatenate(arrays, axis=None)
+    numbers = rounded(whole, dtype).reshape(len(arrays), -1)
     plain = np.logical_not(_odd(np.abs(numbers), dtype).any(axis=1))
     rows, per_line = numbers[plain].reshape(-1, _row(shape)), VALUES_PER_LINE[dtype]
     text = "".join(_laid_out(_json_lines(block, per_line)) for block in _blocks(rows))
@@ -102,13 +90,14 @@ def _tables_of_shape(
     lines = numbers.shape[1] // rows.shape[1] * -(-rows.shape[1] // per_line)
     stops = iter(ends[lines - 1 :: lines].tolist())
     start = 0
-    for (name, _), is_plain in zip(entries, plain.tolist(), strict=True):
+    for name, values, is_plain in zip(names, numbers, plain.tolist(), strict=True):
         if is_plain:
             stop = next(stops)
             yield _assignment(name, shape, per_line, text[start:stop])
             start = stop
         else:
-            yield None
+            # orjson may lay some of its numbers out in another way.
+            yield table(name, values, shape, dtype)
 
 
 def _odd(size: Array, dtype: str) -> NDArray[np.bool_]:

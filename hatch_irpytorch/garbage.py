@@ -12,7 +12,8 @@ def collection_paused() -> Iterator[None]:
     """Nodes by the hundred thousand and no cycle among them: the collector would only count them.
 
     It took a third of the time of a graph of 10,000 nodes. What is still there at the end is taken
-    for old at once, as if the collector had looked at it in vain; pauses may be nested.
+    for old at once, as if the collector had looked at it in vain, unless objects are frozen: those
+    stay as they are. Pauses may be nested.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -16,6 +16,7 @@ from hatch_irpytorch.emit.plan import Attribute, Binding, Form
 from hatch_irpytorch.ir.code import Code, call
 from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
 from hatch_irpytorch.ir.ops import Const, LayerNorm
+from hatch_irpytorch.ir.ops.elementwise import Add, MulElem
 from hatch_irpytorch.ir.params import COMPRESSED
 
 if TYPE_CHECKING:
@@ -74,12 +75,12 @@ _TOGETHER = 1 << 16
 
 def read_consts(model: Model, nodes: Iterable[Node]) -> dict[int, ConstValue]:
     """The values of the consts among the nodes; small ones of a shape are looked at as one."""
-    if not _has_consts(model.graph):
+    if not model.graph.has_op(Const.tag):
         return {}
+    tags = model.graph.tags
     by_shape: dict[Shape, list[int]] = defaultdict(list)
-    for node in nodes:
-        if isinstance(node.op, Const):
-            by_shape[node.shape].append(node.id)
+    for node in [node for node in nodes if tags[node.id] == Const.tag]:
+        by_shape[node.shape].append(node.id)
     found: dict[int, ConstValue] = {}
     for shape, ids in by_shape.items():
         arrays = [model.params[node_id, "values"] for node_id in ids]
@@ -116,29 +117,26 @@ def layer_norm_affine(graph: Graph, nodes: Iterable[Node]) -> frozenset[int]:
 
     torchlean.ir.v1: 5.3, in one pass over the nodes.
     """
-    if not _has_consts(graph):
+    if not graph.has_op(Const.tag):
         return frozenset()
+    tags = graph.tags
     scaled: set[int] = set()
     forced: set[int] = set()
-    for node in nodes:
-        if node.op.tag == "mul_elem":
-            gammas = _other_consts(graph, node, LayerNorm)
-            forced.update(gammas)
-            if gammas:
+    for node in [node for node in nodes if tags[node.id] in _AFFINE]:
+        a, b = node.parents
+        if tags[node.id] == MulElem.tag:
+            affine = LayerNorm.tag in (tags[a], tags[b])
+        else:
+            affine = a in scaled or b in scaled
+        if affine:
+            consts = [parent for parent in node.parents if tags[parent] == Const.tag]
+            forced.update(consts)
+            if consts and tags[node.id] == MulElem.tag:
                 scaled.add(node.id)
-        elif node.op.tag == "add" and any(parent in scaled for parent in node.parents):
-            forced.update(p for p in node.parents if isinstance(graph.nodes[p].op, Const))
     return frozenset(forced)
 
 
-def _has_consts(graph: Graph) -> bool:
-    return any(isinstance(node.op, Const) for node in graph.signature_nodes)
-
-
-def _other_consts(graph: Graph, node: Node, kind: type[LayerNorm]) -> list[int]:
-    if not any(isinstance(graph.nodes[parent].op, kind) for parent in node.parents):
-        return []
-    return [parent for parent in node.parents if isinstance(graph.nodes[parent].op, Const)]
+_AFFINE = frozenset({MulElem.tag, Add.tag})
 
 
 def bind_const(

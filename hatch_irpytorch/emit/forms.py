@@ -11,13 +11,19 @@ from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 
 
 class Usual(NamedTuple):
-    """The form of nodes that are alike, and the attribute for each field of their payload."""
+    """The form of nodes that are alike, the attribute for each field of payload that they have, and
+    the fields that they lack.
+    """
 
     form: Form
+    has_payload: bool
     slots: tuple[tuple[str, Attribute], ...]
+    absent: tuple[str, ...]
 
     def bind(self, node_id: int, params: ParamStore) -> list[Binding] | None:
-        """The bindings of one of the nodes; None where it lacks payload."""
+        """The bindings of one of the nodes; None where it is not like the others in that."""
+        if self.absent and any((node_id, field) in params for field in self.absent):
+            return None
         try:
             return [Binding(node_id, held, params[node_id, field]) for field, held in self.slots]
         except KeyError:
@@ -57,10 +63,13 @@ class Forms:
         return form, payload + self._buffers(node) if node.op.has_buffers else payload
 
     def _note_usual(self, node: Node, form: Form, payload: list[Binding]) -> None:
-        slots = tuple(self._slots_of(node).items()) if payload else ()
-        given = len(payload) == len(self.graph.slots(node))
-        if given and not node.op.has_buffers and not _is_grouped(node):
-            self.usual[self.graph.signatures[node.id]] = Usual(form, slots)
+        if node.op.has_buffers or _is_grouped(node):
+            return
+        given = {binding.attribute for binding in payload}
+        slots = self._slots_of(node) if node.op.has_payload else {}
+        held = tuple((field, attribute) for field, attribute in slots.items() if attribute in given)
+        absent = tuple(field for field, attribute in slots.items() if attribute not in given)
+        self.usual[self.graph.signatures[node.id]] = Usual(form, bool(slots), held, absent)
 
     def with_id(self, form: Form) -> Form:
         """The form for nodes that have the name of a parent."""

@@ -70,7 +70,8 @@ def _say(
         known = usual.get(signatures[node.id])
         bound: list[Binding] | None = None
         if known is not None and node.id not in before_inverse:
-            form, bound = known.form, known.bind(node.id, params) if known.slots else []
+            form = known.form
+            bound = known.bind(node.id, params) if known.has_payload else []
         if bound is None:
             if isinstance(node.op, Part):
                 continue
@@ -108,11 +109,12 @@ def _fused_linears(
 
 def _ancestors_of_inverse(graph: Graph, nodes: Sequence[Node]) -> frozenset[int]:
     """The nodes whose zeros an `inv` may see: there +0 and -0 differ. torchlean.ir.v1: 6.6."""
-    found: set[int] = set()
-    if not any(node.op.tag == "inv" for node in graph.signature_nodes):
+    if not graph.has_op("inv"):
         return frozenset()
+    tags = graph.tags
+    found: set[int] = set()
     for node in reversed(nodes):
-        if node.op.tag == "inv" or node.id in found:
+        if tags[node.id] == "inv" or node.id in found:
             found.update(node.parents)
     return frozenset(found)
 

@@ -98,6 +98,16 @@ class Graph:
         first = dict(zip(reversed(self.signatures), reversed(self.nodes), strict=True))
         return tuple([first[number] for number in range(len(first))])
 
+    def has_op(self, tag: str) -> bool:
+        """Whether any node has an op of this tag."""
+        return any(node.op.tag == tag for node in self.signature_nodes)
+
+    @cached_property
+    def tags(self) -> tuple[str, ...]:
+        """By node, the tag of its op."""
+        of_signatures = [node.op.tag for node in self.signature_nodes]
+        return tuple([of_signatures[signature] for signature in self.signatures])
+
     @cached_property
     def _parent_shapes(self) -> tuple[tuple[Shape, ...], ...]:
         return tuple(

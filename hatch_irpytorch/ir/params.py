@@ -65,7 +65,7 @@ def bind_params(
 
 def _unused_weights(graph: Graph, params: ParamStore) -> Iterator[Problem]:
     """Notes on grouped kernels with numbers outside their blocks."""
-    if not any(isinstance(node.op, Conv) for node in graph.signature_nodes):
+    if not graph.has_op(Conv.tag):
         return
     for node in graph.nodes:
         op, weight = node.op, params.get((node.id, "weight"))

@@ -67,7 +67,7 @@ def fan(count: int) -> Document:
 
 def norms(count: int) -> Document:
     """Layer norms whose scale and shift are consts."""
-    shape, values = [2, 4], [1.0, 2.0, 3.0, 4.0] * 2
+    shape, values = [4, 16], [1.0, 2.0, 3.0, 4.0] * 16
     nodes = [node(0, "input", [], shape)]
     while len(nodes) < count:
         i = len(nodes)
@@ -83,8 +83,8 @@ def norms(count: int) -> Document:
 
 def tree(count: int) -> Document:
     """Half of the nodes joined two by two into one."""
-    nodes = [node(0, "input", [], [1])]
-    nodes += [node(i, "sin", [0], [1]) for i in range(1, count // 2)]
+    nodes = [node(0, "input", [], [8])]
+    nodes += [node(i, "sin", [0], [8]) for i in range(1, count // 2)]
     layer = list(range(1, count // 2))
     while len(layer) > 1:
         joined = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from random_graphs import RandomGraph, random_graphs
 
 from hatch_irpytorch.errors import Problems
+from hatch_irpytorch.ir.attributes import tensor
 from hatch_irpytorch.ir.columns import read_columns
-from hatch_irpytorch.ir.lower import _Lowering
-from hatch_irpytorch.ir.plain import lower_plain
+from hatch_irpytorch.ir.lower import lower
+from hatch_irpytorch.ir.packing import ABSENT
 from hatch_irpytorch.ir.wire import RawNode, _read_node, read_document
 from hatch_irpytorch.source.json_text import parse_json
 
@@ -54,20 +56,31 @@ def test_columns_are_the_nodes_that_have_no_problem(nodes: list[Any]) -> None:
         return
     assert columns is not None
     rows = enumerate(zip(*columns, strict=True))
-    # Of a node without anything else the object is not kept.
-    bare = [raw._replace(fields={}) if len(raw.fields) == 4 else raw for raw in told]
-    assert bare == [RawNode(i, kind, up, size, None, node) for i, (kind, up, size, node) in rows]
+    assert told == [RawNode(i, kind, up, size, None, node) for i, (kind, up, size, node) in rows]
 
 
 @settings(max_examples=150, deadline=None)
 @given(random_graphs())
 def test_plain_graphs_are_what_they_are_node_by_node(case: RandomGraph) -> None:
-    data = json.dumps(case.document).encode()
-    document = read_document(parse_json(data, "g", long_arrays=True), "g", Problems())
+    value = parse_json(json.dumps(case.document).encode(), "g", long_arrays=True)
+    assert isinstance(value, dict)
+    document = read_document(value, "g", Problems())
     assert document is not None
-    plain, full = lower_plain(document), _Lowering(document, Problems()).run()
     kinds = {node["kind"] for node in case.document["nodes"]}
-    if not kinds & {"reduce_sum", "reduce_mean", "multihead_attention", "tuple_getitem"}:
-        assert plain is not None
-        assert plain.graph == full.graph
-        assert plain.inline == full.inline
+    if kinds & {"reduce_sum", "reduce_mean", "multihead_attention", "tuple_getitem"}:
+        assert document.plain is None
+        return
+    plain = lower(document, Problems())
+    by_columns = replace(document, plain=None, columns=read_columns([value["nodes"]]))
+    full = lower(by_columns, Problems())
+    assert plain.packed is not None and full.packed is None
+    assert plain.graph == full.graph
+    for node in plain.graph.nodes:
+        for slot in plain.graph.slots(node):
+            values = [lowered.value(node.id, slot.field) for lowered in (plain, full)]
+            if values[1] is ABSENT:
+                assert values[0] is values[1]
+            else:
+                flat = node.op.tag == "const"
+                packed, told = (tensor(value, slot.shape, flat) for value in values)
+                assert packed.tobytes() == told.tobytes()

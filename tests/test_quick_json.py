@@ -84,7 +84,7 @@ def test_parts_are_what_the_whole_is(text: str, size: int) -> None:
         patch.setattr(quick_json, "_PART", size)
         patch.setattr(number_text, "MIN_LENGTH", 128)
         patch.setattr(number_text, "_STRIDE", 4)
-        assert outcome(text, Parts("nodes", joined)) == outcome(text, None)
+        assert outcome(text, Parts("nodes", (joined,))) == outcome(text, None)
 
 
 def test_sound_nodes_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,14 +100,16 @@ def test_sound_nodes_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         return whole
 
     text = json.dumps({"nodes": nodes, "output_ids": [49]})
-    assert parse_json(text.encode(), "graph.json", parts=Parts("nodes", read)) == json.loads(text)
+    assert parse_json(text.encode(), "graph.json", parts=Parts("nodes", (read,))) == json.loads(
+        text
+    )
     assert sum(seen) == 50
     assert len(seen) > 20
 
 
 def test_what_cannot_be_used_is_read_as_a_whole() -> None:
     text = b'{"nodes": [{"a": 1}]}'
-    value = parse_json(text, "graph.json", parts=Parts("nodes", lambda parts: None))
+    value = parse_json(text, "graph.json", parts=Parts("nodes", (lambda parts: None,)))
     assert value == {"nodes": [{"a": 1}]}
 
 

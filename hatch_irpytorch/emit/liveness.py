@@ -55,7 +55,7 @@ def _sizes(graph: Graph) -> Integers:
 
 def _by_node(graph: Graph, of_signatures: list[int]) -> Integers:
     """What is known of every signature, node by node."""
-    found: Integers = np.array(of_signatures, dtype=np.int64)[np.array(graph.signatures)]
+    found: Integers = np.array(of_signatures, dtype=np.int64)[graph.signature_ids]
     return found
 
 

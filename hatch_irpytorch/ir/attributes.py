@@ -176,7 +176,7 @@ def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
     if isinstance(value, NumberText):
         return _long_tensor(value, levels, expected)
     if isinstance(value, np.ndarray):
-        if value.shape == levels:
+        if value.shape in (levels, expected):
             return value.reshape(expected)
         value = value.tolist()
     try:

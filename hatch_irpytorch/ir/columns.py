@@ -12,15 +12,12 @@ import numpy as np
 from hatch_irpytorch.ir.attributes import MAX_EXTENT, MAX_RANK, ValueFormError
 from hatch_irpytorch.ir.attributes import items as as_list
 from hatch_irpytorch.ir.graph import Shape
-from hatch_irpytorch.ir.packing import pack_payload
+from hatch_irpytorch.names import dotted_name
 from hatch_irpytorch.source.number_text import NumberText
 
 
 class Columns(NamedTuple):
-    """Tensor nodes by field. Equal shapes are one tuple.
-
-    `fields` are the whole objects, or an empty one for a node that says nothing else.
-    """
+    """Tensor nodes by field; `fields` are the whole objects. Equal shapes are one tuple."""
 
     kinds: tuple[str, ...]
     parents: tuple[tuple[int, ...], ...]
@@ -28,31 +25,33 @@ class Columns(NamedTuple):
     fields: tuple[dict[str, object], ...]
 
 
-_STRUCTURE_FIELDS = ("id", "kind", "parents", "shape")
-_STRUCTURE = itemgetter(*_STRUCTURE_FIELDS)
-_NOTHING_ELSE: dict[str, object] = {}
+def origin(fields: dict[str, object]) -> str:
+    """Where a node came from, by the fields that adapters write for people; or nothing."""
+    if "debug_target" not in fields and "onnx_name" not in fields:
+        return ""
+    return dotted_name(fields.get("debug_target")) or dotted_name(fields.get("onnx_name"))
 
 
-def read_columns(parts: Iterable[list[Any]], *, packed: bool = False) -> Columns | None:
+_STRUCTURE = itemgetter("id", "kind", "parents", "shape")
+
+
+def read_columns(parts: Iterable[list[Any]]) -> Columns | None:
     """The nodes of a document when each is a tensor node without any problem, else None.
 
-    They come a part at a time. With `packed`, payload is made arrays where it stands, for nodes
-    that are of no use to anybody else. torchlean.ir.v1: 1.2.
+    They come a part at a time. torchlean.ir.v1: 1.2.
     """
     whole: tuple[list[Any], ...] = ([], [], [], [])
     known: dict[Shape, Shape] = {}
     for items in parts:
-        part = _read_part(items, len(whole[0]), known)
+        part = read_part(items, len(whole[0]), known)
         if part is None:
             return None
-        if packed:
-            pack_payload(part.kinds, part.fields)
         for column, values in zip(whole, part, strict=True):
             column += values
     return Columns(*map(tuple, whole)) if whole[0] else None
 
 
-def _read_part(items: list[Any], first: int, known: dict[Shape, Shape]) -> Columns | None:
+def read_part(items: list[Any], first: int, known: dict[Shape, Shape]) -> Columns | None:
     """The nodes from position `first` on; `known` are the shapes so far."""
     if set(map(type, items)) != {dict}:
         return None
@@ -76,9 +75,7 @@ def _read_part(items: list[Any], first: int, known: dict[Shape, Shape]) -> Colum
     extents = _shapes(shapes, known)
     if extents is None:
         return None
-    bare = len(_STRUCTURE_FIELDS)
-    fields = tuple([_NOTHING_ELSE if len(item) == bare else item for item in items])
-    return Columns(kinds, tuple(map(tuple, parents)), extents, fields)
+    return Columns(kinds, tuple(map(tuple, parents)), extents, tuple(items))
 
 
 def _are_parents(values: tuple[Any, ...], first: int) -> bool:

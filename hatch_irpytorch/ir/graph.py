@@ -93,6 +93,13 @@ class Graph:
         return tuple(found)
 
     @cached_property
+    def signature_ids(self) -> Ids:
+        """`signatures` as an array."""
+        import numpy as np
+
+        return np.array(self.signatures, dtype=np.int64)
+
+    @cached_property
     def signature_nodes(self) -> tuple[Node, ...]:
         """The first node of each signature."""
         first = dict(zip(reversed(self.signatures), reversed(self.nodes), strict=True))

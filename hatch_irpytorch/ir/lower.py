@@ -11,6 +11,7 @@ from typing import cast
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir import attention, legacy
 from hatch_irpytorch.ir.attributes import WITHOUT_ATTRIBUTES, decode_fields
+from hatch_irpytorch.ir.columns import origin
 from hatch_irpytorch.ir.decoded import DecodedOps
 from hatch_irpytorch.ir.graph import Graph, Node, Shape, shape_text
 from hatch_irpytorch.ir.kinds import (
@@ -26,8 +27,7 @@ from hatch_irpytorch.ir.lowered import Lowered
 from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.movement import Reshape
 from hatch_irpytorch.ir.ops.reduction import ReduceMean, ReduceSum
-from hatch_irpytorch.ir.plain import lower_plain
-from hatch_irpytorch.ir.wire import Document, RawNode, origin
+from hatch_irpytorch.ir.wire import Document, RawNode
 
 _REDUCTIONS = {"reduce_sum": ReduceSum, "reduce_mean": ReduceMean}
 _PAYLOAD_PAIR = ("weight", "bias")
@@ -42,7 +42,14 @@ class Unreadable(Op):
 
 def lower(document: Document, problems: Problems) -> Lowered:
     """The tensor graph of a document and the payload found in it."""
-    return lower_plain(document) or _Lowering(document, problems).run()
+    plain = document.plain
+    if plain is None:
+        return _Lowering(document, problems).run()
+    # Ids of nodes that are not there have been told.
+    known = range(len(plain.nodes))
+    outputs = tuple([output if output in known else 0 for output in document.output_ids])
+    input_id = document.input_id if document.input_id in known else 0
+    return Lowered(Graph(plain.nodes, input_id, outputs, document.file), packed=plain.payload)
 
 
 class _Lowering:

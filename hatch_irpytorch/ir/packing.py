@@ -1,56 +1,130 @@
-"""The payload in nodes as arrays: the lists of one part of a document become one array."""
+"""Payload as arrays while a document is read: the lists of alike nodes become one array."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from struct import error as StructError  # noqa: N812
 from struct import pack
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hatch_irpytorch.ir.attributes import ATTRIBUTES, are_numbers, flat_items
-from hatch_irpytorch.ir.graph import Shape
-from hatch_irpytorch.ir.ops import OPS
+from hatch_irpytorch.ir.columns import Columns
+from hatch_irpytorch.ir.graph import Shape, numel
+from hatch_irpytorch.ir.ops import OPS, Const
 
-_WITH_PAYLOAD = frozenset(op.tag for op in OPS if op.has_payload)
-_STRUCTURE = {"id", "kind", "parents", "shape"}
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+_NO_PAYLOAD = {"id", "kind", "parents", "shape", "value_kind", "debug_target", "onnx_name"}
+_OTHER_FIELDS = {
+    op.tag: _NO_PAYLOAD | set(ATTRIBUTES[op.tag]) | op.repeated_fields
+    for op in OPS
+    if op.has_payload
+}
+"""By kind of node with payload, the fields that are something else."""
+
+ABSENT = object()
+"""Stands for a value that a document does not give."""
 
 
-def pack_payload(kinds: Sequence[str], nodes: Sequence[dict[str, object]]) -> None:
-    """Put an array in place of each list of numbers that is no attribute.
+class Group(NamedTuple):
+    """Nodes whose field holds an array of the same shape."""
 
-    Lists that are not regular, or hold something else, stay as they are.
+    field: str
+    shape: Shape
+    ids: Sequence[int]
+
+
+class Packed:
+    """The payload that a document of plain nodes holds.
+
+    What is regular and has nothing but finite numbers is in `arrays`, by node and field, a const's
+    array in the shape of its node; `groups` say which shapes those have. Nodes that have something
+    else are in `rest`.
     """
-    alike: dict[str, list[dict[str, object]]] = defaultdict(list)
-    for kind, node in zip(kinds, nodes, strict=True):
-        if kind in _WITH_PAYLOAD:
-            alike[kind].append(node)
-    for kind, holders in alike.items():
-        for name in set().union(*holders) - _STRUCTURE - set(ATTRIBUTES[kind]):
-            _pack_field(name, holders)
+
+    def __init__(self) -> None:
+        self.arrays: dict[tuple[int, str], Array] = {}
+        self.groups: list[Group] = []
+        self.rest: dict[int, Mapping[str, object]] = {}
+
+    def value(self, node_id: int, field: str) -> object:
+        """What a node has in a field, or `ABSENT`."""
+        array = self.arrays.get((node_id, field))
+        return self.rest.get(node_id, {}).get(field, ABSENT) if array is None else array
+
+    def add(self, nodes: Columns, first: int) -> None:
+        """Take the payload of nodes from position `first` on."""
+        alike: dict[str, list[int]] = defaultdict(list)
+        for index, kind in enumerate(nodes.kinds):
+            if kind in _OTHER_FIELDS:
+                alike[kind].append(index)
+        for kind, indexes in alike.items():
+            names = set().union(*[nodes.fields[index] for index in indexes])
+            for name in sorted(names - _OTHER_FIELDS[kind]):
+                owners = [index for index in indexes if name in nodes.fields[index]]
+                if kind == Const.tag:
+                    for shape, some in _grouped(owners, nodes.shapes):
+                        self._take(nodes, name, some, first, (numel(shape),), shape)
+                else:
+                    self._take_nested(nodes, name, owners, first)
+
+    def _take_nested(self, nodes: Columns, name: str, owners: list[int], first: int) -> None:
+        """Take lists that are nested like the shape of what they hold."""
+        extents = _first_extents(nodes.fields[owners[0]][name])
+        if not self._take(nodes, name, owners, first, extents, extents) and len(owners) > 1:
+            shapes = [_first_extents(fields.get(name)) for fields in nodes.fields]
+            for shape, some in _grouped(owners, shapes):
+                self._take(nodes, name, some, first, shape, shape)
+
+    def _take(
+        self,
+        nodes: Columns,
+        name: str,
+        owners: list[int],
+        first: int,
+        extents: Shape,
+        shape: Shape,
+    ) -> bool:
+        """Whether the lists are of these extents and hold numbers: then they are arrays now."""
+        values = [nodes.fields[index][name] for index in owners]
+        ids = [first + index for index in owners]
+        whole = _array(values, (len(values), *extents))
+        if whole is None:
+            self.rest.update(zip(ids, [nodes.fields[index] for index in owners], strict=True))
+            return False
+        whole = whole.reshape(len(values), *shape)
+        # The items of a vector are no arrays.
+        arrays = whole if shape else [whole[index, ...] for index in range(len(values))]
+        self.arrays.update(zip([(node_id, name) for node_id in ids], arrays, strict=True))
+        self.groups.append(Group(name, shape, ids))
+        return True
 
 
-def _pack_field(name: str, nodes: Sequence[dict[str, object]]) -> None:
-    holders = [node for node in nodes if type(node.get(name)) is list]
-    if holders and not _pack_alike(name, holders):
-        by_shape: dict[Shape, list[dict[str, object]]] = defaultdict(list)
-        for node in holders:
-            by_shape[_first_extents(node[name])].append(node)
-        for alike in by_shape.values():
-            _pack_alike(name, alike)
-
-
-def _pack_alike(name: str, nodes: Sequence[dict[str, object]]) -> bool:
-    """Whether the lists are regular, of one shape and hold numbers, and are arrays now."""
-    shape = (len(nodes), *_first_extents(nodes[0][name]))
-    items = flat_items([node[name] for node in nodes], shape, False)
+def _array(values: list[Any], extents: Shape) -> Array | None:
+    """Nested lists of finite numbers as one array; None for anything else."""
+    items = flat_items(values, extents, False)
     if not items or not are_numbers(items):
-        return False
-    whole = np.frombuffer(pack(f"{len(items)}d", *items)).reshape(shape)
-    for node, array in zip(nodes, whole, strict=True):
-        node[name] = array
-    return True
+        return None
+    try:
+        whole: Array = np.frombuffer(pack(f"{len(items)}d", *items))
+    except (OverflowError, StructError):
+        # An integer is beyond the range of binary64.
+        return None
+    return whole.reshape(extents) if np.isfinite(whole).all() else None
+
+
+def _grouped(indexes: list[int], shapes: Sequence[Shape]) -> Iterable[tuple[Shape, list[int]]]:
+    """The indexes of each shape."""
+    found: dict[Shape, list[int]] = defaultdict(list)
+    for index in indexes:
+        found[shapes[index]].append(index)
+    return found.items()
 
 
 def _first_extents(value: Any) -> Shape:

@@ -14,6 +14,7 @@ from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape, shape_text
 from hatch_irpytorch.ir.lowered import Lowered
 from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel, unpack_kernel
+from hatch_irpytorch.ir.packing import ABSENT
 from hatch_irpytorch.ir.payload import read_payload
 from hatch_irpytorch.ir.stores import DTYPES, Entry
 
@@ -132,11 +133,11 @@ class _Binder:
         fill = self.lowered.fills.get(node.id)
         if fill is not None:
             return np.broadcast_to(np.float64(fill), slot.shape)
-        payload = self.lowered.inline.get(node.id, {})
-        if slot.field not in payload:
+        value = self.lowered.value(node.id, slot.field)
+        if value is ABSENT:
             return None
         try:
-            return tensor(payload[slot.field], slot.shape, isinstance(node.op, Const))
+            return tensor(value, slot.shape, isinstance(node.op, Const))
         except ValueFormError as problem:
             self._bad_payload(node, slot, problem)
             return _ZERO

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from functools import cached_property, partial
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from hatch_irpytorch.errors import Place, Problems, shown
 from hatch_irpytorch.ir.attributes import ValueFormError, items, nat, nats, shape
@@ -15,12 +15,12 @@ from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape
 from hatch_irpytorch.ir.kinds import kind_label
 from hatch_irpytorch.ir.ops import Mask
 from hatch_irpytorch.ir.ops.convolution import Conv
-from hatch_irpytorch.names import dotted_name
+from hatch_irpytorch.ir.plain import PlainNodes, read_plain
 from hatch_irpytorch.source.quick_json import Parts
 
 FORMAT = "torchlean.ir.v1"
 
-NODES = Parts("nodes", partial(read_columns, packed=True))
+NODES = Parts("nodes", (read_plain, read_columns))
 """How the nodes are read while the text of a document is."""
 
 
@@ -40,30 +40,33 @@ class RawNode(NamedTuple):
         return self.tuple_shapes is not None
 
 
-def origin(fields: dict[str, object]) -> str:
-    """Where a node came from, by the fields that adapters write for people; or nothing."""
-    if "debug_target" not in fields and "onnx_name" not in fields:
-        return ""
-    return dotted_name(fields.get("debug_target")) or dotted_name(fields.get("onnx_name"))
-
-
 @dataclass(frozen=True)
 class Document:
     """A graph as its file spells it. `legacy`: the dialect of torchlean.ir.v1: 1.6.
 
-    The nodes are `columns` where all are sound tensor nodes, else `told`: what is wrong with any
-    of them has been told.
+    The nodes are `plain` where each is one op without any problem, `columns` where all are sound
+    tensor nodes, else `told`: what is wrong with any of them has been told.
     """
 
     file: str
     legacy: bool
     input_id: int
     output_ids: tuple[int, ...]
-    columns: Columns | None
+    plain: PlainNodes | None
+    columns: Columns | None = None
     told: tuple[RawNode, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of every node."""
+        if self.plain is not None:
+            return tuple([node.raw_kind for node in self.plain.nodes])
+        return self.columns.kinds if self.columns else tuple([node.kind for node in self.told])
 
     @cached_property
     def nodes(self) -> tuple[RawNode, ...]:
+        """The nodes one by one, where they are not `plain`."""
+        assert self.plain is None
         if self.columns is None:
             return self.told
         rows = zip(*self.columns, strict=True)
@@ -76,7 +79,7 @@ class Document:
 def read_document(value: object, file: str, problems: Problems) -> Document | None:
     """The document in a JSON value. Root and node structure are checked, ops are not.
 
-    Instead of the array of nodes there may be its columns.
+    Instead of the array of nodes there may be what `NODES` made of it.
     Returns None when the root is not usable. torchlean.ir.v1: 1.1, 1.2, 1.4.
     """
     root = Place(file)
@@ -90,27 +93,36 @@ def read_document(value: object, file: str, problems: Problems) -> Document | No
     input_id = _root_nat(value, "input_id", root, problems)
     legacy, output_ids = _read_outputs(value, root, problems)
     raw = value.get("nodes")
-    columns = raw if isinstance(raw, Columns) else None
-    told: tuple[RawNode, ...] = ()
-    if columns is None:
-        if not isinstance(raw, list) or not raw:
-            found = "nothing" if raw is None else shown(raw)
-            problems.mismatch("bad-format", root, "nodes", "an array of at least one node", found)
-            return None
-        columns = read_columns([raw])
-        if columns is None:
-            told = tuple(_read_node(x, i, file, problems) for i, x in enumerate(raw))
-    count = len(columns.kinds if columns else told)
+    if not isinstance(raw, (list, PlainNodes, Columns)) or not raw:
+        found = "nothing" if raw is None else shown(raw)
+        problems.mismatch("bad-format", root, "nodes", "an array of at least one node", found)
+        return None
+    nodes = _read_nodes(raw, file, problems)
     if input_id is None or output_ids is None:
-        return Document(file, legacy, 0, (), columns, told)
-    document = Document(file, legacy, input_id, output_ids, columns, told)
-    _check_input(document, problems)
+        return Document(file, legacy, 0, (), *nodes)
+    document = Document(file, legacy, input_id, output_ids, *nodes)
+    kinds = document.kinds
+    count = len(kinds)
+    _check_input(document, kinds, problems)
     for position, output in enumerate(output_ids):
         if output >= count:
             field = "output_id" if legacy else f"output_ids[{position}]"
             expected = f"the id of one of the {count} nodes"
             problems.mismatch("bad-id", root, field, expected, f"`{output}`")
     return document
+
+
+def _read_nodes(
+    raw: list[Any] | PlainNodes | Columns, file: str, problems: Problems
+) -> tuple[PlainNodes | None, Columns | None, tuple[RawNode, ...]]:
+    """The nodes in one of the three forms of a document."""
+    plain = read_plain([raw]) if type(raw) is list else raw
+    if isinstance(plain, PlainNodes):
+        return plain, None, ()
+    columns = read_columns([raw]) if type(raw) is list else raw
+    if isinstance(columns, Columns):
+        return None, columns, ()
+    return None, None, tuple(_read_node(x, i, file, problems) for i, x in enumerate(raw))
 
 
 def _root_nat(value: dict[str, object], name: str, root: Place, problems: Problems) -> int | None:
@@ -219,10 +231,8 @@ def _read_tuple_shapes(
         return ()
 
 
-def _check_input(document: Document, problems: Problems) -> None:
+def _check_input(document: Document, kinds: Sequence[str], problems: Problems) -> None:
     root = Place(document.file)
-    columns = document.columns
-    kinds = columns.kinds if columns else [node.kind for node in document.told]
     inputs = [node_id for node_id, kind in enumerate(kinds) if kind == "input"]
     if len(inputs) != 1:
         found = "none" if not inputs else f"nodes {', '.join(map(str, inputs[:5]))}"

@@ -34,11 +34,11 @@ _LOOKED_AT = 256
 class Parts:
     """What is made of the array `key` of the root, whose objects come a part at a time.
 
-    `read` returns None where it can make nothing of them.
+    Each of the `readers` is tried; it returns None where it can make nothing of them.
     """
 
     key: str
-    read: Callable[[Iterator[list[Any]]], object | None]
+    readers: tuple[Callable[[Iterator[list[Any]]], object | None], ...]
 
 
 def load_quickly(outline: bytes, texts: list[NumberText], parts: Parts | None) -> object | None:
@@ -120,7 +120,8 @@ def _in_parts(outline: bytes, texts: list[NumberText], parts: Parts) -> object |
     if _filled(root, []) != (count(rest, ":"), 0):
         return None
     try:
-        root[parts.key] = parts.read(_objects(outline, start, stop, texts))
+        made = (read(_objects(outline, start, stop, texts)) for read in parts.readers)
+        root[parts.key] = next((found for found in made if found is not None), None)
     except _NotPlainError:
         return None
     return None if root[parts.key] is None else root

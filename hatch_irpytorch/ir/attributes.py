@@ -207,7 +207,7 @@ def flat_items(value: object, expected: Shape, flat: bool) -> list[Any] | None:
         return None
     rows: list[Any] = value
     for extent in levels[1:]:
-        if set(map(type, rows)) != _ONLY_LISTS or set(map(len, rows)) != {extent}:
+        if set(map(type, rows)) != {list} or set(map(len, rows)) != {extent}:
             return None
         rows = list(chain.from_iterable(rows))
     return rows
@@ -234,7 +234,6 @@ def _long_tensor(value: NumberText, levels: Shape, expected: Shape) -> Array:
 
 
 _NUMBERS = frozenset({int, float})
-_ONLY_LISTS = {list}
 
 
 def _collect(value: object, levels: Shape, where: str, rows: list[float]) -> None:

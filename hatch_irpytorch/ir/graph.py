@@ -87,8 +87,10 @@ class Graph:
         for node, shape in zip(self.nodes, of, strict=True):
             # Ops of the same attributes are one object, and this graph keeps it alive.
             op, parents = id(node.op), node.parents
-            one = len(parents) == 1
-            form = (op, shape, of[parents[0]]) if one else (op, shape, *[of[p] for p in parents])
+            if len(parents) == 1:
+                form: tuple[int, ...] = (op, shape, of[parents[0]])
+            else:
+                form = (op, shape, *[of[parent] for parent in parents])
             found.append(known.setdefault(form, len(known)))
         return tuple(found)
 

@@ -14,6 +14,9 @@ from hatch_irpytorch.ir.graph import Node, Shape
 from hatch_irpytorch.ir.ops import BY_TAG, Op
 from hatch_irpytorch.ir.packing import Packed
 
+_STRUCTURE = 4
+"""How many fields every node has: id, kind, parents, shape."""
+
 _PLAIN = frozenset(BY_TAG) - {"reduce_sum", "reduce_mean"}
 """The kinds of nodes that are one op; reductions may be several."""
 
@@ -22,6 +25,7 @@ class PlainNodes(NamedTuple):
     """The nodes of such a document, and the payload that stands in it."""
 
     nodes: tuple[Node, ...]
+    kinds: tuple[str, ...]
     payload: Packed
 
 
@@ -31,6 +35,7 @@ def read_plain(parts: Iterable[list[Any]]) -> PlainNodes | None:
     None where they have to be looked at one by one: nothing is reported here.
     """
     nodes: list[Node] = []
+    all_kinds: list[str] = []
     payload, decoded = Packed(), DecodedOps()
     known: dict[Shape, Shape] = {}
     for items in parts:
@@ -41,12 +46,14 @@ def read_plain(parts: Iterable[list[Any]]) -> PlainNodes | None:
         ops = _ops(columns, decoded, first)
         if ops is None:
             return None
-        ids, origins = range(first, first + len(ops)), map(origin, columns.fields)
-        kinds, parents, shapes, _ = columns
+        kinds, parents, shapes, fields = columns
+        ids = range(first, first + len(ops))
+        origins = [origin(node) if len(node) > _STRUCTURE else "" for node in fields]
         rows = zip(ids, ops, parents, shapes, ids, kinds, origins, repeat(()), strict=False)
         nodes += map(Node._make, rows)
+        all_kinds += kinds
         payload.add(columns, first)
-    return PlainNodes(tuple(nodes), payload) if nodes else None
+    return PlainNodes(tuple(nodes), tuple(all_kinds), payload) if nodes else None
 
 
 def _ops(columns: Columns, decoded: DecodedOps, first: int) -> list[Op] | None:

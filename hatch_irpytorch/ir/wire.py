@@ -60,7 +60,7 @@ class Document:
     def kinds(self) -> tuple[str, ...]:
         """The kind of every node."""
         if self.plain is not None:
-            return tuple([node.raw_kind for node in self.plain.nodes])
+            return self.plain.kinds
         return self.columns.kinds if self.columns else tuple([node.kind for node in self.told])
 
     @cached_property
@@ -233,13 +233,13 @@ def _read_tuple_shapes(
 
 def _check_input(document: Document, kinds: Sequence[str], problems: Problems) -> None:
     root = Place(document.file)
-    inputs = [node_id for node_id, kind in enumerate(kinds) if kind == "input"]
-    if len(inputs) != 1:
+    if kinds.count("input") != 1:
+        inputs = [node_id for node_id, kind in enumerate(kinds) if kind == "input"]
         found = "none" if not inputs else f"nodes {', '.join(map(str, inputs[:5]))}"
         message = f"a graph must have exactly one `input` node, found {found}"
         problems.add("bad-format", root, message)
-    elif document.input_id != inputs[0]:
-        expected = f"`{inputs[0]}`, the node of kind `input`"
+    elif document.input_id != kinds.index("input"):
+        expected = f"`{kinds.index('input')}`, the node of kind `input`"
         problems.mismatch("bad-id", root, "input_id", expected, f"`{document.input_id}`")
 
 

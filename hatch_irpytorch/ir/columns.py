@@ -80,12 +80,11 @@ def read_part(items: list[Any], first: int, known: dict[Shape, Shape]) -> Column
 
 def _are_parents(values: tuple[Any, ...], first: int) -> bool:
     """Whether each value is a list of ids that are smaller than its position from `first` on."""
-    found = _integers(values)
-    if found is None:
+    if not _hold_integers(values):
         return False
     lengths = np.fromiter(map(len, values), np.int64, len(values))
     try:
-        ids = np.array(found, dtype=np.int64)
+        ids = np.fromiter(chain.from_iterable(values), np.int64, lengths.sum())
     except OverflowError:
         return False
     owners = np.repeat(np.arange(first, first + len(values)), lengths)
@@ -94,7 +93,7 @@ def _are_parents(values: tuple[Any, ...], first: int) -> bool:
 
 def _shapes(values: tuple[Any, ...], known: dict[Shape, Shape]) -> tuple[Shape, ...] | None:
     """The shapes, if each value is a list of extents that torch and NumPy can hold."""
-    if _integers(values) is None:
+    if not _hold_integers(values):
         return None
     before = len(known)
     shapes = tuple([known.setdefault(shape, shape) for shape in map(tuple, values)])
@@ -105,9 +104,8 @@ def _shapes(values: tuple[Any, ...], known: dict[Shape, Shape]) -> tuple[Shape, 
     return shapes
 
 
-def _integers(values: tuple[Any, ...]) -> list[int] | None:
-    """What the values hold together, if each is a list of nothing but integers."""
+def _hold_integers(values: tuple[Any, ...]) -> bool:
+    """Whether each value is a list of nothing but integers."""
     if set(map(type, values)) != {list}:
-        return None
-    items = list(chain.from_iterable(values))
-    return items if {int}.issuperset(map(type, items)) else None
+        return False
+    return {int}.issuperset(map(type, chain.from_iterable(values)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,9 @@ import orjson
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from benchmarks.inputs import Document, chain, fan, network, norms, tree, weights
+from benchmarks.inputs import Document, network, weights
 from benchmarks.measure import PEAK, Row, in_child, paired, seconds
-from hatch_irpytorch import EmitOptions, emit_module
 from hatch_irpytorch.emit.tables import _number_lines
-from hatch_irpytorch.garbage import collection_paused
-from hatch_irpytorch.ir.read import build_model
 
 Curves = dict[str, list[tuple[int, float]]]
 
@@ -119,46 +115,58 @@ def fx_graph(value: Document) -> tuple[torch.nn.Module, torch.fx.Graph]:
     return root, graph
 
 
-def source_of(data: bytes) -> str:
-    """The module of a graph, made with the collector off, as the command and the build make it."""
-    with collection_paused():
-        model = build_model(data, "graph")
-        return emit_module(model, EmitOptions(inline_limit=10**9)).source
+_GENERATING = """
+import json, sys, tempfile, time
+from pathlib import Path
+from benchmarks import inputs
+side, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+if side == "theirs":
+    import torch
+    from benchmarks.emitting import fx_graph as prepared
+    def write(made, folder):
+        torch.fx.GraphModule(*made).to_folder(folder)
+else:
+    from benchmarks.generation import source_of
+    def prepared(value):
+        return json.dumps(value).encode()
+    def write(made, folder):
+        (Path(folder) / "module.py").write_text(source_of(made))
+make = inputs.network if name == "network" else lambda nodes: inputs.chain(nodes, [4, 8])
+with tempfile.TemporaryDirectory() as folder:
+    write(prepared(make(10)), folder)
+    made = prepared(make(count))
+    start = time.perf_counter()
+    write(made, folder)
+    print(time.perf_counter() - start)
+"""
 
 
 def generating() -> list[Row]:
-    """From the bytes of a graph to the file beside `GraphModule` and `to_folder`."""
+    """From the bytes of a graph to the file beside `GraphModule` and `to_folder`.
+
+    Each side has processes of its own, as in use: generating never imports torch.
+    """
     rows = []
-    for name, value in (("network", network(10_000)), ("chain", chain(10_000, [4, 8]))):
-        data = json.dumps(value).encode()
-        root, graph = fx_graph(value)
-        with tempfile.TemporaryDirectory() as folder:
+    for name in ("network", "chain"):
 
-            def ours(data: bytes = data, folder: str = folder) -> None:
-                (Path(folder) / "module.py").write_text(source_of(data))
+        def run(side: str, name: str = name) -> Callable[[], float]:
+            return lambda: in_child(_GENERATING, side, name, "10000")[0]
 
-            def theirs(root: Any = root, graph: Any = graph, folder: str = folder) -> None:
-                torch.fx.GraphModule(root, graph).to_folder(folder)
-
-            step = f"generating a {name} of 10,000 nodes, checks included"
-            beside = "`torch.fx`: `GraphModule` and `to_folder`, without its tracing"
-            rows.append(paired(step, beside, seconds(ours), seconds(theirs), "≥ 5", inverse=True))
+        step = f"generating a {name} of 10,000 nodes, checks included"
+        beside = "`torch.fx`: `GraphModule` and `to_folder`, without its tracing"
+        rows.append(paired(step, beside, run("ours"), run("theirs"), "≥ 5", inverse=True))
     return rows
 
 
-GROWING = {
-    "network": network,
-    "chain": lambda count: chain(count, [4, 8]),
-    "10,000 parents": fan,
-    "layer norms": norms,
-    "concat tree": tree,
-}
-
+GROWING = ("network", "chain", "10,000 parents", "layer norms", "concat tree")
 
 _GENERATION = """
 import json, sys, time
-from benchmarks.emitting import GROWING, source_of
-make, count = GROWING[sys.argv[1]], int(sys.argv[2])
+from benchmarks import inputs
+from benchmarks.generation import source_of
+makers = {"network": inputs.network, "10,000 parents": inputs.fan, "layer norms": inputs.norms}
+makers |= {"chain": lambda nodes: inputs.chain(nodes, [4, 8]), "concat tree": inputs.tree}
+make, count = makers[sys.argv[1]], int(sys.argv[2])
 source_of(json.dumps(make(10)).encode())
 data = json.dumps(make(count)).encode()
 start = time.perf_counter()
@@ -171,7 +179,8 @@ def growth() -> tuple[Curves, list[Row]]:
     """Seconds for 10 to 100,000 nodes of several forms, and the factor of the last step.
 
     Each graph has a process of its own, as in use: in one that has made others already, a small
-    graph finds its memory ready, and a large one has to ask the kernel for its own.
+    graph finds its memory ready, and a large one has to ask the kernel for its own. Values are so
+    large that forwards of 10,000 nodes delete the dead ones too (but for the one of many parents).
     """
     curves: Curves = {}
     rows = []
@@ -193,7 +202,6 @@ def generating_memory() -> list[Row]:
     program = """
 import json, sys, tracemalloc
 from benchmarks.inputs import chain
-from hatch_irpytorch import EmitOptions, emit_module
 from hatch_irpytorch.ir.read import build_model
 emit_module(build_model(json.dumps(chain(10, [4, 8])).encode(), "graph"), EmitOptions())
 data = json.dumps(chain(int(sys.argv[1]), [4, 8])).encode()

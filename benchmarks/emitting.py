@@ -202,6 +202,7 @@ def generating_memory() -> list[Row]:
     program = """
 import json, sys, tracemalloc
 from benchmarks.inputs import chain
+from hatch_irpytorch import EmitOptions, emit_module
 from hatch_irpytorch.ir.read import build_model
 emit_module(build_model(json.dumps(chain(10, [4, 8])).encode(), "graph"), EmitOptions())
 data = json.dumps(chain(int(sys.argv[1]), [4, 8])).encode()

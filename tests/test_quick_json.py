@@ -37,7 +37,7 @@ OBJECTS = (
     "{",
     "}",
 )
-SEPARATORS = (",", ", ", "\n , ", "", ",,", "], [", "]")
+SEPARATORS = (",", ", ", "\n , ", "\v,\f", "", ",,", "], [", "]")
 BEFORE = ("", '"a": [{}, {}], ', '"a": {"nodes": [{"b": 1}]}, ', f'"a": {LONG}, ', '"nodes": [], ')
 AFTER = ("", ', "a": [1]', ', "a": [{"b": 2}]', f', "a": {LONG}', ', "nodes": []', "]", ' "')
 
@@ -78,6 +78,7 @@ def outcome(text: str, parts: Parts | None) -> str:
 @settings(max_examples=1500, deadline=None)
 @given(texts(), st.sampled_from([1, 30, 200]))
 @example('{"nodes": [{"a": 1}, {"b": 2}]}', 1)
+@example('{"nodes": [{"a": 1}\v,{"b": 2}]}', 1)
 @example(f'{{"nodes": [{{"a": {LONG}}}, {{"b": {LONG}}}], "output_ids": [1]}}', 1)
 def test_parts_are_what_the_whole_is(text: str, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -94,7 +94,7 @@ class Packed:
         """Whether the lists are of these extents and hold numbers: then they are arrays now."""
         values = [nodes.fields[index][name] for index in owners]
         ids = [first + index for index in owners]
-        whole = _array(values, (len(values), *extents))
+        whole = _array(values, (len(values), *extents)) if extents else None
         if whole is None:
             self.rest.update(zip(ids, [nodes.fields[index] for index in owners], strict=True))
             return False

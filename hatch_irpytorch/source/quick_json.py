@@ -25,7 +25,7 @@ _BYTES_PER_OBJECT = 16_384
 _PART = 1 << 16
 """How many bytes are read at a time: their objects stay in the cache until they are used."""
 
-_BETWEEN_OBJECTS = re.compile(rb"\}\s*,\s*\{")
+_BETWEEN_OBJECTS = re.compile(rb"\}[ \t\n\r]*,[ \t\n\r]*\{")
 _SPACE = b" \t\n\r"
 _LOOKED_AT = 256
 

@@ -13,7 +13,7 @@ import orjson
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from benchmarks.inputs import Document, network, weights
+from benchmarks.inputs import GRAPHS, Document, network, weights
 from benchmarks.measure import PEAK, Row, in_child, paired, seconds
 from hatch_irpytorch.emit.tables import _number_lines
 
@@ -131,7 +131,7 @@ else:
         return json.dumps(value).encode()
     def write(made, folder):
         (Path(folder) / "module.py").write_text(source_of(made))
-make = inputs.network if name == "network" else lambda nodes: inputs.chain(nodes, [4, 8])
+make = inputs.GRAPHS[name]
 with tempfile.TemporaryDirectory() as folder:
     write(prepared(make(10)), folder)
     made = prepared(make(count))
@@ -158,15 +158,11 @@ def generating() -> list[Row]:
     return rows
 
 
-GROWING = ("network", "chain", "10,000 parents", "layer norms", "concat tree")
-
 _GENERATION = """
 import json, sys, time
-from benchmarks import inputs
 from benchmarks.generation import source_of
-makers = {"network": inputs.network, "10,000 parents": inputs.fan, "layer norms": inputs.norms}
-makers |= {"chain": lambda nodes: inputs.chain(nodes, [4, 8]), "concat tree": inputs.tree}
-make, count = makers[sys.argv[1]], int(sys.argv[2])
+from benchmarks.inputs import GRAPHS
+make, count = GRAPHS[sys.argv[1]], int(sys.argv[2])
 source_of(json.dumps(make(10)).encode())
 data = json.dumps(make(count)).encode()
 start = time.perf_counter()
@@ -184,7 +180,7 @@ def growth() -> tuple[Curves, list[Row]]:
     """
     curves: Curves = {}
     rows = []
-    for name in GROWING:
+    for name in GRAPHS:
         small = [(count, _generation(name, count)()) for count in (10, 100, 1_000)]
         pair = _generation(name, 100_000), _generation(name, 10_000)
         row = paired(f"{name}: 100,000 nodes", "10,000 nodes", *pair, "≤ 11", rounds=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,16 @@ def tree(count: int) -> Document:
             joined.append(len(nodes) - 1)
         layer = joined + layer[len(layer) - len(layer) % 2 :]
     return document(nodes, layer[0])
+
+
+GRAPHS: dict[str, Callable[[int], Document]] = {
+    "network": network,
+    "chain": lambda count: chain(count, [4, 8]),
+    "10,000 parents": fan,
+    "layer norms": norms,
+    "concat tree": tree,
+}
+"""Graphs of as many nodes as wanted, by name."""
 
 
 def one_linear(outputs: int, inputs: int) -> Document:

@@ -71,6 +71,7 @@ def _are_equal(array: Array, wanted: Array) -> tuple[bool, bool]:
 
 _SMALL = 1 << 10
 _TOGETHER = 1 << 16
+"""Consts of at most `_SMALL` numbers are looked at together, so many numbers at a time."""
 
 
 def read_consts(model: Model, nodes: Iterable[Node]) -> dict[int, ConstValue]:

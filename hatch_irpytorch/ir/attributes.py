@@ -168,7 +168,8 @@ def decode_op(
 
 
 def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
-    """Nested arrays of numbers with exactly the shape `expected`, or one flat array of them.
+    """Nested arrays of numbers with exactly the shape `expected`, or one flat array of them; what
+    is an array of that shape already is returned as it is.
 
     Raises `ValueFormError` that says where the nesting or a number is wrong.
     """

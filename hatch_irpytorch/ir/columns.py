@@ -32,7 +32,10 @@ def origin(fields: dict[str, object]) -> str:
     return dotted_name(fields.get("debug_target")) or dotted_name(fields.get("onnx_name"))
 
 
-_STRUCTURE = itemgetter("id", "kind", "parents", "shape")
+STRUCTURE = ("id", "kind", "parents", "shape")
+"""The fields that every tensor node has."""
+
+_structure = itemgetter(*STRUCTURE)
 
 
 def read_columns(parts: Iterable[list[Any]]) -> Columns | None:
@@ -56,7 +59,7 @@ def read_part(items: list[Any], first: int, known: dict[Shape, Shape]) -> Column
     if set(map(type, items)) != {dict}:
         return None
     try:
-        ids, kinds, parents, shapes = zip(*map(_STRUCTURE, items), strict=True)
+        ids, kinds, parents, shapes = zip(*map(_structure, items), strict=True)
     except KeyError:
         return None
     count = len(ids)

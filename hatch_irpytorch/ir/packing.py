@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hatch_irpytorch.ir.attributes import ATTRIBUTES, are_numbers, flat_items
-from hatch_irpytorch.ir.columns import Columns
+from hatch_irpytorch.ir.columns import STRUCTURE, Columns
 from hatch_irpytorch.ir.graph import Shape, numel
 from hatch_irpytorch.ir.ops import OPS, Const
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-_NO_PAYLOAD = {"id", "kind", "parents", "shape", "value_kind", "debug_target", "onnx_name"}
+_NO_PAYLOAD = {*STRUCTURE, "value_kind", "debug_target", "onnx_name"}
 _OTHER_FIELDS = {
     op.tag: _NO_PAYLOAD | set(ATTRIBUTES[op.tag]) | op.repeated_fields
     for op in OPS

@@ -8,14 +8,11 @@ from typing import Any, NamedTuple
 
 from hatch_irpytorch.errors import Place, Problems
 from hatch_irpytorch.ir.attributes import WITHOUT_ATTRIBUTES
-from hatch_irpytorch.ir.columns import Columns, origin, read_part
+from hatch_irpytorch.ir.columns import STRUCTURE, Columns, origin, read_part
 from hatch_irpytorch.ir.decoded import DecodedOps
 from hatch_irpytorch.ir.graph import Node, Shape
 from hatch_irpytorch.ir.ops import BY_TAG, Op
 from hatch_irpytorch.ir.packing import Packed
-
-_STRUCTURE = 4
-"""How many fields every node has: id, kind, parents, shape."""
 
 _PLAIN = frozenset(BY_TAG) - {"reduce_sum", "reduce_mean"}
 """The kinds of nodes that are one op; reductions may be several."""
@@ -48,7 +45,8 @@ def read_plain(parts: Iterable[list[Any]]) -> PlainNodes | None:
             return None
         kinds, parents, shapes, fields = columns
         ids = range(first, first + len(ops))
-        origins = [origin(node) if len(node) > _STRUCTURE else "" for node in fields]
+        bare = len(STRUCTURE)
+        origins = [origin(node) if len(node) > bare else "" for node in fields]
         rows = zip(ids, ops, parents, shapes, ids, kinds, origins, repeat(()), strict=False)
         nodes += map(Node._make, rows)
         all_kinds += kinds

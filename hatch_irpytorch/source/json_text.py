@@ -9,11 +9,7 @@ from hatch_irpytorch.errors import Place, fail, shown
 from hatch_irpytorch.source.number_text import NumberText, long_runs
 from hatch_irpytorch.source.quick_json import PLACEHOLDER, Parts, load_quickly
 from hatch_irpytorch.source.reading import decode_text, line_and_column
-from hatch_irpytorch.source.scanning import (
-    count,
-    has_negative_zero,
-    structure,
-)
+from hatch_irpytorch.source.scanning import count, has_negative_zero, structure
 
 MAX_DEPTH = 64
 """How deep arrays and objects may nest: a tensor of 32 axes in a node needs 36."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
 
-from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, places, statement
+from hatch_irpytorch.emit.layout import LINE_WIDTH, blocks, filled, layouts, places, statement
 from hatch_irpytorch.emit.plan import Form, ModulePlan, Step
 from hatch_irpytorch.ir.graph import Node, numel, shape_text
 from hatch_irpytorch.names import dotted_name
@@ -17,8 +17,7 @@ def body(plan: ModulePlan) -> list[str]:
     lines: list[str] = []
     origin = ""
     deleted = plan.variables.deleted
-    starts = range(0, len(plan.steps), _TOGETHER)
-    texts = chain.from_iterable(_usual(plan, start) for start in starts)
+    texts = chain.from_iterable(_usual(plan, steps) for steps in blocks(plan.steps))
     for step, text in zip(plan.steps, texts, strict=True):
         node = step[0]
         if node.origin:
@@ -32,16 +31,11 @@ def body(plan: ModulePlan) -> list[str]:
     return lines
 
 
-_TOGETHER = 8192
-"""How many steps are laid out at a time: as many as stay in the processor's cache."""
-
-
-def _usual(plan: ModulePlan, start: int) -> list[str | None]:
-    """The statements of `_TOGETHER` steps from one on where a layout of its form does.
+def _usual(plan: ModulePlan, steps: Sequence[Step]) -> list[str | None]:
+    """The statements of steps where a layout of their form does.
 
     Those of one form are laid out at once.
     """
-    steps = plan.steps[start : start + _TOGETHER]
     alike: dict[int, list[int]] = defaultdict(list)
     for index, (_, form) in enumerate(steps):
         alike[id(form)].append(index)

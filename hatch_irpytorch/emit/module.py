@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import chain
 
 from hatch_irpytorch.emit.forward import body, returns
-from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, flat, layouts, statement
-from hatch_irpytorch.emit.plan import Binding, ModulePlan
+from hatch_irpytorch.emit.layout import LINE_WIDTH, blocks, filled, flat, layouts, statement
+from hatch_irpytorch.emit.plan import Binding, ModulePlan, alike
 from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64, flag_table, tables
 from hatch_irpytorch.ir.code import Code, call
@@ -22,21 +23,21 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
         raise ValueError("weights in a file need the file's name")
     needs_file = plan.weights_in_file and bool(plan.stored)
     numbers = NUMBERS_FLOAT64 if plan.dtype == "float64" else NUMBERS
-    functions = (numbers, *plan.functions) if plan.table_indexes else plan.functions
+    functions = (numbers, *plan.functions) if plan.has_tables else plan.functions
     sources = [function.source for function in functions]
     training = [] if plan.skeleton is None else skeleton_text(plan, plan.skeleton)
     lines = [f"# {line}" for line in header]
     lines += [f'"""{_summary(plan)}"""', ""]
     lines += _imports(plan, _use_functional(plan, [*sources, *training]), needs_file)
-    blocks = [[source.rstrip()] for source in sources]
-    blocks.append(_class(plan, weights_file if needs_file else None))
-    blocks += [[text.rstrip()] for text in training]
-    if plan.table_indexes:
-        blocks.append(_tables(plan))
+    parts = [[source.rstrip()] for source in sources]
+    parts.append(_class(plan, weights_file if needs_file else None))
+    parts += [[text.rstrip()] for text in training]
+    if plan.has_tables:
+        parts.append([text for some in blocks(plan.bindings) for text in _tables(plan, some)])
     if plan.skeleton is not None:
-        blocks.append([RUN_AS_PROGRAM.rstrip()])
-    for block in blocks:
-        lines += ["", "", *block]
+        parts.append([RUN_AS_PROGRAM.rstrip()])
+    for part in parts:
+        lines += ["", "", *part]
     return "\n".join([*lines, ""])
 
 
@@ -69,7 +70,7 @@ def _imports(plan: ModulePlan, uses_functional: bool, needs_file: bool) -> list[
         lines.append("from pathlib import Path")
     if lines:
         lines.append("")
-    if plan.table_indexes:
+    if plan.has_tables:
         lines.append("import numpy as np")
     lines.append("import torch")
     if uses_functional:
@@ -100,7 +101,7 @@ def _class(plan: ModulePlan, weights_file: str | None) -> list[str]:
 
 def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
     lines: list[str] = []
-    bound = _bindings(plan)
+    bound = [line for some in blocks(plan.bindings) for line in _bound_lines(plan, some)]
     if any(_DTYPE.search(line) for line in bound):
         lines.append(f"        dtype = torch.{plan.dtype}")
     if weights_file is not None:
@@ -109,18 +110,18 @@ def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
     return lines + bound
 
 
-def _bindings(plan: ModulePlan) -> list[str]:
-    """The statements for the bindings; those that are alike are laid out at once."""
-    found: list[str | None] = [None] * len(plan.bindings)
-    for _, indexes in plan.alike:
-        same = [index for index in indexes if plan.bindings[index].code is None]
+def _bound_lines(plan: ModulePlan, bindings: Sequence[Binding]) -> list[str]:
+    """The statements for bindings; those that are alike are laid out at once."""
+    found: list[str | None] = [None] * len(bindings)
+    for _, indexes in alike(bindings):
+        same = [index for index in indexes if bindings[index].code is None]
         if same:
-            alternatives = layouts(*_bound(plan, plan.bindings[same[0]], "{0}"))
-            ids = [str(plan.bindings[index].node_id) for index in same]
+            alternatives = layouts(*_bound(plan, bindings[same[0]], "{0}"))
+            ids = [str(bindings[index].node_id) for index in same]
             for index, text in zip(same, filled(alternatives, {0: ids}), strict=True):
                 found[index] = text
     lines: list[str] = []
-    for binding, text in zip(plan.bindings, found, strict=True):
+    for binding, text in zip(bindings, found, strict=True):
         if text is None:
             lines += statement(*_bound(plan, binding, binding.node_id))
         else:
@@ -151,22 +152,23 @@ def _value(plan: ModulePlan, binding: Binding, node_id: int | str) -> Code:
     return call(NUMBERS, binding.attribute.table_name(node_id), binding.shape, kind)
 
 
-def _tables(plan: ModulePlan) -> list[str]:
-    """Tables in the order of the bindings; those that are alike are laid out at once."""
-    found: dict[int, str] = {}
-    wanted = frozenset(plan.table_indexes)
-    for attribute, indexes in plan.alike:
+def _tables(plan: ModulePlan, bindings: Sequence[Binding]) -> list[str]:
+    """The tables of bindings; those that are alike are laid out at once."""
+    held = [binding for binding in bindings if plan.has_table(binding)]
+    found = [""] * len(held)
+    for attribute, indexes in alike(held):
         before, _, behind = attribute.table_name("{}").partition("{}")
-        held = [(index, plan.bindings[index]) for index in indexes if index in wanted]
-        names = [f"{before}{binding.node_id}{behind}" for _, binding in held]
-        arrays = [binding.values for _, binding in held if binding.values is not None]
-        if len(arrays) == len(held):
+        some = [held[index] for index in indexes]
+        names = [f"{before}{binding.node_id}{behind}" for binding in some]
+        arrays = [binding.values for binding in some if binding.values is not None]
+        if len(arrays) == len(some):
             texts = tables(names, arrays, attribute.shape, plan.dtype)
         else:
-            masks = [binding.mask.allowed for _, binding in held if binding.mask is not None]
+            masks = [binding.mask.allowed for binding in some if binding.mask is not None]
             texts = [
                 flag_table(name, flags, attribute.shape)
                 for name, flags in zip(names, masks, strict=True)
             ]
-        found.update(zip([index for index, _ in held], texts, strict=True))
-    return [found[index] for index in plan.table_indexes]
+        for index, text in zip(indexes, texts, strict=True):
+            found[index] = text
+    return found

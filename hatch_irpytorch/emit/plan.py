@@ -123,29 +123,17 @@ class ModulePlan:
 
     @property
     def parameter_count(self) -> int:
-        return sum(numel(a.shape) * len(indexes) for a, indexes in self.alike if a.learned)
+        groups = alike(self.bindings)
+        return sum(numel(a.shape) * len(indexes) for a, indexes in groups if a.learned)
+
+    def has_table(self, binding: Binding) -> bool:
+        """Whether the entries of a binding stand in the source, in a table."""
+        held = binding.values is not None and not self.weights_in_file
+        return (held or binding.mask is not None) and numel(binding.attribute.shape) > 0
 
     @cached_property
-    def alike(self) -> tuple[tuple[Attribute, tuple[int, ...]], ...]:
-        """Each attribute with the positions of its bindings."""
-        found: dict[int, list[int]] = defaultdict(list)
-        for index, binding in enumerate(self.bindings):
-            found[id(binding.attribute)].append(index)
-        return tuple([(self.bindings[i[0]].attribute, tuple(i)) for i in found.values()])
-
-    @cached_property
-    def table_indexes(self) -> tuple[int, ...]:
-        """The positions of the bindings whose entries stand in the source."""
-        inline = not self.weights_in_file
-        bindings = self.bindings
-        found = [
-            index
-            for attribute, indexes in self.alike
-            if numel(attribute.shape)
-            for index in indexes
-            if (inline and bindings[index].values is not None) or bindings[index].mask is not None
-        ]
-        return tuple(sorted(found))
+    def has_tables(self) -> bool:
+        return any(map(self.has_table, self.bindings))
 
     @property
     def stored(self) -> tuple[Binding, ...]:
@@ -170,3 +158,11 @@ class ModulePlan:
             return text.format(*places) if "{" in text else text
 
         return tuple(mapped(code, filled) for code in form.expressions)
+
+
+def alike(bindings: Sequence[Binding]) -> list[tuple[Attribute, list[int]]]:
+    """Each attribute with the positions of its bindings."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for index, binding in enumerate(bindings):
+        found[id(binding.attribute)].append(index)
+    return [(bindings[indexes[0]].attribute, indexes) for indexes in found.values()]

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hatch_irpytorch.emit.plan import Attribute, Binding, Form
-from hatch_irpytorch.ir.graph import Model, Node, ParamStore
+from hatch_irpytorch.ir.graph import Model, Node, ParamStore, arrays_by_field
 from hatch_irpytorch.ir.ops import Op, Site
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.floating[Any]]
+
 
 class Usual(NamedTuple):
-    """The form of nodes that are alike, the attribute for each field of payload that they have, and
-    the fields that they lack.
+    """The form of nodes that are alike, each attribute that they have with the arrays of its field
+    by node, and the arrays of fields that they lack.
     """
 
     form: Form
     has_payload: bool
-    slots: tuple[tuple[str, Attribute], ...]
-    absent: tuple[str, ...]
+    held: tuple[tuple[Attribute, Mapping[int, Array]], ...]
+    absent: tuple[Mapping[int, Array], ...]
 
-    def bind(self, node_id: int, params: ParamStore) -> list[Binding] | None:
+    def bind(self, node_id: int) -> list[Binding] | None:
         """The bindings of one of the nodes; None where it is not like the others in that."""
-        if self.absent and any((node_id, field) in params for field in self.absent):
-            return None
+        for arrays in self.absent:
+            if node_id in arrays:
+                return None
         try:
-            return [Binding(node_id, held, params[node_id, field]) for field, held in self.slots]
+            return [Binding(node_id, attribute, arrays[node_id]) for attribute, arrays in self.held]
         except KeyError:
             return None
 
@@ -36,6 +44,7 @@ class Forms:
     def __init__(self, model: Model, dtype: str) -> None:
         self.graph = model.graph
         self.params: ParamStore = model.params
+        self.arrays = arrays_by_field(model.params)
         self.dtype = dtype
         self.made: dict[int, Form] = {}
         self.usual: dict[int, Usual] = {}
@@ -67,9 +76,10 @@ class Forms:
             return
         given = {binding.attribute for binding in payload}
         slots = self._slots_of(node) if node.op.has_payload else {}
-        held = tuple((field, attribute) for field, attribute in slots.items() if attribute in given)
-        absent = tuple(field for field, attribute in slots.items() if attribute not in given)
-        self.usual[self.graph.signatures[node.id]] = Usual(form, bool(slots), held, absent)
+        held = tuple([(a, self.arrays[field]) for field, a in slots.items() if a in given])
+        absent = [self.arrays.get(field) for field, a in slots.items() if a not in given]
+        lacking = tuple([arrays for arrays in absent if arrays])
+        self.usual[self.graph.signatures[node.id]] = Usual(form, bool(slots), held, lacking)
 
     def with_id(self, form: Form) -> Form:
         """The form for nodes that have the name of a parent."""

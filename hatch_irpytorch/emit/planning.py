@@ -59,7 +59,7 @@ def _say(
     options: EmitOptions,
 ) -> tuple[list[Step], list[Binding]]:
     """What each of the nodes says and what they hold, in order."""
-    graph, params = model.graph, model.params
+    graph = model.graph
     affine = layer_norm_affine(graph, nodes)
     consts = read_consts(model, nodes)
     before_inverse = _ancestors_of_inverse(graph, nodes)
@@ -71,7 +71,7 @@ def _say(
         bound: list[Binding] | None = None
         if known is not None and node.id not in before_inverse:
             form = known.form
-            bound = known.bind(node.id, params) if known.has_payload else []
+            bound = known.bind(node.id) if known.has_payload else []
         if bound is None:
             if isinstance(node.op, Part):
                 continue

@@ -12,7 +12,7 @@ import numpy as np
 
 from hatch_irpytorch.ir.attributes import ATTRIBUTES, are_numbers, flat_items
 from hatch_irpytorch.ir.columns import STRUCTURE, Columns
-from hatch_irpytorch.ir.graph import Shape, numel
+from hatch_irpytorch.ir.graph import FieldArrays, Shape, numel
 from hatch_irpytorch.ir.ops import OPS, Const
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Packed:
     """
 
     def __init__(self) -> None:
-        self.arrays: dict[tuple[int, str], Array] = {}
+        self.arrays = FieldArrays()
         self.groups: list[Group] = []
         self.rest: dict[int, Mapping[str, object]] = {}
 
@@ -101,7 +101,7 @@ class Packed:
         whole = whole.reshape(len(values), *shape)
         # The items of a vector are no arrays.
         arrays = whole if shape else [whole[index, ...] for index in range(len(values))]
-        self.arrays.update(zip([(node_id, name) for node_id in ids], arrays, strict=True))
+        self.arrays.by_field[name].update(zip(ids, arrays, strict=True))
         self.groups.append(Group(name, shape, ids))
         return True
 

@@ -74,7 +74,8 @@ class _Memory:
 
     def __init__(self, graph: Graph, nodes: Sequence[Node], sizes: Integers) -> None:
         self.count = len(graph.nodes)
-        self.ids = np.array([node.id for node in nodes])
+        everything = len(nodes) == self.count
+        self.ids = np.arange(self.count) if everything else np.array([node.id for node in nodes])
         self.owner = np.arange(self.count)
         self.size = np.zeros(self.count, dtype=np.int64)
         self.size[self.ids] = sizes[self.ids]
@@ -82,7 +83,7 @@ class _Memory:
         shares = _by_node(graph, [node.op.tag in _SHARING for node in graph.signature_nodes]) > 0
         self._share([graph.nodes[i] for i in self.ids[shares[self.ids]].tolist()])
         users, uses = graph.uses
-        if len(nodes) < self.count:
+        if not everything:
             live = np.zeros(self.count, dtype=np.bool_)
             live[self.ids] = True
             users, uses = users[live[users]], uses[live[users]]

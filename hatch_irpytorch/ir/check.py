@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from hatch_irpytorch.errors import Problems
 from hatch_irpytorch.ir.graph import Graph, Node, shape_text
 from hatch_irpytorch.ir.lower import Unreadable
 from hatch_irpytorch.ir.ops import RuleError
 
 
-def check_graph(graph: Graph, problems: Problems) -> frozenset[int]:
+def check_graph(graph: Graph, problems: Problems) -> Collection[int]:
     """Recompute every shape and report what differs; returns the ids of the sound nodes.
 
     A node is compared with what its parents declare, so that one mistake is told once.
     """
     good = [_check_node(graph, node, Problems()) for node in graph.signature_nodes]
     if all(good):
-        return frozenset(range(len(graph.nodes)))
+        return range(len(graph.nodes))
     signatures = graph.signatures
     return frozenset(
         node.id

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from itertools import chain, repeat
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hatch_irpytorch.errors import Place, Problem
+from hatch_irpytorch.ir.structure import Structure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,39 +75,44 @@ class Graph:
     def output_shapes(self) -> tuple[Shape, ...]:
         return tuple(self.nodes[i].shape for i in self.output_ids)
 
+    @classmethod
+    def noted(
+        cls,
+        nodes: tuple[Node, ...],
+        input_id: int,
+        output_ids: tuple[int, ...],
+        file: str,
+        structure: Structure,
+    ) -> Graph:
+        """A graph whose structure was noted while its nodes were read."""
+        graph = cls(nodes, input_id, output_ids, file)
+        graph.__dict__["_structure"] = structure
+        return graph
+
     @cached_property
+    def _structure(self) -> Structure:
+        found = Structure()
+        found.add(self.nodes)
+        return found
+
+    @property
     def signatures(self) -> tuple[int, ...]:
         """By node, the number of its signature: its op, the shapes of its parents and its own.
 
         Nodes with one signature are checked as one, have the same payload slots and the same
         code but for names. Numbers are given in order of first use.
         """
-        shapes: dict[Shape, int] = {}
-        of = [shapes.setdefault(node.shape, len(shapes)) for node in self.nodes]
-        known: dict[tuple[int, ...], int] = {}
-        found = []
-        for node, shape in zip(self.nodes, of, strict=True):
-            # Ops of the same attributes are one object, and this graph keeps it alive.
-            op, parents = id(node.op), node.parents
-            if len(parents) == 1:
-                form: tuple[int, ...] = (op, shape, of[parents[0]])
-            else:
-                form = (op, shape, *[of[parent] for parent in parents])
-            found.append(known.setdefault(form, len(known)))
-        return tuple(found)
+        return self._structure.signatures
 
-    @cached_property
+    @property
     def signature_ids(self) -> Ids:
         """`signatures` as an array."""
-        import numpy as np
-
-        return np.array(self.signatures, dtype=np.int64)
+        return self._structure.signature_ids
 
     @cached_property
     def signature_nodes(self) -> tuple[Node, ...]:
         """The first node of each signature."""
-        first = dict(zip(reversed(self.signatures), reversed(self.nodes), strict=True))
-        return tuple([first[number] for number in range(len(first))])
+        return self._structure.signature_nodes
 
     def has_op(self, tag: str) -> bool:
         """Whether any node has an op of this tag."""
@@ -142,17 +148,12 @@ class Graph:
             found = self._slots[signature] = node.op.payload(*self._parent_shapes[signature])
         return found
 
-    @cached_property
+    @property
     def uses(self) -> tuple[Ids, Ids]:
         """Every use of a value as a parent: the users in order, and what they use."""
-        import numpy as np
+        return self._structure.uses
 
-        parents = [node.parents for node in self.nodes]
-        lengths = np.fromiter(map(len, parents), np.int64, len(parents))
-        users = np.repeat(np.arange(len(parents)), lengths)
-        return users, np.fromiter(chain.from_iterable(parents), np.int64, len(users))
-
-    def live_ids(self) -> frozenset[int]:
+    def live_ids(self) -> Collection[int]:
         """The nodes that an output depends on."""
         import numpy as np
 
@@ -161,7 +162,7 @@ class Graph:
         used[list(self.output_ids)] = True
         if used.all():
             # Users have larger ids, so that from each of them a way leads to an output.
-            return frozenset(range(len(self.nodes)))
+            return range(len(self.nodes))
         live: set[int] = set()
         waiting = list(self.output_ids)
         while waiting:

@@ -49,7 +49,8 @@ def lower(document: Document, problems: Problems) -> Lowered:
     known = range(len(plain.nodes))
     outputs = tuple([output if output in known else 0 for output in document.output_ids])
     input_id = document.input_id if document.input_id in known else 0
-    return Lowered(Graph(plain.nodes, input_id, outputs, document.file), packed=plain.payload)
+    graph = Graph.noted(plain.nodes, input_id, outputs, document.file, plain.structure)
+    return Lowered(graph, packed=plain.payload)
 
 
 class _Lowering:

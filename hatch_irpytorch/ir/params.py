@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ COMPRESSED = "vec"
 
 
 def bind_params(
-    lowered: Lowered, sound: frozenset[int], store: StoreFile | None, problems: Problems
+    lowered: Lowered, sound: Collection[int], store: StoreFile | None, problems: Problems
 ) -> tuple[ParamStore, tuple[Problem, ...]]:
     """Arrays for the slots of every sound node, and notes on what is legal but odd.
 
@@ -53,7 +53,7 @@ def bind_params(
     found = read_payload(lowered) if whole and store is None else None
     if found is None:
         binder = _Binder(lowered, store)
-        live = graph.live_ids() if whole else frozenset()
+        live = graph.live_ids() if whole else ()
         for node in graph.nodes:
             if node.id in sound:
                 binder.bind(node, node.id in live)

@@ -13,17 +13,19 @@ from hatch_irpytorch.ir.decoded import DecodedOps
 from hatch_irpytorch.ir.graph import Node, Shape
 from hatch_irpytorch.ir.ops import BY_TAG, Op
 from hatch_irpytorch.ir.packing import Packed
+from hatch_irpytorch.ir.structure import Structure
 
 _PLAIN = frozenset(BY_TAG) - {"reduce_sum", "reduce_mean"}
 """The kinds of nodes that are one op; reductions may be several."""
 
 
 class PlainNodes(NamedTuple):
-    """The nodes of such a document, and the payload that stands in it."""
+    """The nodes of such a document, and what is known of them all."""
 
     nodes: tuple[Node, ...]
     kinds: tuple[str, ...]
     payload: Packed
+    structure: Structure
 
 
 def read_plain(parts: Iterable[list[Any]]) -> PlainNodes | None:
@@ -33,7 +35,7 @@ def read_plain(parts: Iterable[list[Any]]) -> PlainNodes | None:
     """
     nodes: list[Node] = []
     all_kinds: list[str] = []
-    payload, decoded = Packed(), DecodedOps()
+    payload, structure, decoded = Packed(), Structure(), DecodedOps()
     known: dict[Shape, Shape] = {}
     for items in parts:
         first = len(nodes)
@@ -48,10 +50,12 @@ def read_plain(parts: Iterable[list[Any]]) -> PlainNodes | None:
         bare = len(STRUCTURE)
         origins = [origin(node) if len(node) > bare else "" for node in fields]
         rows = zip(ids, ops, parents, shapes, ids, kinds, origins, repeat(()), strict=False)
-        nodes += map(Node._make, rows)
+        made = list(map(Node._make, rows))
+        structure.add(made)
+        nodes += made
         all_kinds += kinds
         payload.add(columns, first)
-    return PlainNodes(tuple(nodes), tuple(all_kinds), payload) if nodes else None
+    return PlainNodes(tuple(nodes), tuple(all_kinds), payload, structure) if nodes else None
 
 
 def _ops(columns: Columns, decoded: DecodedOps, first: int) -> list[Op] | None:

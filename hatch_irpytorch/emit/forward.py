@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from hatch_irpytorch.emit.layout import LINE_WIDTH, blocks, filled, layouts, places, statement
@@ -12,23 +12,23 @@ from hatch_irpytorch.ir.graph import Node, numel, shape_text
 from hatch_irpytorch.names import dotted_name
 
 
-def body(plan: ModulePlan) -> list[str]:
-    """The lines of the nodes, each run of one origin under its name."""
-    lines: list[str] = []
+def body(plan: ModulePlan) -> Iterator[str]:
+    """The lines of the nodes, many at a time; each run of one origin under its name."""
     origin = ""
     deleted = plan.variables.deleted
-    texts = chain.from_iterable(_usual(plan, steps) for steps in blocks(plan.steps))
-    for step, text in zip(plan.steps, texts, strict=True):
-        node = step[0]
-        if node.origin:
-            named = dotted_name(node.origin)
-            if named and named != origin:
-                origin = named
-                lines.append(f"        # {origin}")
-        if node.id in deleted:
-            lines += _deletions(deleted[node.id])
-        lines.append(_statements(plan, step) if text is None else text)
-    return lines
+    for steps in blocks(plan.steps):
+        lines: list[str] = []
+        for step, text in zip(steps, _usual(plan, steps), strict=True):
+            node = step[0]
+            if node.origin:
+                named = dotted_name(node.origin)
+                if named and named != origin:
+                    origin = named
+                    lines.append(f"        # {origin}")
+            if node.id in deleted:
+                lines += _deletions(deleted[node.id])
+            lines.append(_statements(plan, step) if text is None else text)
+        yield "\n".join(lines)
 
 
 def _usual(plan: ModulePlan, steps: Sequence[Step]) -> list[str | None]:

@@ -33,7 +33,8 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     parts.append(_class(plan, weights_file if needs_file else None))
     parts += [[text.rstrip()] for text in training]
     if plan.has_tables:
-        parts.append([text for some in blocks(plan.bindings) for text in _tables(plan, some)])
+        held = (_tables(plan, some) for some in blocks(plan.bindings))
+        parts.append([text for text in held if text])
     if plan.skeleton is not None:
         parts.append([RUN_AS_PROGRAM.rstrip()])
     for part in parts:
@@ -101,8 +102,8 @@ def _class(plan: ModulePlan, weights_file: str | None) -> list[str]:
 
 def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
     lines: list[str] = []
-    bound = [line for some in blocks(plan.bindings) for line in _bound_lines(plan, some)]
-    if any(_DTYPE.search(line) for line in bound):
+    bound = [_bound_lines(plan, some) for some in blocks(plan.bindings)]
+    if any(map(_DTYPE.search, bound)):
         lines.append(f"        dtype = torch.{plan.dtype}")
     if weights_file is not None:
         path = call("Path(__file__).with_name", f'"{weights_file}"')
@@ -110,7 +111,7 @@ def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
     return lines + bound
 
 
-def _bound_lines(plan: ModulePlan, bindings: Sequence[Binding]) -> list[str]:
+def _bound_lines(plan: ModulePlan, bindings: Sequence[Binding]) -> str:
     """The statements for bindings; those that are alike are laid out at once."""
     found: list[str | None] = [None] * len(bindings)
     for _, indexes in alike(bindings):
@@ -126,7 +127,7 @@ def _bound_lines(plan: ModulePlan, bindings: Sequence[Binding]) -> list[str]:
             lines += statement(*_bound(plan, binding, binding.node_id))
         else:
             lines.append(text)
-    return lines
+    return "\n".join(lines)
 
 
 def _bound(plan: ModulePlan, binding: Binding, node_id: int | str) -> tuple[str, Code]:
@@ -152,7 +153,7 @@ def _value(plan: ModulePlan, binding: Binding, node_id: int | str) -> Code:
     return call(NUMBERS, binding.attribute.table_name(node_id), binding.shape, kind)
 
 
-def _tables(plan: ModulePlan, bindings: Sequence[Binding]) -> list[str]:
+def _tables(plan: ModulePlan, bindings: Sequence[Binding]) -> str:
     """The tables of bindings; those that are alike are laid out at once."""
     held = [binding for binding in bindings if plan.has_table(binding)]
     found = [""] * len(held)
@@ -171,4 +172,4 @@ def _tables(plan: ModulePlan, bindings: Sequence[Binding]) -> list[str]:
             ]
         for index, text in zip(indexes, texts, strict=True):
             found[index] = text
-    return found
+    return "\n".join(found)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine, read_consts
 from hatch_irpytorch.emit.forms import Forms
@@ -10,10 +12,10 @@ from hatch_irpytorch.emit.fusion.ops import FusedLinears, Part
 from hatch_irpytorch.emit.fusion.rules import fuse
 from hatch_irpytorch.emit.liveness import assign_variables
 from hatch_irpytorch.emit.options import EmitOptions
-from hatch_irpytorch.emit.plan import Binding, Form, ModulePlan, Skeleton, Step, Variables
+from hatch_irpytorch.emit.plan import Binding, Form, ModulePlan, Skeleton, Step, Variables, alike
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.code import Code, Function
-from hatch_irpytorch.ir.graph import Graph, Model, Node
+from hatch_irpytorch.ir.graph import Graph, Model, Node, numel
 
 
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
@@ -91,8 +93,13 @@ def _say(
 
 def _refuse_too_many(graph: Graph, bindings: list[Binding], options: EmitOptions) -> None:
     """Numbers by the million belong into a file."""
+    if options.weights != "inline":
+        return
+    at_most = sum(numel(a.shape) * len(indexes) for a, indexes in alike(bindings))
+    if at_most <= options.inline_limit:
+        return
     count = sum(binding.values.size for binding in bindings if binding.values is not None)
-    if options.weights == "inline" and count > options.inline_limit:
+    if count > options.inline_limit:
         message = (
             f"the module would hold {count} numbers in its source, "
             f"more than `inline_limit`, which is {options.inline_limit}"
@@ -156,14 +163,28 @@ def _skeleton(graph: Graph, bindings: list[Binding], forms: Iterable[Form]) -> S
 
 def _has_gradient(graph: Graph, bindings: list[Binding]) -> bool:
     """Whether the gradient of an output reaches anything that is learned."""
-    learned = {binding.node_id for binding in bindings if binding.attribute.learned}
-    waiting = list(graph.output_ids) if learned else []
+    if not any(binding.attribute.learned for binding in bindings):
+        return False
+    waiting = list(graph.output_ids)
     seen: set[int] = set()
     while waiting:
         node = graph.nodes[waiting.pop()]
-        if node.id in learned:
+        if _is_learned(node.id, bindings):
             return True
         if node.id not in seen and node.op.passes_gradient(*graph.parent_shapes(node)):
             waiting += node.parents
         seen.add(node.id)
     return False
+
+
+def _is_learned(node_id: int, bindings: list[Binding]) -> bool:
+    """Whether a node holds anything that is learned. Bindings are in the order of their nodes."""
+    index = bisect_left(bindings, node_id, key=_node_id)
+    while index < len(bindings) and bindings[index].node_id == node_id:
+        if bindings[index].attribute.learned:
+            return True
+        index += 1
+    return False
+
+
+_node_id = attrgetter("node_id")

@@ -46,7 +46,7 @@ def read_plain(parts: Iterable[list[Any]]) -> PlainNodes | None:
         if ops is None:
             return None
         kinds, parents, shapes, fields = columns
-        ids = range(first, first + len(ops))
+        ids = [*range(first, first + len(ops))]
         bare = len(STRUCTURE)
         origins = [origin(node) if len(node) > bare else "" for node in fields]
         rows = zip(ids, ops, parents, shapes, ids, kinds, origins, repeat(()), strict=False)

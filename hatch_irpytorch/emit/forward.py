@@ -41,6 +41,8 @@ def _usual(plan: ModulePlan, steps: Sequence[Step]) -> list[str | None]:
         alike[id(form)].append(index)
     found: list[str | None] = [None] * len(steps)
     for indexes in alike.values():
+        if len(indexes) == 1:
+            continue
         nodes = [steps[index][0] for index in indexes]
         texts = _filled(plan, steps[indexes[0]][1], nodes)
         for index, text in zip(indexes, texts, strict=True):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_graphs import RandomGraph, random_graphs
@@ -13,8 +15,11 @@ from random_graphs import RandomGraph, random_graphs
 from hatch_irpytorch.errors import Problems
 from hatch_irpytorch.ir.attributes import tensor
 from hatch_irpytorch.ir.columns import read_columns
+from hatch_irpytorch.ir.graph import FieldArrays, Graph, Node, arrays_by_field
 from hatch_irpytorch.ir.lower import lower
+from hatch_irpytorch.ir.ops import BY_TAG, Input
 from hatch_irpytorch.ir.packing import ABSENT
+from hatch_irpytorch.ir.structure import Structure
 from hatch_irpytorch.ir.wire import RawNode, _read_node, read_document
 from hatch_irpytorch.source.json_text import parse_json
 
@@ -75,6 +80,10 @@ def test_plain_graphs_are_what_they_are_node_by_node(case: RandomGraph) -> None:
     full = lower(by_columns, Problems())
     assert plain.packed is not None and full.packed is None
     assert plain.graph == full.graph
+    assert plain.graph.signatures == full.graph.signatures
+    assert plain.graph.signature_nodes == full.graph.signature_nodes
+    for noted, found in zip(plain.graph.uses, full.graph.uses, strict=True):
+        np.testing.assert_array_equal(noted, found)
     for node in plain.graph.nodes:
         for slot in plain.graph.slots(node):
             values = [lowered.value(node.id, slot.field) for lowered in (plain, full)]
@@ -84,3 +93,31 @@ def test_plain_graphs_are_what_they_are_node_by_node(case: RandomGraph) -> None:
                 flat = node.op.tag == "const"
                 packed, told = (tensor(value, slot.shape, flat) for value in values)
                 assert packed.tobytes() == told.tobytes()
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["weight", "bias", "values"]))))
+def test_arrays_by_field_are_those_by_node_and_field(keys: list[tuple[int, str]]) -> None:
+    params = {key: np.full(2, float(place)) for place, key in enumerate(keys)}
+    kept = FieldArrays()
+    for (node_id, field), array in params.items():
+        kept.by_field[field][node_id] = array
+    assert dict(kept) == params and len(kept) == len(params)
+    assert arrays_by_field(params) == kept.by_field
+    for key in product(range(10), ["weight", "gamma"]):
+        assert kept.get(key) is params.get(key)
+        assert (key in kept) == (key in params)
+    assert set(kept.by_field) == {field for _, field in params}
+
+
+def test_a_graph_with_other_nodes_has_a_structure_of_its_own() -> None:
+    """What was noted of a graph is not true of one with other nodes."""
+    relu, exp = BY_TAG["relu"](), BY_TAG["exp"]()
+    first = Node(0, Input((2,)), (), (2,), 0, "input")
+    chain = (first, Node(1, relu, (0,), (2,), 1, "relu"), Node(2, relu, (1,), (2,), 2, "relu"))
+    structure = Structure()
+    structure.add(chain)
+    graph = Graph.noted(chain, 0, (2,), "g", structure)
+    assert graph.signatures == (0, 1, 1)
+    other = replace(graph, nodes=(*chain[:2], Node(2, exp, (0,), (2,), 2, "exp")))
+    assert other.signatures == (0, 1, 2)
+    assert [ids.tolist() for ids in other.uses] == [[1, 2], [0, 0]]

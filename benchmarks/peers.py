@@ -10,9 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import onnx
 import torch
 from torch import nn
 
@@ -88,7 +91,19 @@ def _export(net: nn.Module, x: torch.Tensor) -> Made:
     return produce, lambda folder: torch.export.load(folder / "net.pt2").module()
 
 
+def _stand_in(name: str, **held: object) -> None:
+    """A module by that name, for a peer that imports something which is not there any more."""
+    module = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, None)
+    module.__dict__.update(held)
+    sys.modules[name] = module
+
+
 def _onnx2torch(net: nn.Module, x: torch.Tensor) -> Made:
+    # It calls torchvision to detect objects only, and the one on PyPI does not load beside a build
+    # of torch for the CPU.
+    _stand_in("torchvision")
+    _stand_in("torchvision.ops", roi_align=None)
     from onnx2torch import convert
 
     def produce(folder: Path) -> None:
@@ -107,6 +122,10 @@ def _pnnx(net: nn.Module, x: torch.Tensor) -> Made:
 
 
 def _onnx_pytorch(net: nn.Module, x: torch.Tensor) -> Made:
+    # onnx has no such table any more.
+    kinds = [kind for kind in onnx.TensorProto.DataType.values() if kind]
+    known = {kind: onnx.helper.tensor_dtype_to_np_dtype(kind) for kind in kinds}
+    _stand_in("onnx.mapping", TENSOR_TYPE_TO_NP_TYPE=known)
     from onnx_pytorch import code_gen
 
     def produce(folder: Path) -> None:

@@ -90,7 +90,7 @@ def test_one_changed_weight_is_one_changed_line() -> None:
     assert sum(a != b for a, b in pairs) == 1
 
 
-def test_floats_that_orjson_lays_out_are_read_back_by_way_of_wider_ones(counts: Counts) -> None:
+def test_floats_that_orjson_lays_out_are_read_back_by_way_of_binary64(counts: Counts) -> None:
     """All 529 million float32 values from 1e-6 to 1e13 with `--soak`, a random part without."""
     first, last = (int(v) for v in np.array([1e-6, 1e13], dtype=np.float32).view(np.uint32))
     size = 1 << 18
@@ -101,9 +101,8 @@ def test_floats_that_orjson_lays_out_are_read_back_by_way_of_wider_ones(counts: 
         bits = np.arange(start, min(int(start) + size, last), dtype=np.uint32)
         text = tables._json(bits.view(np.float32))[1:-1]
         assert b"e" not in text
-        for wide in (np.float64, np.longdouble):
-            read = np.fromstring(text.decode(), dtype=wide, sep=",").astype(np.float32)
-            np.testing.assert_array_equal(read.view(np.uint32), bits)
+        read = np.fromstring(text.decode(), sep=",").astype(np.float32)
+        np.testing.assert_array_equal(read.view(np.uint32), bits)
 
 
 def test_a_long_table_is_written_without_a_list_of_its_numbers() -> None:

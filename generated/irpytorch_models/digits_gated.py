@@ -10,7 +10,7 @@ from torch import nn
 
 def numbers(text: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """The tensor whose entries stand in `text`, row by row."""
-    values = np.fromstring(text, dtype=np.longdouble, sep=" ").astype(np.float32)
+    values = np.fromstring(text, sep=" ").astype(np.float32)
     return torch.tensor(values, dtype=dtype).reshape(shape)
 
 

@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from functools import partial
+from multiprocessing import parent_process
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 import pytest
 
@@ -62,15 +64,44 @@ def test_the_problems_of_all_processes_come_in_order(project: Path) -> None:
     assert len({problem.place.file for problem in found[0]}) == 3
 
 
-def dies(manifest: object) -> NoReturn:
-    os._exit(9)
+def dies(manifest: object) -> tuple[()]:
+    """In any process but the first."""
+    if parent_process() is not None:
+        os._exit(9)
+    return ()
 
 
 def test_a_process_that_dies_is_one_clear_error(project: Path) -> None:
     manifests = generate_project(Project(project)).manifests
     with pytest.raises(IRPyTorchError) as caught:
-        list(jobs._in_processes(dies, manifests, 2))
+        list(jobs._in_processes(dies, manifests, 2, lambda done: None))
     assert caught.value.problems[0].code == "process-died"
+
+
+def process_of(manifest: object) -> Any:
+    """Slow enough for the others to start."""
+    time.sleep(0.01)
+    return manifest, os.getpid()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_each_model_is_made_once_and_told_by_some_process(project: Path, count: int) -> None:
+    manifests = generate_project(Project(project)).manifests * 20
+    told: list[int] = []
+    found: list[Any] = list(jobs._in_processes(process_of, manifests, count, told.append))
+    assert [manifest for manifest, _ in found] == list(manifests)
+    makers = {maker for _, maker in found}
+    assert os.getpid() in makers and 2 <= len(makers) <= count
+    assert told == sorted(told) and told[-1] == len(manifests)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_progress_rises_to_the_number_of_models(project: Path, count: int) -> None:
+    told: list[tuple[int, int]] = []
+    models = generate_project(
+        Project(project), jobs=count, progress=lambda *done: told.append(done)
+    ).models
+    assert told == sorted(set(told)) and told[-1] == (len(models), len(models))
 
 
 def test_small_projects_stay_in_one_process() -> None:

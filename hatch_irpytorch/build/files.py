@@ -12,6 +12,7 @@ from hatch_irpytorch.errors import IRPyTorchError, Place, fail
 
 _TEMPORARY = ".irpytorch-tmp"
 _TOGETHER = 500
+_AT_ONCE = 8
 
 
 def output_path(root: Path, path: str) -> Path:
@@ -86,9 +87,7 @@ def _replace_together(files: list[tuple[Path, Content, str]]) -> None:
         for path, content, name in files:
             with _told_of(name):
                 _write(_temporary(path), content)
-        for path, _, name in files:
-            with _told_of(name):
-                _flush(_temporary(path))
+        _flush_all(files)
         for path, _, name in files:
             with _told_of(name):
                 _temporary(path).replace(path)
@@ -97,6 +96,25 @@ def _replace_together(files: list[tuple[Path, Content, str]]) -> None:
             with suppress(OSError):
                 _temporary(path).unlink()
         raise
+
+
+def _flush_all(files: list[tuple[Path, Content, str]]) -> None:
+    """Flush the temporary files; a disk takes many at once in a third of the time."""
+
+    def flush(file: tuple[Path, Content, str]) -> None:
+        path, _, name = file
+        with _told_of(name):
+            _flush(_temporary(path))
+
+    if len(files) < _AT_ONCE:
+        for file in files:
+            flush(file)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _ in pool.map(flush, files):
+            pass
 
 
 @contextmanager

@@ -11,12 +11,15 @@ from hatch_irpytorch.build.model import GeneratedModel, generate_model
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, fail
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from hatch_irpytorch.manifest import Manifest
     from hatch_irpytorch.project import Project
 
 MODELS_PER_PROCESS = 16
-"""A process takes as long to start as this many small models take to generate."""
+"""A process is not started for fewer."""
 
+_MODELS_PER_PART = 16
 
 Progress = Callable[[int, int], None]
 Attempt = GeneratedModel | tuple[Problem, ...]
@@ -39,16 +42,25 @@ def generate_models(
 ) -> list[GeneratedModel]:
     """What each manifest gives. Raises `IRPyTorchError` with the problems of all of them.
 
-    `progress` is told how many of how many are done, after each.
+    `progress` is told how many of how many are done, whenever there are more.
     """
     attempt = partial(_attempt, project, golden)
     count = process_count(jobs, len(manifests))
-    attempts = map(attempt, manifests) if count == 1 else _in_processes(attempt, manifests, count)
+    told = 0
+
+    def tell(done: int) -> None:
+        nonlocal told
+        if progress is not None and done > told:
+            told = done
+            progress(done, len(manifests))
+
+    if count == 1:
+        attempts = _one_by_one(attempt, manifests, tell)
+    else:
+        attempts = _in_processes(attempt, manifests, count, tell)
     problems = Problems()
     models = []
-    for done, result in enumerate(attempts, 1):
-        if progress is not None:
-            progress(done, len(manifests))
+    for result in attempts:
         if isinstance(result, GeneratedModel):
             models.append(result)
         else:
@@ -64,20 +76,60 @@ def _attempt(project: Project, golden: bool, manifest: Manifest) -> Attempt:
         return error.problems
 
 
+def _one_by_one(
+    attempt: Callable[[Manifest], Attempt],
+    manifests: Sequence[Manifest],
+    tell: Callable[[int], None],
+) -> Iterator[Attempt]:
+    for done, manifest in enumerate(manifests, 1):
+        result = attempt(manifest)
+        tell(done)
+        yield result
+
+
 def _in_processes(
     attempt: Callable[[Manifest], Attempt],
     manifests: Sequence[Manifest],
     count: int,
+    tell: Callable[[int], None],
 ) -> Iterator[Attempt]:
+    """The results of `count` processes, this one among them.
+
+    The others take parts from the front. Each needs a while to start, so this one works from the
+    back on parts that none of them has begun.
+    """
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
-    chunk = max(1, len(manifests) // (4 * count))
+    size = max(1, min(_MODELS_PER_PART, len(manifests) // (4 * count)))
+    parts = [manifests[start : start + size] for start in range(0, len(manifests), size)]
+    work = partial(_all_of, attempt)
+    results: dict[int, list[Attempt]] = {}
     try:
-        with ProcessPoolExecutor(count, get_context("spawn")) as pool:
-            yield from pool.map(attempt, manifests, chunksize=chunk)
+        with ProcessPoolExecutor(count - 1, get_context("spawn")) as pool:
+            futures = [pool.submit(work, part) for part in parts]
+            for index in reversed(range(len(parts))):
+                if not futures[index].cancel():
+                    break
+                results[index] = work(parts[index])
+                tell(_done(parts, futures))
+            for index, future in enumerate(futures):
+                if not future.cancelled():
+                    results[index] = future.result()
+                    tell(_done(parts, futures))
     except BrokenProcessPool:
         message = "a process of the build ended before its work did"
         hint = "memory may have run out; try fewer with `--jobs`"
         raise fail("process-died", Place(manifests[0].file), message, hint) from None
+    for index in range(len(parts)):
+        yield from results[index]
+
+
+def _done(parts: list[Sequence[Manifest]], futures: list[Future[list[Attempt]]]) -> int:
+    """How many models are made, by others or here."""
+    return sum(len(part) for part, future in zip(parts, futures, strict=True) if future.done())
+
+
+def _all_of(attempt: Callable[[Manifest], Attempt], part: Sequence[Manifest]) -> list[Attempt]:
+    return [attempt(manifest) for manifest in part]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.floating[Any]]
+    Ids = NDArray[np.int64]
 
 
 class ConstValue(NamedTuple):
@@ -76,12 +77,10 @@ _TOGETHER = 1 << 16
 
 def read_consts(model: Model, nodes: Iterable[Node]) -> dict[int, ConstValue]:
     """The values of the consts among the nodes; small ones of a shape are looked at as one."""
-    if not model.graph.has_op(Const.tag):
-        return {}
-    tags = model.graph.tags
     by_shape: dict[Shape, list[int]] = defaultdict(list)
-    for node in [node for node in nodes if tags[node.id] == Const.tag]:
-        by_shape[node.shape].append(node.id)
+    for node in nodes:
+        if node.op.tag == Const.tag:
+            by_shape[node.shape].append(node.id)
     found: dict[int, ConstValue] = {}
     for shape, ids in by_shape.items():
         arrays = [model.params[node_id, "values"] for node_id in ids]
@@ -113,31 +112,35 @@ def _same(items: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     return equal, equal & (signs == signs[:, :1]).all(axis=axes)
 
 
-def layer_norm_affine(graph: Graph, nodes: Iterable[Node]) -> frozenset[int]:
+def layer_norm_affine(graph: Graph, nodes: Sequence[Node]) -> frozenset[int]:
     """Consts that scale or shift a layer norm through `mul_elem` and `add` among the live nodes.
 
-    torchlean.ir.v1: 5.3, in one pass over the nodes.
+    torchlean.ir.v1: 5.3.
     """
-    if not graph.has_op(Const.tag):
+    if not (graph.has_op(Const.tag) and graph.has_op(LayerNorm.tag)):
         return frozenset()
-    tags = graph.tags
-    scaled: set[int] = set()
-    forced: set[int] = set()
-    for node in [node for node in nodes if tags[node.id] in _AFFINE]:
-        a, b = node.parents
-        if tags[node.id] == MulElem.tag:
-            affine = LayerNorm.tag in (tags[a], tags[b])
-        else:
-            affine = a in scaled or b in scaled
-        if affine:
-            consts = [parent for parent in node.parents if tags[parent] == Const.tag]
-            forced.update(consts)
-            if consts and tags[node.id] == MulElem.tag:
-                scaled.add(node.id)
-    return frozenset(forced)
+    live = np.ones(len(graph.nodes), dtype=np.bool_)
+    if len(nodes) < len(graph.nodes):
+        live[:] = False
+        live[[node.id for node in nodes]] = True
+    const, norm = graph.is_op(Const.tag), graph.is_op(LayerNorm.tag)
+    products, operands = _operands(graph, MulElem.tag, live)
+    affine = norm[operands].any(axis=1)
+    scales = operands[affine]
+    scaled = np.zeros(len(graph.nodes), dtype=np.bool_)
+    scaled[products[affine & const[operands].any(axis=1)]] = True
+    _, operands = _operands(graph, Add.tag, live)
+    shifts = operands[scaled[operands].any(axis=1)]
+    forced = np.concatenate([scales, shifts], axis=None)
+    return frozenset(forced[const[forced]].tolist())
 
 
-_AFFINE = frozenset({MulElem.tag, Add.tag})
+def _operands(graph: Graph, tag: str, live: NDArray[np.bool_]) -> tuple[Ids, Ids]:
+    """The live nodes of a kind with two parents, and those: (nodes, 2)."""
+    ids = np.flatnonzero(graph.is_op(tag) & live)
+    users, used = graph.uses
+    first = np.searchsorted(users, ids)
+    return ids, used[np.stack([first, first + 1], axis=1)]
 
 
 def bind_const(

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from hatch_irpytorch.emit.layout import LINE_WIDTH, blocks, filled, layouts, places, statement
-from hatch_irpytorch.emit.plan import Form, ModulePlan, Step
+from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, places, statement
+from hatch_irpytorch.emit.plan import Form, ModulePlan, Step, blocks
 from hatch_irpytorch.ir.graph import Node, numel, shape_text
 from hatch_irpytorch.names import dotted_name
 

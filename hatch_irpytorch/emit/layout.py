@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
-from typing import TypeVar
 
 from hatch_irpytorch.ir.code import Call, Code
 
 LINE_WIDTH = 88
 
 _PLACE = re.compile(r"\{(\d+)\}")
-_TOGETHER = 8192
-_Item = TypeVar("_Item")
-
-
-def blocks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    """What is laid out at once: as many items as stay in the processor's cache."""
-    for start in range(0, len(items), _TOGETHER):
-        yield items[start : start + _TOGETHER]
 
 
 def flat(code: Code) -> str:

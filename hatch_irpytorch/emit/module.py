@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import chain
 
 from hatch_irpytorch.emit.forward import body, returns
-from hatch_irpytorch.emit.layout import LINE_WIDTH, blocks, filled, flat, layouts, statement
-from hatch_irpytorch.emit.plan import Binding, ModulePlan, alike
+from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, flat, layouts, statement
+from hatch_irpytorch.emit.plan import Binding, ModulePlan, alike, blocks
 from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64, flag_table, tables
 from hatch_irpytorch.ir.code import Code, call

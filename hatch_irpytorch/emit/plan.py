@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from hatch_irpytorch.ir.code import Code, Function, mapped
 from hatch_irpytorch.ir.graph import Node, Shape, numel
@@ -166,3 +166,13 @@ def alike(bindings: Sequence[Binding]) -> list[tuple[Attribute, list[int]]]:
     for index, binding in enumerate(bindings):
         found[id(binding.attribute)].append(index)
     return [(bindings[indexes[0]].attribute, indexes) for indexes in found.values()]
+
+
+_TOGETHER = 8192
+_Item = TypeVar("_Item")
+
+
+def blocks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
+    """What is looked at at once: as many items as stay in the processor's cache."""
+    for start in range(0, len(items), _TOGETHER):
+        yield items[start : start + _TOGETHER]

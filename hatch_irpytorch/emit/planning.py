@@ -12,10 +12,20 @@ from hatch_irpytorch.emit.fusion.ops import FusedLinears, Part
 from hatch_irpytorch.emit.fusion.rules import fuse
 from hatch_irpytorch.emit.liveness import assign_variables
 from hatch_irpytorch.emit.options import EmitOptions
-from hatch_irpytorch.emit.plan import Binding, Form, ModulePlan, Skeleton, Step, Variables, alike
+from hatch_irpytorch.emit.plan import (
+    Binding,
+    Form,
+    ModulePlan,
+    Skeleton,
+    Step,
+    Variables,
+    alike,
+    blocks,
+)
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.code import Code, Function
 from hatch_irpytorch.ir.graph import Graph, Model, Node, numel
+from hatch_irpytorch.ir.ops import Const
 
 
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
@@ -63,31 +73,32 @@ def _say(
     """What each of the nodes says and what they hold, in order."""
     graph = model.graph
     affine = layer_norm_affine(graph, nodes)
-    consts = read_consts(model, nodes)
     before_inverse = _ancestors_of_inverse(graph, nodes)
     usual, signatures, renamed = forms.usual, graph.signatures, variables.renamed
     bindings: list[Binding] = []
     steps: list[Step] = []
-    for node in nodes:
-        known = usual.get(signatures[node.id])
-        bound: list[Binding] | None = None
-        if known is not None and node.id not in before_inverse:
-            form = known.form
-            bound = known.bind(node.id) if known.has_payload else []
-        if bound is None:
-            if isinstance(node.op, Part):
-                continue
-            if isinstance(node.op, FusedLinears):
-                form, bound = _fused_linears(node, node.op, forms, variables)
-            elif node.id in consts:
-                form, bound = bind_const(node, consts[node.id], node.id in affine, options)
-                forms.add(form)
-            else:
-                form, bound = forms.of(node, node.id in before_inverse)
-        bindings += bound
-        if node.id in renamed and not node.covers:
-            form = forms.with_id(form)
-        steps.append((node, form))
+    for some in blocks(nodes):
+        consts = read_consts(model, some) if graph.has_op(Const.tag) else {}
+        for node in some:
+            known = usual.get(signatures[node.id])
+            bound: list[Binding] | None = None
+            if known is not None and node.id not in before_inverse:
+                form = known.form
+                bound = known.bind(node.id) if known.has_payload else []
+            if bound is None:
+                if isinstance(node.op, Part):
+                    continue
+                if isinstance(node.op, FusedLinears):
+                    form, bound = _fused_linears(node, node.op, forms, variables)
+                elif node.id in consts:
+                    form, bound = bind_const(node, consts[node.id], node.id in affine, options)
+                    forms.add(form)
+                else:
+                    form, bound = forms.of(node, node.id in before_inverse)
+            bindings += bound
+            if node.id in renamed and not node.covers:
+                form = forms.with_id(form)
+            steps.append((node, form))
     return steps, bindings
 
 

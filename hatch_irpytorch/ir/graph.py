@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.floating[Any]]
     Ids = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
 
 Shape = tuple[int, ...]
 _MAX_SHOWN = 32
@@ -117,6 +118,12 @@ class Graph:
     def has_op(self, tag: str) -> bool:
         """Whether any node has an op of this tag."""
         return any(node.op.tag == tag for node in self.signature_nodes)
+
+    def is_op(self, tag: str) -> Flags:
+        """By node, whether its op has this tag."""
+        import numpy as np
+
+        return np.array([node.op.tag == tag for node in self.signature_nodes])[self.signature_ids]
 
     @cached_property
     def tags(self) -> tuple[str, ...]:

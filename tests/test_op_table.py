@@ -124,7 +124,9 @@ SHAPES = {"conv": [1, 2, 4, 4], "max_pool": [1, 2, 4, 4], "avg_pool": [1, 2, 4, 
 
 def texts(value: Document) -> list[str]:
     planned = plan(value)
-    return [flat(expression) for expression in planned.expressions(planned.steps[-1])]
+    return [
+        flat(expression) for expression in planned.expressions(planned.nodes[-1], planned.said[-1])
+    ]
 
 
 @pytest.mark.parametrize("tag", TEXTS)

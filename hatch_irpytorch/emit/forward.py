@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, places, statement
-from hatch_irpytorch.emit.plan import Form, ModulePlan, Step, blocks
+from hatch_irpytorch.emit.plan import Form, ModulePlan, blocks
 from hatch_irpytorch.ir.graph import Node, numel, shape_text
 from hatch_irpytorch.names import dotted_name
 
@@ -16,10 +16,9 @@ def body(plan: ModulePlan) -> Iterator[str]:
     """The lines of the nodes, many at a time; each run of one origin under its name."""
     origin = ""
     deleted = plan.variables.deleted
-    for steps in blocks(plan.steps):
+    for nodes, said in zip(blocks(plan.nodes), blocks(plan.said), strict=True):
         lines: list[str] = []
-        for step, text in zip(steps, _usual(plan, steps), strict=True):
-            node = step[0]
+        for node, form, text in zip(nodes, said, _usual(plan, nodes, said), strict=True):
             if node.origin:
                 named = dotted_name(node.origin)
                 if named and named != origin:
@@ -27,24 +26,23 @@ def body(plan: ModulePlan) -> Iterator[str]:
                     lines.append(f"        # {origin}")
             if node.id in deleted:
                 lines += _deletions(deleted[node.id])
-            lines.append(_statements(plan, step) if text is None else text)
+            lines.append(_statements(plan, node, form) if text is None else text)
         yield "\n".join(lines)
 
 
-def _usual(plan: ModulePlan, steps: Sequence[Step]) -> list[str | None]:
-    """The statements of steps where a layout of their form does.
+def _usual(plan: ModulePlan, nodes: Sequence[Node], said: Sequence[Form]) -> list[str | None]:
+    """The statements of nodes where a layout of their form does.
 
     Those of one form are laid out at once.
     """
     alike: dict[int, list[int]] = defaultdict(list)
-    for index, (_, form) in enumerate(steps):
+    for index, form in enumerate(said):
         alike[id(form)].append(index)
-    found: list[str | None] = [None] * len(steps)
+    found: list[str | None] = [None] * len(nodes)
     for indexes in alike.values():
         if len(indexes) == 1:
             continue
-        nodes = [steps[index][0] for index in indexes]
-        texts = _filled(plan, steps[indexes[0]][1], nodes)
+        texts = _filled(plan, said[indexes[0]], [nodes[index] for index in indexes])
         for index, text in zip(indexes, texts, strict=True):
             found[index] = text
     return found
@@ -76,14 +74,13 @@ def _column(plan: ModulePlan, nodes: list[Node], place: int) -> Sequence[str]:
     return [names[node.parents[place - 2]] for node in nodes]
 
 
-def _statements(plan: ModulePlan, step: Step) -> str:
-    """The statements of any step."""
-    node, form = step
+def _statements(plan: ModulePlan, node: Node, form: Form) -> str:
+    """The statements of any node."""
     names = plan.names(node)
     target, remark = form.target.format(*names), _remark(form).format(*names)
     if node.covers:
         remark = f"{remark}, {_node_list(node.covers)}"
-    *first, last = plan.expressions(step)
+    *first, last = plan.expressions(node, form)
     lines: list[str] = []
     for expression in first:
         lines += statement(target, expression)

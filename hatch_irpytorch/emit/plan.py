@@ -78,10 +78,6 @@ class Form(NamedTuple):
     says_id: bool = False
 
 
-Step = tuple[Node, Form]
-"""One node of `forward` and what it says."""
-
-
 @dataclass(frozen=True)
 class Variables:
     """By node, its variable, and the names that are deleted before it is computed.
@@ -105,7 +101,7 @@ class Skeleton:
 
 @dataclass(frozen=True)
 class ModulePlan:
-    """Everything a generated module says."""
+    """Everything a generated module says; `said` has what each of the `nodes` of `forward` says."""
 
     class_name: str
     dtype: str
@@ -114,7 +110,8 @@ class ModulePlan:
     output_shapes: tuple[Shape, ...]
     bindings: tuple[Binding, ...]
     forms: tuple[Form, ...]
-    steps: tuple[Step, ...]
+    nodes: Sequence[Node]
+    said: Sequence[Form]
     variables: Variables
     returns: tuple[str, ...]
     functions: tuple[Function, ...]
@@ -145,9 +142,8 @@ class ModulePlan:
         names = self.variables.of
         return (names[node.id], node.id, *[names[parent] for parent in node.parents])
 
-    def expressions(self, step: Step) -> tuple[Code, ...]:
-        """The expressions of a step with the names in their places."""
-        node, form = step
+    def expressions(self, node: Node, form: Form) -> tuple[Code, ...]:
+        """The expressions of a node with the names in their places."""
         places = self.names(node)
         # A node may have parents by the thousand, so a place alone is looked up.
         known = {f"{{{place}}}": str(name) for place, name in enumerate(places)}

@@ -17,7 +17,6 @@ from hatch_irpytorch.emit.plan import (
     Form,
     ModulePlan,
     Skeleton,
-    Step,
     Variables,
     alike,
     blocks,
@@ -41,7 +40,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
         nodes = [node for node in nodes if node.id in live]
     variables = assign_variables(graph, nodes)
     forms = Forms(model, options.dtype)
-    steps, bindings = _say(model, nodes, forms, variables, options)
+    said_by, said, bindings = _say(model, nodes, forms, variables, options)
     _refuse_too_many(graph, bindings, options)
     made = tuple(forms.made.values())
     codes = [code for form in made for code in form.expressions]
@@ -54,7 +53,8 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
         output_shapes=graph.output_shapes,
         bindings=tuple(bindings),
         forms=made,
-        steps=tuple(steps),
+        nodes=said_by,
+        said=said,
         variables=variables,
         returns=tuple(variables.of[output] for output in graph.output_ids),
         functions=_functions(codes),
@@ -69,14 +69,15 @@ def _say(
     forms: Forms,
     variables: Variables,
     options: EmitOptions,
-) -> tuple[list[Step], list[Binding]]:
-    """What each of the nodes says and what they hold, in order."""
+) -> tuple[Sequence[Node], list[Form], list[Binding]]:
+    """The nodes that have a line, what each of them says, and what they hold, in order."""
     graph = model.graph
     affine = layer_norm_affine(graph, nodes)
     before_inverse = _ancestors_of_inverse(graph, nodes)
     usual, signatures, renamed = forms.usual, graph.signatures, variables.renamed
     bindings: list[Binding] = []
-    steps: list[Step] = []
+    said: list[Form] = []
+    parts: set[int] = set()
     for some in blocks(nodes):
         consts = read_consts(model, some) if graph.has_op(Const.tag) else {}
         for node in some:
@@ -87,6 +88,7 @@ def _say(
                 bound = known.bind(node.id) if known.has_payload else []
             if bound is None:
                 if isinstance(node.op, Part):
+                    parts.add(node.id)
                     continue
                 if isinstance(node.op, FusedLinears):
                     form, bound = _fused_linears(node, node.op, forms, variables)
@@ -98,8 +100,9 @@ def _say(
             bindings += bound
             if node.id in renamed and not node.covers:
                 form = forms.with_id(form)
-            steps.append((node, form))
-    return steps, bindings
+            said.append(form)
+    said_by = [node for node in nodes if node.id not in parts] if parts else nodes
+    return said_by, said, bindings
 
 
 def _refuse_too_many(graph: Graph, bindings: list[Binding], options: EmitOptions) -> None:

@@ -129,22 +129,22 @@ class _Assignment:
     ) -> None:
         self.nodes = nodes
         self.bound = bound
-        self.owner: list[int] = memory.owner.tolist()
-        self.size: list[int] = memory.size.tolist()
+        self.owner: Sequence[int] = memory.owner.data
+        self.size: Sequence[int] = memory.size.data
         self.first_use = memory.first_use
         self.sharing = memory.sharing
         self.shared = 0
         self.named = [1] * memory.count
         """By owner, how many names its memory has."""
         self.freed = 0
-        self.ids: list[int] = memory.ids.tolist()
-        self.allocated: list[int] = np.cumsum(memory.size[memory.ids]).tolist()
+        self.ids: Sequence[int] = memory.ids.data
+        self.allocated: Sequence[int] = np.cumsum(memory.size[memory.ids]).data
         mortal = (memory.last < memory.count) & (memory.size[memory.owner] > 0)
         values = np.flatnonzero(mortal)
         values = values[np.argsort(memory.last[values], kind="stable")]
         self.dying: list[int] = values.tolist()
         """Values in the order of their last use."""
-        self.deaths: list[int] = memory.last[values].tolist()
+        self.deaths: Sequence[int] = memory.last[values].data
         self.deleted_to = 0
         self.of = names
         self.deleted: dict[int, tuple[str, ...]] = {}

@@ -183,7 +183,7 @@ def growth() -> tuple[Curves, list[Row]]:
     for name in GRAPHS:
         small = [(count, _generation(name, count)()) for count in (10, 100, 1_000)]
         pair = _generation(name, 100_000), _generation(name, 10_000)
-        row = paired(f"{name}: 100,000 nodes", "10,000 nodes", *pair, "≤ 11", rounds=3)
+        row = paired(f"{name}: 100,000 nodes", "10,000 nodes", *pair, "≤ 11", rounds=5)
         curves[name] = [*small, (10_000, row.theirs), (100_000, row.ours)]
         rows.append(row)
     return curves, rows

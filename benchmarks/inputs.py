@@ -97,12 +97,20 @@ def tree(count: int) -> Document:
     return document(nodes, layer[0])
 
 
+def deep(count: int) -> Document:
+    """Concats one after another, so that no two nodes have the same shape."""
+    nodes = [node(0, "input", [], [512, 1])]
+    nodes += [node(i, "concat", [i - 1, 0], [512, i + 1], axis=1) for i in range(1, count)]
+    return document(nodes, count - 1)
+
+
 GRAPHS: dict[str, Callable[[int], Document]] = {
     "network": network,
     "chain": lambda count: chain(count, [4, 8]),
     "10,000 parents": fan,
     "layer norms": norms,
     "concat tree": tree,
+    "deep concat tree": deep,
 }
 """Graphs of as many nodes as wanted, by name."""
 

@@ -170,7 +170,7 @@ def _const(suffix: str, shape: Shape, held: Shape, learned: bool) -> tuple[Form,
     attribute = Attribute(Const.prefix, suffix, held, learned)
     name = f"self.{attribute.name('{1}')}"
     code = call(f"{name}.unsqueeze(0).expand", shape[0], -1) if suffix else name
-    return Form((code,), shape), attribute
+    return Form((code,)), attribute
 
 
 def _filled(shape: Shape, value: float) -> Code:

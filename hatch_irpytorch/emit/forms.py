@@ -46,16 +46,20 @@ class Forms:
         self.params: ParamStore = model.params
         self.arrays = arrays_by_field(model.params)
         self.dtype = dtype
-        self.made: dict[int, Form] = {}
+        self.made: dict[Form, Form] = {}
         self.usual: dict[int, Usual] = {}
         """By signature, what nodes say and hold where the sign of 0 is not seen."""
         self._known: dict[tuple[int, int, bool], Form] = {}
+        self._given: dict[int, tuple[Form, Form]] = {}
         self._attributes: dict[int, dict[str, Attribute]] = {}
         self._with_id: dict[int, Form] = {}
 
     def add(self, form: Form) -> Form:
-        """Note a form that was made elsewhere, or here."""
-        return self.made.setdefault(id(form), form)
+        """Note a form that was made elsewhere; returns the first that says the same."""
+        given = self._given.get(id(form))
+        if given is None:
+            given = self._given[id(form)] = form, self.made.setdefault(form, form)
+        return given[1]
 
     def of(self, node: Node, zero_sign_matters: bool) -> tuple[Form, list[Binding]]:
         """What a node says and holds."""
@@ -64,8 +68,9 @@ class Forms:
         alike = (signature, len(payload), zero_sign_matters)
         form = self._known.get(alike)
         if form is None:
-            form = self.add(self._made(node, zero_sign_matters))
-            if not node.op.code_reads_payload:
+            form = self._made(node, zero_sign_matters)
+            form = self.made.setdefault(form, form)
+            if not node.op.code_reads_payload and self.graph.is_repeated(node):
                 self._known[alike] = form
                 if not zero_sign_matters:
                     self._note_usual(node, form, payload)
@@ -92,7 +97,7 @@ class Forms:
         op = node.op
         code = op.torch(self._site(node, zero_sign_matters))
         expressions = tuple(code) if isinstance(code, list) else (code,)
-        return Form(expressions, node.shape, f"defined for {{2}} {op.domain}" if op.domain else "")
+        return Form(expressions, f"defined for {{2}} {op.domain}" if op.domain else "")
 
     def _site(self, node: Node, zero_sign_matters: bool) -> Site:
         keys = [(node.id, slot.field) for slot in self.graph.slots(node)]

@@ -8,7 +8,7 @@ from itertools import chain
 
 from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, places, statement
 from hatch_irpytorch.emit.plan import Form, ModulePlan, blocks
-from hatch_irpytorch.ir.graph import Node, numel, shape_text
+from hatch_irpytorch.ir.graph import Node, Shape, numel, shape_text
 from hatch_irpytorch.names import dotted_name
 
 
@@ -54,7 +54,10 @@ def _filled(plan: ModulePlan, form: Form, nodes: list[Node]) -> Sequence[str | N
         return [None] * len(nodes)
     *first, last = form.expressions
     usual = [layouts(form.target, expression) for expression in first]
-    usual.append(layouts(form.target, last, _remark(form)))
+    remark, shape = _remark(form), nodes[0].shape
+    if [node.shape for node in nodes].count(shape) == len(nodes):
+        remark = remark.replace(f"{{{_SHAPE}}}", _shape_remark(shape))
+    usual.append(layouts(form.target, last, remark))
     wanted = places(chain.from_iterable(usual))
     columns = {place: _column(plan, nodes, place) for place in wanted}
     texts = [filled(alternatives, columns) for alternatives in usual]
@@ -64,20 +67,24 @@ def _filled(plan: ModulePlan, form: Form, nodes: list[Node]) -> Sequence[str | N
     return ["\n".join(known) if len(known) == len(texts) else None for known in whole]
 
 
-def _column(plan: ModulePlan, nodes: list[Node], place: int) -> Sequence[str]:
+def _column(plan: ModulePlan, nodes: list[Node], place: str) -> Sequence[str]:
     """What a place of a form stands for, one item a node."""
     names = plan.variables.of
-    if place == 0:
+    if place == _SHAPE:
+        return [_shape_remark(node.shape) for node in nodes]
+    if place == "0":
         return [names[node.id] for node in nodes]
-    if place == 1:
+    if place == "1":
         return [str(node.id) for node in nodes]
-    return [names[node.parents[place - 2]] for node in nodes]
+    parent = int(place) - 2
+    return [names[node.parents[parent]] for node in nodes]
 
 
 def _statements(plan: ModulePlan, node: Node, form: Form) -> str:
     """The statements of any node."""
     names = plan.names(node)
-    target, remark = form.target.format(*names), _remark(form).format(*names)
+    target = form.target.format(*names)
+    remark = _remark(form).format(*names, **{_SHAPE: _shape_remark(node.shape)})
     if node.covers:
         remark = f"{remark}, {_node_list(node.covers)}"
     *first, last = plan.expressions(node, form)
@@ -87,13 +94,19 @@ def _statements(plan: ModulePlan, node: Node, form: Form) -> str:
     return "\n".join([*lines, *statement(target, last, remark)])
 
 
+_SHAPE = "shape"
+"""The place of a node's shape in a remark."""
+
+
 def _remark(form: Form) -> str:
     """What the comment of a form says."""
-    remark = shape_text(form.shape)
-    if len(remark) > 60:
-        remark = f"rank {len(form.shape)}, {numel(form.shape)} values"
-    remark = f"{remark}, {form.domain}" if form.domain else remark
+    remark = f"{{{_SHAPE}}}, {form.domain}" if form.domain else f"{{{_SHAPE}}}"
     return f"v{{1}}: {remark}" if form.says_id else remark
+
+
+def _shape_remark(shape: Shape) -> str:
+    remark = shape_text(shape)
+    return remark if len(remark) <= 60 else f"rank {len(shape)}, {numel(shape)} values"
 
 
 def _node_list(ids: tuple[int, ...]) -> str:

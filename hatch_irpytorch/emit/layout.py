@@ -10,7 +10,7 @@ from hatch_irpytorch.ir.code import Call, Code
 
 LINE_WIDTH = 88
 
-_PLACE = re.compile(r"\{(\d+)\}")
+_PLACE = re.compile(r"\{(\w+)\}")
 
 
 def flat(code: Code) -> str:
@@ -69,7 +69,7 @@ def fits(layout: str) -> bool:
     return len(rest[0] if rest else first) <= LINE_WIDTH
 
 
-def filled(alternatives: Sequence[str], columns: Mapping[int, Sequence[str]]) -> list[str | None]:
+def filled(alternatives: Sequence[str], columns: Mapping[str, Sequence[str]]) -> list[str | None]:
     """The first of some layouts that fits, for many statements that differ only in their names.
 
     Place `{i}` stands for the items of column i, one a statement. None where no layout fits.
@@ -77,7 +77,7 @@ def filled(alternatives: Sequence[str], columns: Mapping[int, Sequence[str]]) ->
     if not alternatives:
         return [None] * len(next(iter(columns.values())))
     pieces = _PLACE.split(alternatives[0])
-    parts = [columns[int(p)] if i % 2 else repeat(p) for i, p in enumerate(pieces)]
+    parts = [columns[p] if i % 2 else repeat(p) for i, p in enumerate(pieces)]
     texts = list(map("".join, zip(*parts, strict=False)))
     found: list[str | None] = [*texts]
     longest = [max(p, key=len) if i % 2 else pieces[i] for i, p in enumerate(parts)]
@@ -91,9 +91,9 @@ def filled(alternatives: Sequence[str], columns: Mapping[int, Sequence[str]]) ->
     return found
 
 
-def places(layouts: Iterable[str]) -> frozenset[int]:
+def places(layouts: Iterable[str]) -> frozenset[str]:
     """The places that layouts have."""
-    return frozenset(int(place) for layout in layouts for place in _PLACE.findall(layout))
+    return frozenset(place for layout in layouts for place in _PLACE.findall(layout))
 
 
 def statement(target: str, code: Code, comment: str = "", indent: int = 8) -> list[str]:

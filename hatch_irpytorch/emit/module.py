@@ -119,7 +119,7 @@ def _bound_lines(plan: ModulePlan, bindings: Sequence[Binding]) -> str:
         if same:
             alternatives = layouts(*_bound(plan, bindings[same[0]], "{0}"))
             ids = [str(bindings[index].node_id) for index in same]
-            for index, text in zip(same, filled(alternatives, {0: ids}), strict=True):
+            for index, text in zip(same, filled(alternatives, {"0": ids}), strict=True):
                 found[index] = text
     lines: list[str] = []
     for binding, text in zip(bindings, found, strict=True):

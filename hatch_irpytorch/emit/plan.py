@@ -67,12 +67,11 @@ class Form(NamedTuple):
     """What nodes that are alike say: in its texts `{0}` is the name of the node, `{1}` its id, and
     the names of its parents follow.
 
-    The value of each expression is bound to `target`; `domain` is a remark. Nodes that have the
-    name of a parent say their own id.
+    The value of each expression is bound to `target`; the shape of the node and `domain` are a
+    remark. Nodes that have the name of a parent say their own id.
     """
 
     expressions: tuple[Code, ...]
-    shape: Shape
     domain: str = ""
     target: str = "{0}"
     says_id: bool = False

@@ -94,7 +94,7 @@ def _say(
                     form, bound = _fused_linears(node, node.op, forms, variables)
                 elif node.id in consts:
                     form, bound = bind_const(node, consts[node.id], node.id in affine, options)
-                    forms.add(form)
+                    form = forms.add(form)
                 else:
                     form, bound = forms.of(node, node.id in before_inverse)
             bindings += bound

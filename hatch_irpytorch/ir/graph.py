@@ -115,6 +115,18 @@ class Graph:
         """The first node of each signature."""
         return self._structure.signature_nodes
 
+    @cached_property
+    def _alike(self) -> list[int]:
+        """How many nodes each signature has."""
+        import numpy as np
+
+        counts: list[int] = np.bincount(self.signature_ids).tolist()
+        return counts
+
+    def is_repeated(self, node: Node) -> bool:
+        """Whether another node has the same signature."""
+        return self._alike[self.signatures[node.id]] > 1
+
     def has_op(self, tag: str) -> bool:
         """Whether any node has an op of this tag."""
         return any(node.op.tag == tag for node in self.signature_nodes)

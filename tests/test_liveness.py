@@ -115,6 +115,34 @@ def test_a_name_that_was_taken_over_says_its_node() -> None:
     assert "return v4" in text
 
 
+def test_a_large_value_is_given_back_at_once() -> None:
+    """Also where the peak would let it stay: pages that are held on to cost a pass its time."""
+    large = [2**18]
+    joined = op("concat", [3, 3, 3, 3], [2**20], axis=0)
+    text = source(document(large, *[op("sin", [i], large) for i in range(3)], joined))
+    assert "v1 = torch.sin(v1)  # v2: (262144,)" in text
+    assert "v1 = torch.sin(v1)  # v3: (262144,)" in text
+    assert "  del " not in text
+
+
+def test_a_parent_of_fused_linears_is_given_back() -> None:
+    extents, rng = [2**12, 64], np.random.default_rng(0)
+    weights = [{"weight": rng.normal(size=(64, 64)).tolist(), "bias": [0.5] * 64} for _ in range(3)]
+    linears = [op("linear", [1], extents, in_dim=64, out_dim=64, **held) for held in weights]
+    value = document(
+        extents,
+        op("sin", [0], extents),
+        *linears,
+        op("add", [2, 3], extents),
+        op("add", [5, 4], extents),
+        *[op(kind, [6 + i], extents) for i, kind in enumerate(["sin", "tanh", "sin", "tanh"])],
+    )
+    text = source(value, fuse=True)
+    assert "torch.split(" in text or ".split(" in text
+    generated, x = module(text).eval(), torch.rand(extents)
+    assert peak_of(generated, x) <= peak_of(torch.fx.symbolic_trace(generated), x)
+
+
 def test_outputs_and_their_memory_are_kept() -> None:
     extents = [2**19]
     value = document(extents, *chain(6, extents), outputs=[2, 6, 4, 2])

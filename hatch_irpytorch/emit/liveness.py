@@ -1,7 +1,7 @@
 """Which values of `forward` are held when, so that its peak of memory is that of eager release.
 
-Python frees a value when its last name goes. Where that matters, dead names are deleted, as few
-lines as keep the peak, and in a run without slack a value takes over the name of its dead parent.
+Python frees a value when its last name goes. Where that matters, a value takes over the name of a
+large parent that ends with it, and other dead names are deleted, as few lines as keep the peak.
 Small values are left alone: a forward pass that holds less than a megabyte has no such lines.
 """
 
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 SMALL = 2**18
-"""Entries that may be held in any case: a megabyte of float32."""
+"""Entries that may be held in any case: a megabyte of float32. A value of as many is large: it is
+given back at once, as allocators ask the kernel for its memory, and pages cost time."""
 
 _LARGEST = 2**38
 """More entries than any machine holds: values count as no larger, so that sums fit 64 bits."""
 
 _WITHOUT_MEMORY = frozenset({"input", "const", "rand_uniform"})
 _STRIDED_VIEWS = frozenset({"broadcast_to", "part", "permute", "transpose"})
-_NO_HEIR = frozenset({"part", "safe_log"})
-"""`part` has no line, and `safe_log` reads its second parent after its own name is bound."""
+_NO_HEIR = frozenset({FusedLinears.tag, "part", "safe_log"})
+"""Several linears bind names of their parts, a part has no line, and `safe_log` reads its second
+parent after its own name is bound."""
 _RESHAPES = frozenset({"reshape", "flatten"})
 _SHARING = _WITHOUT_MEMORY | _STRIDED_VIEWS | _RESHAPES | {"detach"}
 
@@ -146,14 +148,29 @@ class _Assignment:
         """Values in the order of their last use."""
         self.deaths: Sequence[int] = memory.last[values].data
         self.deleted_to = 0
+        self.released = bytearray(memory.count)
+        large = values[memory.size[memory.owner[values]] >= SMALL]
+        ends = np.unique(memory.last[large])
+        self.heirs: list[int] = np.searchsorted(
+            memory.ids[:-1], ends[ends < memory.ids[-1]]
+        ).tolist()
+        """Positions of nodes with which large values end, but for the last node."""
         self.of = names
         self.deleted: dict[int, tuple[str, ...]] = {}
         self.renamed: set[int] = set()
 
     def run(self) -> Variables:
+        heirs = iter([*self.heirs, len(self.ids)])
+        heir = next(heirs)
         position = 0
-        while (position := self._next_over(position + 1)) < len(self.ids):
-            self._name_of_a_parent(position - 1)
+        while (over := self._next_over(position + 1)) < len(self.ids) or heir < len(self.ids):
+            if heir < over:
+                self._take_name(heir, SMALL)
+                position, heir = heir, next(heirs)
+                continue
+            position = over
+            if not self._any_dead_before(position - 1):
+                self._take_name(position - 1, self.allocated[position] - self.freed - self.bound)
             if self.allocated[position] - self.freed > self.bound:
                 self._delete_before(position)
         return Variables(self.of, self.deleted, frozenset(self.renamed))
@@ -165,13 +182,22 @@ class _Assignment:
             return start
         return bisect_right(self.allocated, limit, lo=min(start, len(self.ids)))
 
+    def _any_dead_before(self, position: int) -> bool:
+        """Whether a name that is dead before a node has not been given up yet."""
+        end = bisect_left(self.deaths, self.ids[position], lo=self.deleted_to)
+        while self.deleted_to < end and self.released[self.dying[self.deleted_to]]:
+            self.deleted_to += 1
+        return self.deleted_to < end
+
     def _delete_before(self, position: int) -> None:
         """Delete all names that are dead before a node."""
         end = bisect_left(self.deaths, self.ids[position], lo=self.deleted_to)
-        dead = sorted(self.dying[self.deleted_to : end])
+        released = self.released
+        dead = [value for value in self.dying[self.deleted_to : end] if not released[value]]
         self.deleted_to = end
         if dead:
-            self.deleted[self.ids[position]] = tuple([self.of[value] for value in dead])
+            names = sorted([self.of[value] for value in dead], key=_number)
+            self.deleted[self.ids[position]] = tuple(names)
             self._release(dead, position)
 
     def _release(self, values: Iterable[int], position: int) -> None:
@@ -179,6 +205,7 @@ class _Assignment:
         self._count_views(position)
         for value in values:
             owner = self.owner[value]
+            self.released[value] = True
             self.named[owner] -= 1
             if not self.named[owner]:
                 self.freed += self.size[owner]
@@ -190,23 +217,23 @@ class _Assignment:
             self.named[self.owner[value]] += 1
         self.shared = end
 
-    def _name_of_a_parent(self, position: int) -> None:
-        """Give a node the name of a dying parent whose memory makes room for the next node."""
+    def _take_name(self, position: int, wanted: int) -> None:
+        """Give a node the name of a parent that ends with it and frees as many entries."""
         node = self.nodes[position]
-        start = bisect_left(self.deaths, node.id, lo=self.deleted_to)
-        if start > self.deleted_to or node.op.tag in _NO_HEIR:
+        if node.id in self.renamed or node.op.tag in _NO_HEIR:
             return
-        end = bisect_right(self.deaths, node.id, lo=start)
-        wanted = self.allocated[position + 1] - self.freed - self.bound
         self._count_views(position + 1)
-        dying = sorted(self.dying[start:end], key=self.first_use.__getitem__)
-        for value in dying:
+        start = bisect_left(self.deaths, node.id)
+        end = bisect_right(self.deaths, node.id, lo=start)
+        for value in sorted(self.dying[start:end], key=self.first_use.__getitem__):
             owner = self.owner[value]
             if (self.size[owner] if self.named[owner] == 1 else 0) >= wanted:
                 self.of[node.id] = self.of[value]
                 self.renamed.add(node.id)
                 self._release([value], position + 1)
-                dying.remove(value)
-                self.dying[start:end] = [value, *dying]
-                self.deleted_to = start + 1
                 return
+
+
+def _number(name: str) -> int:
+    """The id in the name of a variable."""
+    return int(name[1:])

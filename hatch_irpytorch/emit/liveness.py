@@ -148,12 +148,11 @@ class _Assignment:
         """Values in the order of their last use."""
         self.deaths: Sequence[int] = memory.last[values].data
         self.deleted_to = 0
-        self.released = bytearray(memory.count)
+        self.inherited = bytearray(memory.count)
         large = values[memory.size[memory.owner[values]] >= SMALL]
-        ends = np.unique(memory.last[large])
-        self.heirs: list[int] = np.searchsorted(
-            memory.ids[:-1], ends[ends < memory.ids[-1]]
-        ).tolist()
+        ends = np.zeros(memory.count, dtype=np.bool_)
+        ends[memory.last[large]] = True
+        self.heirs: list[int] = np.flatnonzero(ends[memory.ids[:-1]]).tolist()
         """Positions of nodes with which large values end, but for the last node."""
         self.of = names
         self.deleted: dict[int, tuple[str, ...]] = {}
@@ -185,18 +184,21 @@ class _Assignment:
     def _any_dead_before(self, position: int) -> bool:
         """Whether a name that is dead before a node has not been given up yet."""
         end = bisect_left(self.deaths, self.ids[position], lo=self.deleted_to)
-        while self.deleted_to < end and self.released[self.dying[self.deleted_to]]:
+        while self.deleted_to < end and self.inherited[self.dying[self.deleted_to]]:
             self.deleted_to += 1
         return self.deleted_to < end
 
     def _delete_before(self, position: int) -> None:
         """Delete all names that are dead before a node."""
         end = bisect_left(self.deaths, self.ids[position], lo=self.deleted_to)
-        released = self.released
-        dead = [value for value in self.dying[self.deleted_to : end] if not released[value]]
+        dead = sorted(self.dying[self.deleted_to : end])
         self.deleted_to = end
+        if self.renamed:
+            dead = [value for value in dead if not self.inherited[value]]
         if dead:
-            names = sorted([self.of[value] for value in dead], key=_number)
+            names = [self.of[value] for value in dead]
+            if self.renamed:
+                names.sort(key=_number)
             self.deleted[self.ids[position]] = tuple(names)
             self._release(dead, position)
 
@@ -205,7 +207,6 @@ class _Assignment:
         self._count_views(position)
         for value in values:
             owner = self.owner[value]
-            self.released[value] = True
             self.named[owner] -= 1
             if not self.named[owner]:
                 self.freed += self.size[owner]
@@ -230,6 +231,7 @@ class _Assignment:
             if (self.size[owner] if self.named[owner] == 1 else 0) >= wanted:
                 self.of[node.id] = self.of[value]
                 self.renamed.add(node.id)
+                self.inherited[value] = True
                 self._release([value], position + 1)
                 return
 

@@ -31,9 +31,8 @@ _LARGEST = 2**38
 
 _WITHOUT_MEMORY = frozenset({"input", "const", "rand_uniform"})
 _STRIDED_VIEWS = frozenset({"broadcast_to", "part", "permute", "transpose"})
-_NO_HEIR = frozenset({FusedLinears.tag, "part", "safe_log"})
-"""Several linears bind names of their parts, a part has no line, and `safe_log` reads its second
-parent after its own name is bound."""
+_NO_HEIR = frozenset({"part", "safe_log"})
+"""`part` has no line, and `safe_log` reads its second parent after its own name is bound."""
 _RESHAPES = frozenset({"reshape", "flatten"})
 _SHARING = _WITHOUT_MEMORY | _STRIDED_VIEWS | _RESHAPES | {"detach"}
 

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_graphs import RandomGraph, random_graphs
 
-from hatch_irpytorch.errors import Problems
+from hatch_irpytorch.errors import Place, Problems
 from hatch_irpytorch.ir.attributes import tensor
 from hatch_irpytorch.ir.columns import read_columns
+from hatch_irpytorch.ir.decoded import DecodedOps
 from hatch_irpytorch.ir.graph import FieldArrays, Graph, Node, arrays_by_field
 from hatch_irpytorch.ir.lower import lower
 from hatch_irpytorch.ir.ops import BY_TAG, Input
@@ -121,3 +122,15 @@ def test_a_graph_with_other_nodes_has_a_structure_of_its_own() -> None:
     other = replace(graph, nodes=(*chain[:2], Node(2, exp, (0,), (2,), 2, "exp")))
     assert other.signatures == (0, 1, 2)
     assert [ids.tolist() for ids in other.uses] == [[1, 2], [0, 0]]
+
+
+def test_nodes_of_other_shapes_share_an_op_where_the_shape_is_no_part_of_it() -> None:
+    place, problems = Place("g"), Problems()
+    known = DecodedOps()
+    joined = known.decode("concat", (2, 3), {"axis": 1}, 1, place, problems)
+    assert joined is not None and joined is known.like("concat", (2, 4), {"axis": 1})
+    assert known.like("concat", (2, 3), {"axis": 0}) is None
+    entered = known.decode("input", (2, 3), {}, 0, place, problems)
+    assert entered == Input((2, 3)) and entered is known.like("input", (2, 3), {})
+    assert known.like("input", (2, 4), {}) is None
+    assert not len(problems)

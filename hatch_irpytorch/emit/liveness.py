@@ -145,7 +145,11 @@ class _Assignment:
         values = values[np.argsort(memory.last[values], kind="stable")]
         self.dying: list[int] = values.tolist()
         """Values in the order of their last use."""
-        self.deaths: Sequence[int] = memory.last[values].data
+        deaths = memory.last[values]
+        self.dying_with: Sequence[int] = np.searchsorted(
+            deaths, np.append(memory.ids, memory.count)
+        ).data
+        """By position, where the values that end with its node, or later, start in `dying`."""
         self.deleted_to = 0
         self.inherited = bytearray(memory.count)
         large = values[memory.size[memory.owner[values]] >= SMALL]
@@ -161,35 +165,38 @@ class _Assignment:
         heirs = iter([*self.heirs, len(self.ids)])
         heir = next(heirs)
         position = 0
-        while (over := self._next_over(position + 1)) < len(self.ids) or heir < len(self.ids):
-            if heir < over:
+        while True:
+            if self._fits_up_to(heir, position):
+                if heir == len(self.ids):
+                    return Variables(self.of, self.deleted, frozenset(self.renamed))
                 self._take_name(heir, SMALL)
                 position, heir = heir, next(heirs)
                 continue
-            position = over
+            position = bisect_right(self.allocated, self._limit(), lo=position + 1)
             if not self._any_dead_before(position - 1):
-                self._take_name(position - 1, self.allocated[position] - self.freed - self.bound)
-            if self.allocated[position] - self.freed > self.bound:
+                self._take_name(position - 1, self.allocated[position] - self._limit())
+            if self.allocated[position] > self._limit():
                 self._delete_before(position)
-        return Variables(self.of, self.deleted, frozenset(self.renamed))
 
-    def _next_over(self, start: int) -> int:
-        """The first position from `start` on whose value would not fit any more."""
-        limit = self.bound + self.freed
-        if start < len(self.ids) and self.allocated[start] > limit:
-            return start
-        return bisect_right(self.allocated, limit, lo=min(start, len(self.ids)))
+    def _limit(self) -> int:
+        """How many entries may have been allocated so far."""
+        return self.bound + self.freed
+
+    def _fits_up_to(self, position: int, start: int) -> bool:
+        """Whether the values after position `start` fit, those of a position and before."""
+        last = min(position, len(self.ids) - 1)
+        return last <= start or self.allocated[last] <= self._limit()
 
     def _any_dead_before(self, position: int) -> bool:
         """Whether a name that is dead before a node has not been given up yet."""
-        end = bisect_left(self.deaths, self.ids[position], lo=self.deleted_to)
+        end = self.dying_with[position]
         while self.deleted_to < end and self.inherited[self.dying[self.deleted_to]]:
             self.deleted_to += 1
         return self.deleted_to < end
 
     def _delete_before(self, position: int) -> None:
         """Delete all names that are dead before a node."""
-        end = bisect_left(self.deaths, self.ids[position], lo=self.deleted_to)
+        end = self.dying_with[position]
         dead = sorted(self.dying[self.deleted_to : end])
         self.deleted_to = end
         if self.renamed:
@@ -223,9 +230,8 @@ class _Assignment:
         if node.id in self.renamed or node.op.tag in _NO_HEIR:
             return
         self._count_views(position + 1)
-        start = bisect_left(self.deaths, node.id)
-        end = bisect_right(self.deaths, node.id, lo=start)
-        for value in sorted(self.dying[start:end], key=self.first_use.__getitem__):
+        ending = self.dying[self.dying_with[position] : self.dying_with[position + 1]]
+        for value in sorted(ending, key=self.first_use.__getitem__):
             owner = self.owner[value]
             if (self.size[owner] if self.named[owner] == 1 else 0) >= wanted:
                 self.of[node.id] = self.of[value]

@@ -15,7 +15,8 @@ def check_graph(graph: Graph, problems: Problems) -> Collection[int]:
 
     A node is compared with what its parents declare, so that one mistake is told once.
     """
-    good = [_check_node(graph, node, Problems()) for node in graph.signature_nodes]
+    unheard = Problems()
+    good = [_check_node(graph, node, unheard) for node in graph.signature_nodes]
     if all(good):
         return range(len(graph.nodes))
     signatures = graph.signatures
@@ -29,20 +30,21 @@ def check_graph(graph: Graph, problems: Problems) -> Collection[int]:
 def _check_node(graph: Graph, node: Node, problems: Problems) -> bool:
     if isinstance(node.op, Unreadable):
         return False
-    place = graph.place(node)
     wanted, found = node.op.parents, len(node.parents)
     if found != wanted and not (wanted is None and found >= 2):
         expected = "two node ids or more" if wanted is None else _count(wanted)
-        problems.mismatch("bad-arity", place, "parents", expected, _count(found))
+        problems.mismatch("bad-arity", graph.place(node), "parents", expected, _count(found))
         return False
     try:
         inferred = node.op.infer(*graph.parent_shapes(node))
     except RuleError as error:
+        place = graph.place(node)
         problems.mismatch("shape-mismatch", place, error.field, error.expected, error.found)
         return False
     if inferred != node.shape:
         expected = f"{shape_text(inferred)}, as the parents give it"
-        problems.mismatch("shape-mismatch", place, "shape", expected, shape_text(node.shape))
+        found_text = shape_text(node.shape)
+        problems.mismatch("shape-mismatch", graph.place(node), "shape", expected, found_text)
     return inferred == node.shape
 
 

@@ -100,7 +100,7 @@ def _shapes(values: tuple[Any, ...], known: dict[Shape, Shape]) -> tuple[Shape, 
         return None
     before = len(known)
     shapes = tuple([known.setdefault(shape, shape) for shape in map(tuple, values)])
-    for shape in islice(known, before, None):
+    for shape in islice(reversed(known), len(known) - before):
         in_range = min(shape, default=0) >= 0 and max(shape, default=0) <= MAX_EXTENT
         if len(shape) > MAX_RANK or not in_range:
             return None

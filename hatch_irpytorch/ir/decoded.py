@@ -1,4 +1,4 @@
-"""Ops decoded before: nodes of the same kind, attributes and shape share one."""
+"""Ops decoded before: nodes of the same kind and attributes share one."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ _NAMES = {
     for op in OPS
     if op.from_node <= {"shape"} and (Mask, True) not in ATTRIBUTES[op.tag].values()
 }
-"""The fields that decide what an op is, for those that are the same wherever these and the shape
-are. Masks are left out: they are too long to compare."""
+"""The fields that decide what an op is, for those that are the same wherever these are and, for
+some, the shape. Masks are left out: they are too long to compare."""
 
-_Said = tuple[str, Shape, bytes]
+_SHAPED = frozenset(op.tag for op in OPS if "shape" in op.from_node)
+
+_Said = tuple[str, Shape | None, bytes]
 
 
 class DecodedOps:
@@ -53,17 +55,18 @@ class DecodedOps:
 
 
 def _said(kind: str, shape: Shape, fields: dict[str, object]) -> _Said | None:
-    """A node's kind, shape and fields; those as bytes, which tell 1 from true, from 1.0 and from
-    nothing.
+    """A node's kind, its shape where that decides what it is, and its fields as bytes, which tell
+    1 from true, from 1.0 and from nothing.
 
     None where nodes are not compared, and for long arrays, which have no such form.
     """
     names = _NAMES.get(kind)
     if names is None:
         return None
+    deciding = shape if kind in _SHAPED else None
     if not names:
-        return kind, shape, b""
+        return kind, deciding, b""
     try:
-        return kind, shape, marshal.dumps([fields.get(name, ...) for name in names], 2)
+        return kind, deciding, marshal.dumps([fields.get(name, ...) for name in names], 2)
     except ValueError:
         return None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.inputs import chain, skips
-from benchmarks.measure import ROOT, Row, in_child, paired, repeated
+from benchmarks.measure import ROOT, Row, in_child, paired, repeated, row_of, turns
 from hatch_irpytorch import EmitOptions, Model, emit_module, evaluate
 from hatch_irpytorch.capture import from_torch
 from hatch_irpytorch.ir.read import build_model
@@ -103,19 +103,8 @@ def generated(model: Model, **options: Any) -> nn.Module:
 
 def eager() -> list[Row]:
     """Generated modules beside those written by hand."""
-    cases = product((1, 2), NETS, (1, 64))
-    return [_beside_by_hand(threads, name, batch) for threads, name, batch in cases]
-
-
-def _beside_by_hand(threads: int, name: str, batch: int, *, fuse: bool = False) -> Row:
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    make, shape = NETS[name]
-    net, x = make().eval(), torch.randn(batch, *shape)
-    ours = generated(from_torch(net, x), fuse=fuse)
-    with torch.no_grad():
-        torch.testing.assert_close(ours(x), net(x), rtol=1e-4, atol=1e-4)
-        return _pass(f"{name}, batch {batch}, {threads} threads", ours, net, x)
+    cases = [Case(*case) for case in product(NETS, (1, 64), (1, 2))]
+    return _rows(cases, {}, "")
 
 
 KEEPING = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**32))
@@ -125,27 +114,58 @@ whose pages cost a pass up to a third of its time, more or less by where a buffe
 
 def keeping_memory() -> list[Row]:
     """The passes with large buffers again, in processes that keep freed memory."""
-    program = """
-import contextlib, sys
-from benchmarks.forward import _beside_by_hand
-with contextlib.redirect_stdout(sys.stderr):
-    row = _beside_by_hand(2, sys.argv[1], 64, fuse=sys.argv[2] == "True")
-print(row.ours, row.theirs, row.ratio, row.low, row.high)
+    cases = [Case(*case) for case in product(NETS, (64,), (1, 2), (False, True))]
+    return _rows(cases, KEEPING, ", freed memory kept")
+
+
+class Case(NamedTuple):
+    """A network, its batch, and how it is run."""
+
+    name: str
+    batch: int
+    threads: int
+    fuse: bool = False
+
+
+_PROCESSES = 9
+"""In one process a net may be slower than its twin in every pass, by where its buffers lie."""
+
+_PAIRS = """
+import json, sys
+from benchmarks.forward import Case, pairs_beside_by_hand
+cases = [Case(*case) for case in json.loads(sys.argv[1])]
+print(*[figure for case in cases for pair in pairs_beside_by_hand(case) for figure in pair])
 """
+
+
+def _rows(cases: list[Case], variables: Mapping[str, str], how: str) -> list[Row]:
+    """A row for each case, whose pairs come from several processes."""
+    chosen = json.dumps(cases)
+    runs = [in_child(_PAIRS, chosen, variables=variables) for _ in range(_PROCESSES)]
     rows = []
-    for name, fuse in product(NETS, (False, True)):
-        step = f"{name}, batch 64, 2 threads, freed memory kept{', `fuse: true`' if fuse else ''}"
-        figures = in_child(program, name, str(fuse), variables=KEEPING)
-        ours, theirs, ratio, low, high = figures
-        print(f"{step}: {ratio:.2f}", flush=True)
-        beside = "the module written by hand"
-        rows.append(Row(step, beside, ours, theirs, ratio, low, high, "" if fuse else "≤ 1.00"))
+    for index, (name, batch, threads, fuse) in enumerate(cases):
+        pairs: list[tuple[float, float]] = []
+        for figures in runs:
+            each = len(figures) // len(cases)
+            own = figures[index * each : (index + 1) * each]
+            pairs += zip(own[::2], own[1::2], strict=True)
+        step = f"{name}, batch {batch}, {threads} thread{'s'[: threads - 1]}{how}"
+        step += ", `fuse: true`" if fuse else ""
+        reach = "" if fuse else "≤ 1.00"
+        rows.append(row_of(step, "the module written by hand", pairs, reach))
     return rows
 
 
-def _pass(step: str, ours: nn.Module, theirs: nn.Module, x: torch.Tensor) -> Row:
-    first, second = repeated(lambda: ours(x), 0.1), repeated(lambda: theirs(x), 0.1)
-    return paired(step, "the module written by hand", first, second, "≤ 1.00", rounds=15)
+def pairs_beside_by_hand(case: Case) -> list[tuple[float, float]]:
+    """Seconds of a pass of a generated module and of the one written by hand, some times."""
+    torch.set_num_threads(case.threads)
+    torch.manual_seed(0)
+    make, shape = NETS[case.name]
+    net, x = make().eval(), torch.randn(case.batch, *shape)
+    ours = generated(from_torch(net, x), fuse=case.fuse)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), net(x), rtol=1e-4, atol=1e-4)
+        return turns(_on(ours, x), _on(net, x), 3)
 
 
 def fused() -> list[Row]:

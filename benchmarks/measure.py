@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +44,34 @@ def paired(
     inverse: bool = False,
     unit: str = "s",
 ) -> Row:
-    """The two in turn, `rounds` times; each returns its own figure.
+    """The row of `turns`. With `inverse` its ratio is theirs over ours: how often ours fits in."""
+    return row_of(step, beside, turns(ours, theirs, rounds), reach, inverse=inverse, unit=unit)
 
-    With `inverse` the ratio is theirs over ours: how many times faster ours is.
-    """
-    pairs = [(ours(), theirs()) for _ in range(rounds)]
+
+def turns(
+    ours: Callable[[], float], theirs: Callable[[], float], rounds: int
+) -> list[tuple[float, float]]:
+    """The figures that both return, `rounds` times, now the one first, now the other."""
+
+    def turn(number: int) -> tuple[float, float]:
+        if number % 2 == 0:
+            return ours(), theirs()
+        other = theirs()
+        return ours(), other
+
+    return [turn(number) for number in range(rounds)]
+
+
+def row_of(
+    step: str,
+    beside: str,
+    pairs: Sequence[tuple[float, float]],
+    reach: str,
+    *,
+    inverse: bool = False,
+    unit: str = "s",
+) -> Row:
+    """What pairs of figures say."""
     ratios = sorted(b / a if inverse else a / b for a, b in pairs)
     low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
     medians = [statistics.median(side) for side in zip(*pairs, strict=True)]

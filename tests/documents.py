@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from hatch_irpytorch import EmitOptions, IRPyTorchError, Model, Problem, emit_module, evaluate
+from hatch_irpytorch.emit import EmittedModule
 from hatch_irpytorch.emit.plan import ModulePlan
 from hatch_irpytorch.emit.planning import plan_module
 from hatch_irpytorch.ir.params import StoreFile
@@ -54,6 +55,12 @@ def const(shape: list[int], values: Any) -> Node:
     return {"kind": "const", "shape": shape, "values": flat}
 
 
+def regression() -> Document:
+    """A linear node with weights."""
+    weight, bias = np.eye(3, 2).tolist(), [0.5, 0.25, 0.125]
+    return document([4, 2], op("linear", [0], [4, 3], weight=weight, bias=bias))
+
+
 def read(value: Document, store: StoreFile | None = None) -> Model:
     return build_model(json.dumps(value).encode("utf-8"), "graph.json", store)
 
@@ -74,6 +81,12 @@ def plan(value: Document, **options: Any) -> ModulePlan:
 
 def source(value: Document, **options: Any) -> str:
     return emit_module(read(value), EmitOptions(**options)).source
+
+
+def with_weight_file(dtype: Any = "float32") -> EmittedModule:
+    """The module of `regression`, whose weights are in `net.safetensors`."""
+    options = EmitOptions(weights="safetensors", dtype=dtype)
+    return emit_module(read(regression()), options, weights_file="net.safetensors")
 
 
 def namespace(text: str) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from documents import source
+from documents import source, with_weight_file
 from op_cases import CASES, document
 from train import SHAPES, batched, digits
 
 from hatch_irpytorch.emit import REVISION
+from hatch_irpytorch.emit.options import DTYPES
 from hatch_irpytorch.manifest import default_class_name
 
 ROOT = Path(__file__).parent.parent
@@ -53,8 +54,9 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One module for every op case whose text differs from the others'."""
     folder = tmp_path_factory.mktemp("modules")
     seen: set[str] = set()
-    for case in CASES:
-        text = source(document(case))
+    texts = [source(document(case)) for case in CASES]
+    texts += [with_weight_file(dtype).source for dtype in DTYPES]
+    for text in texts:
         code = re.sub(r"[-\d.e]+", "0", text)
         if code not in seen:
             seen.add(code)
@@ -81,5 +83,6 @@ def test_emitted_code_of_every_op_passes(modules: Path, arguments: tuple[str, ..
 def test_a_changed_text_raises_the_revision() -> None:
     """Builds know by the revision that outputs are stale: raise it, then note the new digest."""
     texts = "".join(source(document(case)) for case in CASES)
+    texts += "".join(with_weight_file(dtype).source for dtype in DTYPES)
     digest = hashlib.sha256(re.sub(r"-?\d\.\d+(e-\d+)?", "x", texts).encode()).hexdigest()
-    assert (REVISION, digest[:16]) == (11, "69b700c77154bb0a")
+    assert (REVISION, digest[:16]) == (12, "f54a984ee9093436")

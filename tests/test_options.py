@@ -11,7 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from documents import Document, const, document, module, namespace, op, plan, read, source
+from documents import (
+    Document,
+    const,
+    document,
+    module,
+    namespace,
+    op,
+    plan,
+    read,
+    regression,
+    source,
+    with_weight_file,
+)
 
 from hatch_irpytorch import EmitOptions, IRPyTorchError, emit_module, evaluate
 from hatch_irpytorch.emit.options import DTYPES
@@ -23,11 +35,6 @@ ROWS = np.array([[1.0, 2.0, 3.0]] * 2)
 
 def rows_document(values: Any = ROWS) -> Document:
     return document([2, 3], const([2, 3], values), op("add", [0, 1], [2, 3]))
-
-
-def regression() -> Document:
-    weight, bias = np.eye(3, 2).tolist(), [0.5, 0.25, 0.125]
-    return document([4, 2], op("linear", [0], [4, 3], weight=weight, bias=bias))
 
 
 def test_options_and_manifest_keys_are_the_same() -> None:
@@ -241,9 +248,7 @@ def test_more_numbers_than_the_limit_are_an_error_that_names_the_option() -> Non
 
 
 def test_weights_in_a_file(tmp_path: Path) -> None:
-    options = EmitOptions(weights="safetensors")
-    model = read(regression())
-    emitted = emit_module(model, options, weights_file="net.safetensors")
+    emitted = with_weight_file()
     assert emitted.weights is not None and "LINEAR_1_W" not in emitted.source
     (tmp_path / "net.py").write_text(emitted.source, encoding="utf-8")
     (tmp_path / "net.safetensors").write_bytes(bytes(emitted.weights))
@@ -253,7 +258,7 @@ def test_weights_in_a_file(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-W", "error", "-c", program, str(tmp_path)]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
-    expected = evaluate(model, np.ones((4, 2)))[0].tolist()
+    expected = evaluate(read(regression()), np.ones((4, 2)))[0].tolist()
     assert result.stdout.strip() == str(expected)
 
 
@@ -261,9 +266,7 @@ def test_weights_in_a_file(tmp_path: Path) -> None:
 def test_a_weight_file_is_what_safetensors_reads(dtype: Any) -> None:
     from safetensors.torch import load
 
-    model = read(regression())
-    options = EmitOptions(weights="safetensors", dtype=dtype)
-    emitted = emit_module(model, options, weights_file="net.safetensors")
+    emitted = with_weight_file(dtype)
     assert emitted.weights is not None
     found = load(bytes(emitted.weights))
     inline = module(source(regression(), dtype=dtype)).state_dict()

@@ -2,18 +2,37 @@
 # To change it, edit the manifest, the IR or the parameters and run `irpytorch regen`.
 """DigitsWide: (1, 64) -> (1, 10); 6 nodes, 105546 parameters."""
 
+import json
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import nn
+
+
+def mapped_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file by name; a page is read when it is first used."""
+    with path.open("rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start - 8))
+    header.pop("__metadata__", None)
+    size = path.stat().st_size
+    data = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
+    tensors = {}
+    for name, entry in header.items():
+        if entry["dtype"] != "F32":
+            raise ValueError(f"{name} is {entry['dtype']}, not F32: {path}")
+        first, last = entry["data_offsets"]
+        part = data[start + first : start + last]
+        values = torch.empty(0, dtype=torch.float32, device="cpu").set_(part)
+        tensors[name] = values.view(entry["shape"])
+    return tensors
 
 
 class DigitsWide(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        weights = load_file(Path(__file__).with_name("digits_wide.safetensors"))
+        weights = mapped_tensors(Path(__file__).with_name("digits_wide.safetensors"))
         self.linear_1_W = nn.Parameter(weights["linear_1_W"])
         self.linear_1_b = nn.Parameter(weights["linear_1_b"])
         self.linear_3_W = nn.Parameter(weights["linear_3_W"])

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from hatch_irpytorch.emit.weights import TensorFile
     from hatch_irpytorch.ir.graph import Model
 
-REVISION = 11
+REVISION = 12
 """Raised with every change of emitted text, so that builds know their outputs are stale."""
 
 _PLAIN_NAME = r"[A-Za-z0-9_.-]+"

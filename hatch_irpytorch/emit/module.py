@@ -11,7 +11,8 @@ from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, flat, layouts, state
 from hatch_irpytorch.emit.plan import Binding, ModulePlan, alike, blocks
 from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64, flag_table, tables
-from hatch_irpytorch.ir.code import Code, call
+from hatch_irpytorch.emit.weights import MAPPED_TENSORS
+from hatch_irpytorch.ir.code import Code, Function, call
 from hatch_irpytorch.ir.graph import numel, shape_text
 
 _DTYPE = re.compile(r"\bdtype\b(?!=)")
@@ -22,13 +23,17 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     if plan.weights_in_file and weights_file is None:
         raise ValueError("weights in a file need the file's name")
     needs_file = plan.weights_in_file and bool(plan.stored)
-    numbers = NUMBERS_FLOAT64 if plan.dtype == "float64" else NUMBERS
-    functions = (numbers, *plan.functions) if plan.has_tables else plan.functions
+    functions = list(plan.functions)
+    if plan.has_tables:
+        functions.insert(0, NUMBERS_FLOAT64 if plan.dtype == "float64" else NUMBERS)
+    if needs_file:
+        functions.insert(0, MAPPED_TENSORS[plan.dtype])
     sources = [function.source for function in functions]
     training = [] if plan.skeleton is None else skeleton_text(plan, plan.skeleton)
     lines = [f"# {line}" for line in header]
     lines += [f'"""{_summary(plan)}"""', ""]
-    lines += _imports(plan, _use_functional(plan, [*sources, *training]), needs_file)
+    lines += _standard_imports(functions, needs_file)
+    lines += _imports(plan, _use_functional(plan, [*sources, *training]))
     parts = [[source.rstrip()] for source in sources]
     parts.append(_class(plan, weights_file if needs_file else None))
     parts += [[text.rstrip()] for text in training]
@@ -64,20 +69,19 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _imports(plan: ModulePlan, uses_functional: bool, needs_file: bool) -> list[str]:
-    standard = sorted({module for function in plan.functions for module in function.modules})
-    lines = [f"import {module}" for module in standard]
+def _standard_imports(functions: list[Function], needs_file: bool) -> list[str]:
+    modules = {module for function in functions for module in function.modules}
+    lines = [f"import {module}" for module in sorted(modules)]
     if needs_file:
         lines.append("from pathlib import Path")
-    if lines:
-        lines.append("")
-    if plan.has_tables:
-        lines.append("import numpy as np")
+    return [*lines, ""] if lines else []
+
+
+def _imports(plan: ModulePlan, uses_functional: bool) -> list[str]:
+    lines = ["import numpy as np"] if plan.has_tables else []
     lines.append("import torch")
     if uses_functional:
         lines.append("import torch.nn.functional as F")
-    if needs_file:
-        lines.append("from safetensors.torch import load_file")
     lines.append("from torch import nn")
     return lines
 
@@ -107,7 +111,7 @@ def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
         lines.append(f"        dtype = torch.{plan.dtype}")
     if weights_file is not None:
         path = call("Path(__file__).with_name", f'"{weights_file}"')
-        lines += statement("weights", call("load_file", path))
+        lines += statement("weights", call("mapped_tensors", path))
     return lines + bound
 
 

@@ -22,7 +22,7 @@ RESERVED_NAMES = frozenset(
         "F",
         "Path",
         "itertools",
-        "load_file",
+        "json",
         "main",
         "make_optimizer",
         "math",

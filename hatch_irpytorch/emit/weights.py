@@ -1,7 +1,8 @@
 """Tensors as safetensors bytes: what the plan of a module stores, or a whole ParamStore.
 
 The format is a length, a JSON header and the data. It is written here because the library's own
-writer changed its interface and its order of tensors between versions, and outputs must not.
+writer changed its interface and its order of tensors between versions, and outputs must not. A
+module reads it by itself: so it needs nothing but torch, and maps a file in the time of a library.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from hatch_irpytorch.emit.literals import rounded
 from hatch_irpytorch.emit.plan import ModulePlan
+from hatch_irpytorch.ir.code import Function
 from hatch_irpytorch.ir.ops import attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 
@@ -28,6 +30,37 @@ _CODES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF1
 _SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 _ALIGNMENT = 8
 _PIECE = 1 << 20
+
+
+def _mapped_tensors(dtype: str) -> Function:
+    return Function(
+        "mapped_tensors",
+        f'''\
+def mapped_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file by name; a page is read when it is first used."""
+    with path.open("rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(start - 8))
+    header.pop("__metadata__", None)
+    size = path.stat().st_size
+    data = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
+    tensors = {{}}
+    for name, entry in header.items():
+        if entry["dtype"] != "{_CODES[dtype]}":
+            raise ValueError(f"{{name}} is {{entry['dtype']}}, not {_CODES[dtype]}: {{path}}")
+        first, last = entry["data_offsets"]
+        part = data[start + first : start + last]
+        values = torch.empty(0, dtype=torch.{dtype}, device="cpu").set_(part)
+        tensors[name] = values.view(entry["shape"])
+    return tensors
+''',
+        modules=("json",),
+    )
+
+
+MAPPED_TENSORS = {dtype: _mapped_tensors(dtype) for dtype in _CODES}
+"""What maps the weight file of a module, by dtype. Each tensor has a storage of its own, as with
+`safetensors.torch.load_file`: one that is saved alone takes its own bytes, not the whole file's."""
 
 
 class TensorFile:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from io import StringIO
 
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64
+from hatch_irpytorch.emit.weights import MAPPED_TENSORS
 from hatch_irpytorch.errors import Place, Problem
 from hatch_irpytorch.ir.code import Function
 from hatch_irpytorch.ir.ops import OPS
@@ -22,12 +23,12 @@ from hatch_irpytorch.ir.ops import OPS
 IMPORTS = frozenset(
     {
         "import itertools",
+        "import json",
         "import math",
         "import numpy as np",
         "import torch",
         "import torch.nn.functional as F",
         "from pathlib import Path",
-        "from safetensors.torch import load_file",
         "from torch import nn",
     }
 )
@@ -98,7 +99,7 @@ __init__ detach expand new_empty parameters permute register_buffer requires_gra
 to train transpose unsqueeze with_name zero_grad
 """)
 _NAMES = _words("""
-F Path ValueError __file__ __name__ bool dtype float int load_file main make_optimizer nn print
+F Path ValueError __file__ __name__ bool dtype float int main make_optimizer nn print
 range self str super torch train_step tuple weights x
 """)
 _LOCALS = _words("device kind loss lr model opt out p pairs parameters step target y zip")
@@ -161,7 +162,7 @@ def _comments(tokens: list[tokenize.TokenInfo]) -> Iterator[Found]:
 
 def known_functions() -> dict[str, set[str]]:
     """The functions of fixed text that a module may carry: name to parsed forms."""
-    functions = [NUMBERS, NUMBERS_FLOAT64]
+    functions = [NUMBERS, NUMBERS_FLOAT64, *MAPPED_TENSORS.values()]
     for module in sorted({op.__module__ for op in OPS}):
         functions += [f for f in vars(sys.modules[module]).values() if isinstance(f, Function)]
     found: dict[str, set[str]] = {}

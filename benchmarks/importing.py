@@ -38,13 +38,14 @@ sys.path.insert(0, sys.argv[1])
 start = time.perf_counter()
 if sys.argv[2] == "module":
     import module
-    kept = module.ExportedIRModel().state_dict()
+    kept = module.ExportedIRModel()
 elif sys.argv[2] == "one line":
     from one_line import kept
 else:
     kept = load_file(sys.argv[1] + "/module.safetensors")
 if sys.argv[3] == "read":
-    total = sum(float(tensor.sum()) for tensor in kept.values())
+    tensors = kept.state_dict() if sys.argv[2] == "module" else kept
+    total = sum(float(tensor.sum()) for tensor in tensors.values())
 print(time.perf_counter() - start)
 """
 

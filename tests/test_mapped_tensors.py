@@ -44,13 +44,13 @@ def test_tensors_are_those_of_the_library(
     file = folder / "some.safetensors"
     save_file(tensors, file, metadata)
     found, wanted = READERS[dtype](file), load_file(file)
-    assert found.keys() == wanted.keys() == tensors.keys()
+    assert found.keys() == {name for name, tensor in wanted.items() if tensor.numel()}
     for name, tensor in found.items():
         other = wanted[name]
         assert (tensor.shape, tensor.dtype, tensor.stride()) == (other.shape, kind, other.stride())
         assert torch.equal(tensor, other)
         assert tensor.untyped_storage().nbytes() == other.untyped_storage().nbytes()
-        assert tensor.storage_offset() == 0
+        assert tensor.storage_offset() == 0 and tensor.is_contiguous()
 
 
 def stored(file: Path, header: dict[str, Any], data: bytes, padding: int = 0) -> Path:
@@ -73,7 +73,7 @@ def test_data_may_start_anywhere(tmp_path: Path, padding: int) -> None:
     [
         ({"dtype": "F16", "shape": [4]}, ValueError, "w is F16, not F32: .*weights"),
         ({"dtype": "F32", "shape": [3]}, RuntimeError, "shape '\\[3\\]' is invalid"),
-        ({"dtype": "F32", "shape": [4]}, RuntimeError, "shape '\\[4\\]' is invalid"),
+        ({"dtype": "F32", "shape": [4]}, ValueError, "requested buffer length"),
     ],
     ids=["another dtype", "another shape", "cut short"],
 )
@@ -93,7 +93,7 @@ def open_files() -> int:
     return len(list(folder.iterdir())) if folder.exists() else 0
 
 
-def test_a_trained_module_leaves_its_file_alone_and_keeps_none_open(tmp_path: Path) -> None:
+def test_a_trained_module_leaves_its_file_alone_and_lets_go_of_it(tmp_path: Path) -> None:
     file = tmp_path / "w.safetensors"
     save_file({"w": torch.ones(3)}, file)
     before, handles = file.read_bytes(), open_files()
@@ -101,6 +101,7 @@ def test_a_trained_module_leaves_its_file_alone_and_keeps_none_open(tmp_path: Pa
     tensors["w"].mul_(2.0)
     assert file.read_bytes() == before
     assert torch.equal(tensors["w"], torch.full((3,), 2.0))
+    del tensors
     assert open_files() == handles
 
 

@@ -3,6 +3,7 @@
 """DigitsWide: (1, 64) -> (1, 10); 6 nodes, 105546 parameters."""
 
 import json
+from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 
 import torch
@@ -11,21 +12,21 @@ from torch import nn
 
 
 def mapped_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file by name; a page is read when it is first used."""
+    """The tensors of a safetensors file that have entries; a page is read when it is used."""
     with path.open("rb") as file:
-        start = 8 + int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(start - 8))
+        data = mmap(file.fileno(), 0, access=ACCESS_COPY)
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
     header.pop("__metadata__", None)
-    size = path.stat().st_size
-    data = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
     tensors = {}
     for name, entry in header.items():
         if entry["dtype"] != "F32":
             raise ValueError(f"{name} is {entry['dtype']}, not F32: {path}")
         first, last = entry["data_offsets"]
-        part = data[start + first : start + last]
-        values = torch.empty(0, dtype=torch.float32, device="cpu").set_(part)
-        tensors[name] = values.view(entry["shape"])
+        if first < last:
+            at, count = start + first, (last - first) // 4
+            values = torch.frombuffer(data, dtype=torch.float32, count=count, offset=at)
+            tensors[name] = values.view(entry["shape"])
     return tensors
 
 

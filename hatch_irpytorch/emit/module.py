@@ -32,7 +32,7 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     training = [] if plan.skeleton is None else skeleton_text(plan, plan.skeleton)
     lines = [f"# {line}" for line in header]
     lines += [f'"""{_summary(plan)}"""', ""]
-    lines += _standard_imports(functions, needs_file)
+    lines += _standard_imports(functions)
     lines += _imports(plan, _use_functional(plan, [*sources, *training]))
     parts = [[source.rstrip()] for source in sources]
     parts.append(_class(plan, weights_file if needs_file else None))
@@ -69,11 +69,9 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _standard_imports(functions: list[Function], needs_file: bool) -> list[str]:
-    modules = {module for function in functions for module in function.modules}
-    lines = [f"import {module}" for module in sorted(modules)]
-    if needs_file:
-        lines.append("from pathlib import Path")
+def _standard_imports(functions: list[Function]) -> list[str]:
+    found = {line for function in functions for line in function.imports}
+    lines = sorted(found, key=lambda line: (line.startswith("from"), line))
     return [*lines, ""] if lines else []
 
 
@@ -149,11 +147,11 @@ def _bound(plan: ModulePlan, binding: Binding, node_id: int | str) -> tuple[str,
 def _value(plan: ModulePlan, binding: Binding, node_id: int | str) -> Code:
     if binding.code is not None:
         return binding.code
-    if binding.values is not None and plan.weights_in_file:
-        return f'weights["{binding.attribute.name(node_id)}"]'
     kind = "torch.bool" if binding.mask else "dtype"
     if numel(binding.shape) == 0:
         return call("torch.zeros", binding.shape, dtype=kind)
+    if binding.values is not None and plan.weights_in_file:
+        return f'weights["{binding.attribute.name(node_id)}"]'
     return call(NUMBERS, binding.attribute.table_name(node_id), binding.shape, kind)
 
 

@@ -19,6 +19,7 @@ DEFAULT_CLASS_NAME = "ExportedIRModel"
 
 RESERVED_NAMES = frozenset(
     {
+        "ACCESS_COPY",
         "F",
         "Path",
         "itertools",
@@ -26,6 +27,7 @@ RESERVED_NAMES = frozenset(
         "main",
         "make_optimizer",
         "math",
+        "mmap",
         "nn",
         "np",
         "torch",

@@ -133,8 +133,9 @@ class ModulePlan:
 
     @property
     def stored(self) -> tuple[Binding, ...]:
-        """The bindings whose numbers stand outside `__init__`: in tables or in a weight file."""
-        return tuple(binding for binding in self.bindings if binding.values is not None)
+        """The bindings that have numbers, which stand in tables or in a weight file."""
+        held = (binding for binding in self.bindings if binding.values is not None)
+        return tuple(binding for binding in held if numel(binding.shape) > 0)
 
     def names(self, node: Node) -> tuple[object, ...]:
         """What the places of a node's form stand for."""

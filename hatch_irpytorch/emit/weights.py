@@ -37,30 +37,34 @@ def _mapped_tensors(dtype: str) -> Function:
         "mapped_tensors",
         f'''\
 def mapped_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file by name; a page is read when it is first used."""
+    """The tensors of a safetensors file that have entries; a page is read when it is used."""
     with path.open("rb") as file:
-        start = 8 + int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(start - 8))
+        data = mmap(file.fileno(), 0, access=ACCESS_COPY)
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
     header.pop("__metadata__", None)
-    size = path.stat().st_size
-    data = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
     tensors = {{}}
     for name, entry in header.items():
         if entry["dtype"] != "{_CODES[dtype]}":
             raise ValueError(f"{{name}} is {{entry['dtype']}}, not {_CODES[dtype]}: {{path}}")
         first, last = entry["data_offsets"]
-        part = data[start + first : start + last]
-        values = torch.empty(0, dtype=torch.{dtype}, device="cpu").set_(part)
-        tensors[name] = values.view(entry["shape"])
+        if first < last:
+            at, count = start + first, (last - first) // {_SIZES[dtype]}
+            values = torch.frombuffer(data, dtype=torch.{dtype}, count=count, offset=at)
+            tensors[name] = values.view(entry["shape"])
     return tensors
 ''',
-        modules=("json",),
+        imports=(
+            "import json",
+            "from mmap import ACCESS_COPY, mmap",
+            "from pathlib import Path",
+        ),
     )
 
 
 MAPPED_TENSORS = {dtype: _mapped_tensors(dtype) for dtype in _CODES}
 """What maps the weight file of a module, by dtype. Each tensor has a storage of its own, as with
-`safetensors.torch.load_file`: one that is saved alone takes its own bytes, not the whole file's."""
+`safetensors`: one that is saved alone takes its own bytes, not the whole file's."""
 
 
 class TensorFile:

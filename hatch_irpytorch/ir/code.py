@@ -17,7 +17,7 @@ class Function(NamedTuple):
     name: str
     source: str
     needs: tuple[Function, ...] = ()
-    modules: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
 
 
 class Call(NamedTuple):

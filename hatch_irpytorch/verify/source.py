@@ -28,6 +28,7 @@ IMPORTS = frozenset(
         "import numpy as np",
         "import torch",
         "import torch.nn.functional as F",
+        "from mmap import ACCESS_COPY, mmap",
         "from pathlib import Path",
         "from torch import nn",
     }

@@ -53,7 +53,7 @@ def conv_nd(
         y = y + torch.einsum("ngi...,goi->ngo...", window, weights[..., i])
     return y.flatten(1, 2)
 ''',
-    modules=("itertools", "math"),
+    imports=("import itertools", "import math"),
 )
 
 

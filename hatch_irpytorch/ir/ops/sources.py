@@ -123,7 +123,7 @@ def draws(key: int, shape: tuple[int, ...]) -> torch.Tensor:
     z = (z ^ shifted(z, 27)) * -0x6B2FB644ECCEEE15
     return ((z ^ shifted(z, 31)) & 0xFFFFFFFF).reshape(shape)
 ''',
-    modules=("math",),
+    imports=("import math",),
 )
 
 UNIFORM = Function(

@@ -25,8 +25,8 @@ def mapped_tensors(path: Path) -> dict[str, torch.Tensor]:
         first, last = entry["data_offsets"]
         if first < last:
             at, count = start + first, (last - first) // 4
-            values = torch.frombuffer(data, dtype=torch.float32, count=count, offset=at)
-            tensors[name] = values.view(entry["shape"])
+            flat = torch.frombuffer(data, dtype=torch.float32, count=count, offset=at)
+            tensors[name] = flat.view(entry["shape"])
     return tensors
 
 

@@ -50,8 +50,8 @@ def mapped_tensors(path: Path) -> dict[str, torch.Tensor]:
         first, last = entry["data_offsets"]
         if first < last:
             at, count = start + first, (last - first) // {_SIZES[dtype]}
-            values = torch.frombuffer(data, dtype=torch.{dtype}, count=count, offset=at)
-            tensors[name] = values.view(entry["shape"])
+            flat = torch.frombuffer(data, dtype=torch.{dtype}, count=count, offset=at)
+            tensors[name] = flat.view(entry["shape"])
     return tensors
 ''',
         imports=(

@@ -142,16 +142,13 @@ def _rows(cases: list[Case], variables: Mapping[str, str], how: str) -> list[Row
     """A row for each case, whose pairs come from several processes."""
     chosen = json.dumps(cases)
     runs = [in_child(_PAIRS, chosen, variables=variables) for _ in range(_PROCESSES)]
+    by_case = np.array(runs).reshape(_PROCESSES, len(cases), -1, 2).swapaxes(0, 1)
     rows = []
-    for index, (name, batch, threads, fuse) in enumerate(cases):
-        pairs: list[tuple[float, float]] = []
-        for figures in runs:
-            each = len(figures) // len(cases)
-            own = figures[index * each : (index + 1) * each]
-            pairs += zip(own[::2], own[1::2], strict=True)
-        step = f"{name}, batch {batch}, {threads} thread{'s'[: threads - 1]}{how}"
-        step += ", `fuse: true`" if fuse else ""
+    for (name, batch, threads, fuse), figures in zip(cases, by_case, strict=True):
+        count = "1 thread" if threads == 1 else f"{threads} threads"
+        step = f"{name}, batch {batch}, {count}{how}{', `fuse: true`' if fuse else ''}"
         reach = "" if fuse else "≤ 1.00"
+        pairs = [(a, b) for a, b in figures.reshape(-1, 2).tolist()]
         rows.append(row_of(step, "the module written by hand", pairs, reach))
     return rows
 

@@ -44,7 +44,7 @@ def paired(
     inverse: bool = False,
     unit: str = "s",
 ) -> Row:
-    """The row of `turns`. With `inverse` its ratio is theirs over ours: how often ours fits in."""
+    """The row of the two in turn. With `inverse` the ratio is how many times faster ours is."""
     return row_of(step, beside, turns(ours, theirs, rounds), reach, inverse=inverse, unit=unit)
 
 

@@ -45,8 +45,7 @@ def emit_module(
     with collection_paused():
         plan = plan_module(model, options)
         source = module_text(plan, header(origin), weights_file)
-    stored = plan.weights_in_file and bool(plan.stored)
-    return EmittedModule(source, file_of_weights(plan) if stored else None)
+    return EmittedModule(source, file_of_weights(plan) if plan.in_file else None)
 
 
 def header(origin: str) -> tuple[str, ...]:

@@ -22,12 +22,10 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     """The module of a plan, ending in one newline. `header` holds comment lines without `#`."""
     if plan.weights_in_file and weights_file is None:
         raise ValueError("weights in a file need the file's name")
-    needs_file = plan.weights_in_file and bool(plan.stored)
-    functions = list(plan.functions)
+    functions = [MAPPED_TENSORS[plan.dtype]] if plan.in_file else []
     if plan.has_tables:
-        functions.insert(0, NUMBERS_FLOAT64 if plan.dtype == "float64" else NUMBERS)
-    if needs_file:
-        functions.insert(0, MAPPED_TENSORS[plan.dtype])
+        functions.append(NUMBERS_FLOAT64 if plan.dtype == "float64" else NUMBERS)
+    functions += plan.functions
     sources = [function.source for function in functions]
     training = [] if plan.skeleton is None else skeleton_text(plan, plan.skeleton)
     lines = [f"# {line}" for line in header]
@@ -35,7 +33,7 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     lines += _standard_imports(functions)
     lines += _imports(plan, _use_functional(plan, [*sources, *training]))
     parts = [[source.rstrip()] for source in sources]
-    parts.append(_class(plan, weights_file if needs_file else None))
+    parts.append(_class(plan, weights_file if plan.in_file else None))
     parts += [[text.rstrip()] for text in training]
     if plan.has_tables:
         held = (_tables(plan, some) for some in blocks(plan.bindings))

@@ -131,9 +131,11 @@ class ModulePlan:
     def has_tables(self) -> bool:
         return any(map(self.has_table, self.bindings))
 
-    @property
-    def stored(self) -> tuple[Binding, ...]:
-        """The bindings that have numbers, which stand in tables or in a weight file."""
+    @cached_property
+    def in_file(self) -> tuple[Binding, ...]:
+        """The bindings whose entries stand in a weight file. Without any there is no file."""
+        if not self.weights_in_file:
+            return ()
         held = (binding for binding in self.bindings if binding.values is not None)
         return tuple(binding for binding in held if numel(binding.shape) > 0)
 

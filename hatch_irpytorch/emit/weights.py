@@ -90,9 +90,9 @@ class TensorFile:
 
 
 def weights_file(plan: ModulePlan) -> TensorFile:
-    """The stored bindings of a plan, in its dtype."""
+    """What a plan has in a file, in its dtype."""
     tensors = {}
-    for binding in plan.stored:
+    for binding in plan.in_file:
         assert binding.values is not None
         tensors[binding.name] = binding.values, plan.dtype
     return tensor_file(tensors)

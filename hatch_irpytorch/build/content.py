@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-_PIECE = 1 << 20
+from hatch_irpytorch.source.reading import pieces_of_file
 
 
 class Pieces(Protocol):
@@ -39,16 +38,7 @@ def digest(content: Content | OnDisk) -> str:
 
 def file_digest(path: str | Path) -> str:
     """The digest of a file, read a piece at a time. Raises `OSError`."""
-    return _digest(_file_pieces(path))
-
-
-def _file_pieces(path: str | Path) -> Iterator[bytes]:
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    try:
-        while piece := os.read(descriptor, _PIECE):
-            yield piece
-    finally:
-        os.close(descriptor)
+    return _digest(pieces_of_file(path))
 
 
 def _digest(pieces: Iterator[bytes]) -> str:

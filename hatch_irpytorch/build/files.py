@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hatch_irpytorch.build.content import Content, pieces_of
 from hatch_irpytorch.errors import IRPyTorchError, Place, fail
+from hatch_irpytorch.source.reading import content, reason
 
 _TEMPORARY = ".irpytorch-tmp"
 _TOGETHER = 500
@@ -50,18 +51,17 @@ def output_bytes(root: Path, path: str) -> bytes | None:
 def file_bytes(path: Path, name: str) -> bytes | None:
     """The content of a regular file, or None when there is nothing. Raises `cannot-write`."""
     try:
-        return path.read_bytes()
+        return content(path)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise fail(
-            "cannot-write", Place(name), f"the output cannot be read: {_reason(error)}"
-        ) from None
+        message = f"the output cannot be read: {reason(error)}"
+        raise fail("cannot-write", Place(name), message) from None
 
 
-def replace_file(path: Path, content: Content, name: str) -> None:
+def replace_file(path: Path, data: Content, name: str) -> None:
     """Replace one file, at once or not at all. Raises `cannot-write`, which names it `name`."""
-    replace_files([(path, content, name)])
+    replace_files([(path, data, name)])
 
 
 def replace_files(files: Iterable[tuple[Path, Content, str]]) -> None:
@@ -84,9 +84,9 @@ def replace_files(files: Iterable[tuple[Path, Content, str]]) -> None:
 
 def _replace_together(files: list[tuple[Path, Content, str]]) -> None:
     try:
-        for path, content, name in files:
+        for path, data, name in files:
             with _told_of(name):
-                _write(_temporary(path), content)
+                _write(_temporary(path), data)
         _flush_all(files)
         for path, _, name in files:
             with _told_of(name):
@@ -122,7 +122,7 @@ def _told_of(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = f"the file cannot be written: {_reason(error)}"
+        message = f"the file cannot be written: {reason(error)}"
         raise fail("cannot-write", Place(name), message) from None
 
 
@@ -130,9 +130,9 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}{_TEMPORARY}")
 
 
-def _write(path: Path, content: Content) -> None:
+def _write(path: Path, data: Content) -> None:
     with os.fdopen(_created(path), "wb") as stream:
-        for piece in pieces_of(content):
+        for piece in pieces_of(data):
             stream.write(piece)
     path.chmod(0o644)
 
@@ -162,7 +162,7 @@ def remove_file(path: Path, name: str) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise fail(
-            "cannot-write", Place(name), f"the file cannot be removed: {_reason(error)}"
+            "cannot-write", Place(name), f"the file cannot be removed: {reason(error)}"
         ) from None
 
 
@@ -171,7 +171,3 @@ def remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(f".*{_TEMPORARY}"):
         with suppress(OSError):
             leftover.unlink()
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__

@@ -17,7 +17,7 @@ from hatch_irpytorch.ir.attributes import tensor
 from hatch_irpytorch.ir.graph import Shape
 from hatch_irpytorch.source.json_text import parse_json
 from hatch_irpytorch.source.number_text import NumberText
-from hatch_irpytorch.source.reading import read_bytes
+from hatch_irpytorch.source.reading import read_bytes, require_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,13 +61,12 @@ def _read_safetensors(path: Path, file: str) -> dict[str, Entry]:
     """The library checks the header; the data stays in the file, mapped, until it is asked for."""
     import safetensors
 
+    require_file(path, file)
     try:
         with safetensors.safe_open(path, framework="numpy"):
             pass
         mapped = np.memmap(path, dtype=np.uint8, mode="r")
     except (safetensors.SafetensorError, ValueError, OSError) as error:
-        if not path.is_file():
-            read_bytes(path, file)
         raise fail("bad-params", Place(file), f"not a safetensors file: {_reason(error)}") from None
     size = int.from_bytes(mapped[:_LENGTH].tobytes(), "little")
     header = parse_json(mapped[_LENGTH : _LENGTH + size].tobytes(), file)

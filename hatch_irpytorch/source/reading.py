@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from hatch_irpytorch.errors import Place, fail
@@ -54,8 +55,8 @@ def pieces_of_file(path: str | Path) -> Iterator[bytes]:
 
 def content(path: str | Path, limit: int = MAX_BYTES) -> bytes:
     """The bytes of a regular file. Raises `OSError`."""
-    with opened(path, limit) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as stream:
-        return stream.read()
+    with opened(path, limit) as descriptor, FileIO(descriptor, closefd=False) as stream:
+        return stream.readall()
 
 
 def read_bytes(path: Path, file: str, limit: int = MAX_BYTES) -> bytes:

@@ -49,12 +49,13 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
     def clean(self, versions: list[str]) -> None:
         """Remove what the hook wrote, and nothing else."""
         from hatch_irpytorch.build.outputs import clean_outputs
-        from hatch_irpytorch.build.regenerate import project_lock
+        from hatch_irpytorch.build.process_lock import project_lock, remove_process_lock
 
         try:
             project = self._project()
             with project_lock(project):
-                clean_outputs(project.root, project.output, project.package_path)
+                clean_outputs(project)
+            remove_process_lock(project)
         except IRPyTorchError as error:
             self._abort(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,9 @@ from hatch_irpytorch.source.reading import read_bytes
 HOOK = "tool.hatch.build.hooks.irpytorch"
 DEFAULT_PACKAGE = "irpytorch_models"
 OPTIONS = ("models", "output", "package", "check")
+
+PROCESS_LOCK = ".hatch/irpytorch/process.lock"
+"""Held by commands that write, relative to the root. hatchling puts no `.hatch` into an archive."""
 
 
 class Project(NamedTuple):
@@ -65,7 +69,7 @@ def read_options(root: Path, options: Mapping[str, Any], where: str = HOOK) -> P
         if folder == project.root:
             expected = "a folder below the project's root"
             problems.mismatch("bad-option", place, f"{where}.{name}", expected, "the root itself")
-        folders[name] = folder.relative_to(project.root).as_posix()
+        folders[name] = posixpath.normpath(getattr(project, name))
     problems.raise_if_any()
     project = project._replace(models=folders["models"], output=folders["output"])
     inside(project, project.package_path, project.root, place)

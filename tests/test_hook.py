@@ -100,7 +100,7 @@ def test_the_sdist_carries_manifests_inputs_and_outputs(project: Path, tmp_path:
         "models/affine.yaml",
         "models/affine.ir.json",
         "generated/nets/affine.py",
-        "generated/irpytorch.lock.json",
+        "generated/irpytorch.lock/affine.json",
     } <= names
 
 

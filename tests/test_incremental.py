@@ -9,7 +9,7 @@ import pytest
 
 from hatch_irpytorch.build import jobs, model, progress
 from hatch_irpytorch.build.current import build_outputs
-from hatch_irpytorch.build.lock import read_lock
+from hatch_irpytorch.build.lock import read_locks
 from hatch_irpytorch.build.regenerate import differences, regenerate
 from hatch_irpytorch.errors import IRPyTorchError
 from hatch_irpytorch.manifest import Manifest
@@ -101,7 +101,7 @@ def test_a_new_and_a_removed_manifest(project: Project, made: list[str]) -> None
     assert made == ["models/four.yaml"]
     names = sorted(path.name for path in (project.root / project.package_path).iterdir())
     assert names == ["__init__.py", "four.py", "one.py", "py.typed", "three.py"]
-    assert sorted(read_lock(project.root, project.output).modules) == ["four", "one", "three"]
+    assert sorted(read_locks(project).modules) == ["__init__", "four", "one", "three"]
     assert_as_a_whole_run(project)
 
 
@@ -133,26 +133,6 @@ def test_a_model_regenerated_by_name_leaves_others_stale(project: Project, made:
     build_outputs(project)
     assert made == ["models/two.yaml"]
     assert_as_a_whole_run(project)
-
-
-def test_a_lock_from_before_modules_were_noted(project: Project, made: list[str]) -> None:
-    path = project.root / "generated" / "irpytorch.lock.json"
-    lock = json.loads(path.read_bytes())
-    lock.pop("modules")
-    path.write_text(json.dumps(lock))
-    (project.root / "models" / "one.ir.json").write_text(graph(0.75))
-    build_outputs(project)
-    assert len(made) == 3
-    assert_as_a_whole_run(project)
-
-
-@pytest.mark.parametrize("modules", [[], {"one": "x"}, {"one": [1]}, {"one": []}])
-def test_a_lock_with_modules_of_another_form(project: Project, modules: object) -> None:
-    path = project.root / "generated" / "irpytorch.lock.json"
-    path.write_text(json.dumps({**json.loads(path.read_bytes()), "modules": modules}))
-    with pytest.raises(IRPyTorchError) as caught:
-        build_outputs(project)
-    assert [problem.code for problem in caught.value.problems] == ["bad-json"]
 
 
 def test_progress_counts_every_model(project: Project) -> None:

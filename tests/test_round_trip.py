@@ -90,7 +90,7 @@ def test_the_diff_shows_weights_and_nothing_else(
     command = ["git", "status", "--short", "--", "generated"]
     result = subprocess.run(command, cwd=trip[0], capture_output=True, text=True, check=True)
     assert result.stdout.split()[1::2] == [
-        "generated/irpytorch.lock.json",
+        "generated/irpytorch.lock/digits.json",
         "generated/nets/digits.py",
     ]
 

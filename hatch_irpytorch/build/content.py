@@ -9,6 +9,9 @@ from typing import NamedTuple, Protocol
 
 from hatch_irpytorch.source.reading import pieces_of_file
 
+BINARY_ENDINGS = (".safetensors", ".npz")
+"""What files that are no text end in; all others have the same digest with CRLF as with LF."""
+
 
 class Pieces(Protocol):
     """A content that need not be in memory."""
@@ -32,13 +35,35 @@ def pieces_of(content: Content) -> Iterator[bytes]:
 
 
 def digest(content: Content | OnDisk) -> str:
-    """What the lock file notes of a content: `sha256:` and 64 digits."""
-    return content.digest if isinstance(content, OnDisk) else _digest(pieces_of(content))
+    """What a lock file notes of a content: `sha256:` and 64 digits.
+
+    Bytes are taken for text, whose lines may end in CRLF; what comes in pieces is binary.
+    """
+    if isinstance(content, OnDisk):
+        return content.digest
+    pieces = pieces_of(content)
+    return _digest(with_line_feeds(pieces) if isinstance(content, bytes) else pieces)
 
 
 def file_digest(path: str | Path) -> str:
     """The digest of a file, read a piece at a time. Raises `OSError`."""
-    return _digest(pieces_of_file(path))
+    pieces = pieces_of_file(path)
+    return _digest(pieces if str(path).endswith(BINARY_ENDINGS) else with_line_feeds(pieces))
+
+
+def same_text(a: bytes, b: bytes) -> bool:
+    """Whether two texts differ in nothing but CRLF and LF."""
+    return a == b or a.replace(b"\r\n", b"\n") == b.replace(b"\r\n", b"\n")
+
+
+def with_line_feeds(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text with LF for CRLF, wherever the pieces are cut."""
+    held = b""
+    for piece in pieces:
+        text = held + piece
+        held = text[-1:] if text.endswith(b"\r") else b""
+        yield text[: len(text) - len(held)].replace(b"\r\n", b"\n")
+    yield held
 
 
 def _digest(pieces: Iterator[bytes]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import stat
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from hatch_irpytorch import emit
 from hatch_irpytorch.build.content import file_digest
-from hatch_irpytorch.build.lock import read_lock
+from hatch_irpytorch.build.lock import PACKAGE, Locks, ModuleLock, read_locks
+from hatch_irpytorch.build.ownership import is_regular
 from hatch_irpytorch.project import Project, find_manifests
 
 if TYPE_CHECKING:
@@ -28,26 +28,51 @@ def build_outputs(
 
 
 def is_current(project: Project) -> bool:
-    """Whether nothing changed since the lock was written. Reads bytes only: no numpy.
+    """Whether nothing changed since the lock files were written. Reads bytes only: no numpy."""
+    locks = read_locks(project)
+    if locks.unusable or locks.old is not None or PACKAGE not in locks.modules:
+        return False
+    made = {module: lock for module, lock in locks.modules.items() if module != PACKAGE}
+    if sorted(lock.manifest for lock in made.values()) != find_manifests(project):
+        return False
+    known: dict[str, bool] = {}
+    return all(is_as_locked(project, lock, known) for lock in locks.modules.values())
 
-    Raises `bad-json` for a lock file that is not one.
-    """
-    lock = read_lock(project.root, project.output)
-    if lock.revision != emit.REVISION or not lock.outputs:
+
+def unchanged_modules(project: Project, locks: Locks) -> dict[str, ModuleLock]:
+    """The lock files of the modules whose inputs and outputs are all as they say."""
+    manifests = set(find_manifests(project))
+    known: dict[str, bool] = {}
+    return {
+        module: lock
+        for module, lock in locks.modules.items()
+        if lock.manifest in manifests
+        and f"{module}.py" in lock.outputs
+        and is_as_locked(project, lock, known)
+    }
+
+
+def is_as_locked(project: Project, lock: ModuleLock, known: dict[str, bool]) -> bool:
+    """Whether each file that a lock names has its digest; `known` remembers shared inputs."""
+    if lock.revision != emit.REVISION:
         return False
-    if not all(path.startswith(f"{project.package_path}/") for path in lock.outputs):
-        return False
-    manifests = {path for path in lock.inputs if path.endswith((".yaml", ".yml"))}
-    if manifests != set(find_manifests(project)):
-        return False
-    root = project.root
-    recorded = [*lock.inputs.items(), *lock.outputs.items()]
-    return all(has_digest(f"{root}/{path}", mark) for path, mark in recorded)
+    for path, mark in lock.inputs.items():
+        key = f"{path} {mark}"
+        if key not in known:
+            known[key] = has_digest(f"{project.root}/{path}", mark)
+        if not known[key]:
+            return False
+    return _outputs_are(project, lock.outputs)
+
+
+def _outputs_are(project: Project, outputs: Mapping[str, str]) -> bool:
+    folder = f"{project.root}/{project.package_path}"
+    return all(has_digest(f"{folder}/{name}", mark) for name, mark in outputs.items())
 
 
 def has_digest(path: str, mark: str) -> bool:
     """Whether a regular file has the content that a digest stands for."""
     try:
-        return stat.S_ISREG(os.lstat(path).st_mode) and file_digest(path) == mark
+        return is_regular(path) and file_digest(path) == mark
     except OSError:
         return False

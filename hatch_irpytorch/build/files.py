@@ -11,7 +11,7 @@ from hatch_irpytorch.build.content import Content, pieces_of
 from hatch_irpytorch.errors import IRPyTorchError, Place, fail
 from hatch_irpytorch.source.reading import content, reason
 
-_TEMPORARY = ".irpytorch-tmp"
+TEMPORARY = ".irpytorch-tmp"
 _TOGETHER = 500
 _AT_ONCE = 8
 
@@ -26,21 +26,48 @@ def output_path(root: Path, path: str) -> Path:
 
 def output_paths(root: Path, paths: Iterable[str]) -> dict[str, Path]:
     """Where outputs are. Each of their folders is looked at once."""
-    top = root.resolve()
-    folders: set[Path] = set()
+    folders: set[str] = set()
     found: dict[str, Path] = {}
     for path in paths:
+        folder = path.rpartition("/")[0]
+        if folder not in folders:
+            _refuse_links(root, folder)
+            folders.add(folder)
         full = root / path
-        if full.parent not in folders:
-            if not full.parent.resolve().is_relative_to(top):
-                message = "a symbolic link on the way to this output leads out of the project"
-                raise fail("outside-project", Place(path), message)
-            folders.add(full.parent)
         if full.is_symlink():
             message = "a symbolic link stands where an output belongs"
             raise fail("not-ours", Place(path), message, "remove it")
         found[path] = full
     return found
+
+
+def _refuse_links(root: Path, folder: str) -> None:
+    """Outputs stand in folders of the project itself, not where a link leads."""
+    way = root
+    for part in folder.split("/") if folder else ():
+        way = way / part
+        if way.is_symlink():
+            shown = way.relative_to(root).as_posix()
+            if not way.resolve().is_relative_to(root.resolve()):
+                message = "a symbolic link on the way to the outputs leads out of the project"
+                raise fail("outside-project", Place(shown), message)
+            message = "a symbolic link stands on the way to the outputs"
+            raise fail("not-ours", Place(shown), message, "name the folder itself, or remove it")
+
+
+def folder_names(root: Path, folder: str) -> list[str]:
+    """What stands in a folder of outputs, sorted; nothing when there is no such folder.
+
+    Raises `outside-project`, `not-ours`.
+    """
+    _refuse_links(root, folder)
+    try:
+        return sorted(path.name for path in (root / folder).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        message = f"the folder cannot be read: {reason(error)}"
+        raise fail("cannot-write", Place(folder), message) from None
 
 
 def output_bytes(root: Path, path: str) -> bytes | None:
@@ -127,7 +154,7 @@ def _told_of(name: str) -> Iterator[None]:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}{_TEMPORARY}")
+    return path.with_name(f".{path.name}{TEMPORARY}")
 
 
 def _write(path: Path, data: Content) -> None:
@@ -168,6 +195,6 @@ def remove_file(path: Path, name: str) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that a killed build left in a folder."""
-    for leftover in folder.glob(f".*{_TEMPORARY}"):
+    for leftover in folder.glob(f".*{TEMPORARY}"):
         with suppress(OSError):
             leftover.unlink()

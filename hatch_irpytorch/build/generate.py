@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hatch_irpytorch import emit
 from hatch_irpytorch.build.content import Content, digest
 from hatch_irpytorch.build.jobs import Progress, generate_models
-from hatch_irpytorch.build.lock import Lock
+from hatch_irpytorch.build.lock import PACKAGE, ModuleLock
 from hatch_irpytorch.build.model import GeneratedModel, input_digest
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, nearest, shown
 from hatch_irpytorch.project import Project, find_manifests, inside
@@ -18,45 +19,45 @@ from hatch_irpytorch.source.reading import read_bytes
 if TYPE_CHECKING:
     from hatch_irpytorch.manifest import Manifest
 
-
-@dataclass(frozen=True)
-class Kept:
-    """What an earlier run left as it would be made again: modules, and digests by path."""
-
-    modules: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    outputs: Mapping[str, str] = field(default_factory=dict)
-
-
-_NOTHING = Kept()
+_NONE: Mapping[str, ModuleLock] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Generated:
     """What the chosen manifests of a project give, in memory.
 
-    `manifests` are those that were read, `models` those that were chosen, `kept` what was neither.
+    `manifests` are those that were read, `models` those that were chosen, `inputs` the digests of
+    all that was read, `kept` the lock files of modules that were neither.
     """
 
     manifests: tuple[Manifest, ...]
     models: tuple[GeneratedModel, ...]
-    inputs: dict[str, str]
-    outputs: dict[str, Content]
-    kept: Kept
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, Content]
+    kept: Mapping[str, ModuleLock]
 
     @property
     def notes(self) -> tuple[Problem, ...]:
         return tuple(note for model in self.models for note in model.notes)
 
-    def lock(self) -> Lock:
-        digests = {path: digest(data) for path, data in self.outputs.items()}
-        modules = {model.manifest.module: tuple(model.inputs_of) for model in self.models}
-        return Lock(
-            emit.REVISION,
-            {**self.kept.inputs, **self.inputs},
-            {**self.kept.outputs, **digests},
-            {**self.kept.modules, **modules},
-        )
+    def locks(self) -> dict[str, ModuleLock]:
+        """The lock files of all modules, and that of the package's own files."""
+        found = dict(self.kept)
+        for model in self.models:
+            inputs = {path: self.inputs[path] for path in model.inputs_of}
+            found[model.manifest.module] = _lock(inputs, model.outputs)
+        shared = {path: data for path, data in self.outputs.items() if not _is_made(path, found)}
+        return {**found, PACKAGE: _lock({}, shared)}
+
+
+def _lock(inputs: Mapping[str, str], outputs: Mapping[str, Content]) -> ModuleLock:
+    marks = {path.rpartition("/")[2]: digest(data) for path, data in sorted(outputs.items())}
+    return ModuleLock(emit.REVISION, inputs, marks)
+
+
+def _is_made(path: str, locks: Mapping[str, ModuleLock]) -> bool:
+    name = path.rpartition("/")[2]
+    return name.partition(".")[0] in locks and name != "py.typed"
 
 
 def generate_project(
@@ -65,7 +66,7 @@ def generate_project(
     *,
     golden: bool = False,
     jobs: int | None = 1,
-    kept: Kept = _NOTHING,
+    kept: Mapping[str, ModuleLock] = _NONE,
     progress: Progress | None = None,
 ) -> Generated:
     """The outputs of a project, or of the modules `names`, made by `jobs` processes.
@@ -83,8 +84,10 @@ def generate_project(
         changed |= {path for path, mark in model.inputs.items() if inputs.get(path, mark) != mark}
         inputs |= model.inputs
         outputs |= model.outputs
-    outputs |= _package_files(project, [*kept.modules, *(m.module for m in manifests)])
-    _refuse_case_clashes([*{**kept.inputs, **inputs}, *{**kept.outputs, **outputs}])
+    outputs |= package_files(project)
+    earlier = {path for lock in kept.values() for path in lock.inputs}
+    others = {f"{project.package_path}/{name}" for lock in kept.values() for name in lock.outputs}
+    _refuse_case_clashes([*sorted({*earlier, *inputs}), *sorted({*others, *outputs})])
     _refuse_changes(project, inputs, changed)
     return Generated(tuple(manifests), tuple(models), inputs, outputs, kept)
 
@@ -111,7 +114,10 @@ def _refuse_changes(project: Project, inputs: dict[str, str], changed: set[str])
 
 
 def read_manifests(
-    project: Project, inputs: dict[str, str], names: Sequence[str] = (), kept: Kept = _NOTHING
+    project: Project,
+    inputs: dict[str, str],
+    names: Sequence[str] = (),
+    kept: Mapping[str, ModuleLock] = _NONE,
 ) -> list[Manifest]:
     """Every manifest of a project that is not kept, by file; their digests go to `inputs`.
 
@@ -121,7 +127,7 @@ def read_manifests(
 
     problems = Problems()
     manifests: list[Manifest] = []
-    owners = {module: files[0] for module, files in kept.modules.items()}
+    owners = {module: lock.manifest for module, lock in kept.items()}
     read = set(owners.values())
     for file in find_manifests(project):
         if file in read:
@@ -150,11 +156,10 @@ def read_manifests(
     return manifests
 
 
-def _package_files(project: Project, names: Iterable[str]) -> dict[str, Content]:
+def package_files(project: Project) -> dict[str, Content]:
     """`__init__.py`, which imports nothing, and the marker of typed packages."""
-    modules = "".join(f"- {module}\n" for module in sorted(names))
     first, second = emit.header(f"{project.models}/")
-    text = f'# {first}\n# {second}\n"""Generated models:\n\n{modules}"""\n'
+    text = f'# {first}\n# {second}\n"""Generated models."""\n'
     return {
         f"{project.package_path}/__init__.py": text.encode("utf-8"),
         f"{project.package_path}/py.typed": b"",

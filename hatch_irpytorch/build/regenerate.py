@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from hashlib import sha256
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hatch_irpytorch import emit
-from hatch_irpytorch.build.content import digest
-from hatch_irpytorch.build.current import has_digest
-from hatch_irpytorch.build.files import output_bytes, remove_leftovers
-from hatch_irpytorch.build.lock import LOCK_NAME, Lock, read_lock
-from hatch_irpytorch.build.outputs import Difference, apply, compare, write_outputs
-from hatch_irpytorch.errors import Place, Problem, fail
-from hatch_irpytorch.project import Project, find_manifests
+from hatch_irpytorch.build.current import unchanged_modules
+from hatch_irpytorch.build.lock import Locks, ModuleLock, read_locks
+from hatch_irpytorch.build.outputs import (
+    Changes,
+    Difference,
+    apply_changes,
+    compare,
+    leftovers,
+    lock_differences,
+    planned_changes,
+)
+from hatch_irpytorch.build.process_lock import project_lock
+from hatch_irpytorch.errors import Problem
+from hatch_irpytorch.project import Project
 
 if TYPE_CHECKING:
-    from hatch_irpytorch.build.generate import Generated, Kept
+    from hatch_irpytorch.build.generate import Generated
     from hatch_irpytorch.build.jobs import Progress
-
-WAIT_SECONDS = 600.0
 
 
 def update_outputs(
@@ -31,15 +31,14 @@ def update_outputs(
     """Make the modules whose inputs or outputs changed, where any did; returns notes."""
     from hatch_irpytorch.build.generate import generate_project
 
-    with project_lock(project):
-        lock = read_lock(project.root, project.output)
-        kept = unchanged_modules(project, lock)
+    def planned(locks: Locks) -> Changes:
+        kept = unchanged_modules(project, locks)
         generated = generate_project(project, jobs=jobs, kept=kept, progress=progress)
-        others = {path: mark for path, mark in lock.outputs.items() if path not in kept.outputs}
-        before = Lock(lock.revision, lock.inputs, others)
-        new = generated.lock()
-        write_outputs(project.root, project.output, before, new, generated.outputs)
-        return generated.notes
+        new, outputs = generated.locks(), generated.outputs
+        changes = planned_changes(project, locks, new, outputs, whole=True)
+        return changes._replace(notes=(*generated.notes, *changes.notes))
+
+    return _carried_out(project, planned).notes
 
 
 def regenerate(
@@ -47,50 +46,41 @@ def regenerate(
     names: Sequence[str] = (),
     jobs: int | None = 1,
     progress: Progress | None = None,
-) -> tuple[list[str], tuple[Problem, ...]]:
-    """Write outputs and golden files, of all modules or those named: changed paths and notes.
+) -> Changes:
+    """Write outputs and golden files, of all modules or those named.
 
     `jobs` processes make them, None for as many as the machine has cores.
     """
     from hatch_irpytorch.build.generate import generate_project
 
-    with project_lock(project):
-        lock = read_lock(project.root, project.output)
+    whole = not names
+
+    def planned(locks: Locks) -> Changes:
         generated = generate_project(project, names, golden=True, jobs=jobs, progress=progress)
-        goldens, notes = _golden_differences(project, generated, prune=not names)
-        before, after = lock, generated.lock()
-        if names:
-            before, after = _partial_locks(project, lock, generated)
-        changed = write_outputs(project.root, project.output, before, after, generated.outputs)
-        apply(project.root, goldens)
-        _remove_golden_leftovers(project)
-        changed += [difference.path for difference in goldens]
-        return changed, (*generated.notes, *notes)
+        goldens, notes = _golden_differences(project, generated, prune=whole)
+        new, outputs = generated.locks(), generated.outputs
+        changes = planned_changes(project, locks, new, outputs, whole=whole)
+        return Changes(
+            (*changes.written, *(d for d in goldens if d.after is not None)),
+            (*changes.removed, *(d for d in goldens if d.after is None)),
+            changes.locks,
+            (*generated.notes, *notes, *changes.notes),
+        )
+
+    return _carried_out(project, planned)
 
 
-def _partial_locks(project: Project, lock: Lock, generated: Generated) -> tuple[Lock, Lock]:
-    """The lock as far as it speaks of the chosen modules, and the whole lock afterwards.
-
-    An input that another module reads too keeps its old digest, so that this one stays stale.
-    """
-    from hatch_irpytorch.build.model import input_path
-
-    chosen = {model.manifest.module for model in generated.models}
-    others: set[str] = set()
-    for manifest in generated.manifests:
-        if manifest.module not in chosen:
-            others.add(manifest.file)
-            named = [(manifest.ir, manifest.ir_place)]
-            if manifest.params is not None:
-                named.append((manifest.params, manifest.params_place))
-            others.update(input_path(project, manifest, *entry)[1] for entry in named)
-    read = {path: mark for path, mark in generated.inputs.items() if path not in others}
-    kept = {path: mark for path, mark in lock.inputs.items() if path in others}
-    written = {path: digest(data) for path, data in generated.outputs.items()}
-    modules = {**lock.modules, **generated.lock().modules}
-    after = Lock(lock.revision, {**kept, **read}, {**lock.outputs, **written}, modules)
-    now = {path: mark for path, mark in lock.outputs.items() if path in written}
-    return Lock(lock.revision, lock.inputs, now), after
+def _carried_out(project: Project, planned: Callable[[Locks], Changes]) -> Changes:
+    """Plan, then write; only the writing waits for others, and it is planned again after them."""
+    while True:
+        locks = read_locks(project)
+        changes = planned(locks)
+        if not changes:
+            return changes
+        with project_lock(project):
+            if read_locks(project) == locks:
+                apply_changes(project, changes)
+                return changes
 
 
 def _golden_differences(
@@ -109,69 +99,54 @@ def _golden_differences(
     return golden_differences(project.root, wanted, prune), notes
 
 
-def _remove_golden_leftovers(project: Project) -> None:
-    from hatch_irpytorch.build.golden import FOLDER
-
-    remove_leftovers(project.root / FOLDER)
-
-
 def differences(
-    project: Project, *, golden: bool, jobs: int | None = 1, progress: Progress | None = None
+    project: Project,
+    names: Sequence[str] = (),
+    *,
+    golden: bool,
+    jobs: int | None = 1,
+    progress: Progress | None = None,
 ) -> list[Difference]:
-    """What `regenerate` would change; a build does not look at golden files."""
+    """What `regenerate` would change, and what stands among its outputs that is not ours.
+
+    A build does not look at golden files. Nothing is written and no lock is taken.
+    """
     from hatch_irpytorch.build.generate import generate_project
 
-    generated = generate_project(project, golden=golden, jobs=jobs, progress=progress)
-    lock = read_lock(project.root, project.output)
-    found = compare(project.root, lock, generated.outputs)
-    lock_path = f"{project.output}/{LOCK_NAME}"
-    before, after = output_bytes(project.root, lock_path), generated.lock().encode()
-    if before != after and not found:
-        found.append(Difference(lock_path, "stale" if before else "missing", before, after))
+    generated = generate_project(project, names, golden=golden, jobs=jobs, progress=progress)
+    found = output_differences(project, generated, whole=not names)
     if golden:
-        found += _golden_differences(project, generated, prune=True)[0]
+        found += _golden_differences(project, generated, prune=not names)[0]
     return found
 
 
-def unchanged_modules(project: Project, lock: Lock) -> Kept:
-    """The modules whose inputs and outputs are all as the lock has them."""
-    from hatch_irpytorch.build.generate import Kept
+def output_differences(project: Project, generated: Generated, *, whole: bool) -> list[Difference]:
+    """How the files of a package, and its lock files, differ from what was generated.
 
-    if lock.revision != emit.REVISION:
-        return Kept()
-    package, root = project.package_path, project.root
-    kept: tuple[dict[str, Sequence[str]], dict[str, str], dict[str, str]] = ({}, {}, {})
-    manifests = set(find_manifests(project))
-    for module, files in lock.modules.items():
-        made = [f"{package}/{module}.py", f"{package}/{module}.safetensors"]
-        outputs = {path: lock.outputs[path] for path in made if path in lock.outputs}
-        inputs = {path: lock.inputs[path] for path in files if path in lock.inputs}
-        whole = files[0] in manifests and len(inputs) == len(files) and made[0] in outputs
-        recorded = [*inputs.items(), *outputs.items()]
-        if whole and all(has_digest(f"{root}/{path}", mark) for path, mark in recorded):
-            kept[0][module] = files
-            kept[1].update(inputs)
-            kept[2].update(outputs)
-    return Kept(*kept)
+    With `whole` every other file of the package folder is one more, else only those that are not
+    ours.
+    """
+    locks = read_locks(project)
+    new = generated.locks()
+    found = compare(project, locks, generated.outputs)
+    wanted = {name for lock in new.values() for name in lock.outputs}
+    others = leftovers(project, locks, wanted)
+    found += others if whole else [d for d in others if d.state == "not-ours"]
+    changed = {d.path.rpartition("/")[2].partition(".")[0] for d in found}
+    return found + _lock_files(project, locks, new, changed, whole=whole)
 
 
-@contextmanager
-def project_lock(project: Project) -> Iterator[None]:
-    """Builds of one project wait for each other. The lock stands outside the tree."""
-    import tempfile
-
-    from filelock import FileLock, Timeout
-
-    owner = os.getuid() if hasattr(os, "getuid") else 0
-    name = sha256(str(project.root).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    path = Path(tempfile.gettempdir()) / f"hatch-irpytorch-{owner}-{name}.lock"
-    lock = FileLock(path, timeout=WAIT_SECONDS)
-    try:
-        lock.acquire()
-    except (Timeout, OSError):
-        message = "another build of this project does not end"
-        raise fail("busy", Place(project.package_path), message) from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _lock_files(
+    project: Project,
+    locks: Locks,
+    new: Mapping[str, ModuleLock],
+    changed: set[str],
+    *,
+    whole: bool,
+) -> list[Difference]:
+    """Lock files that differ although what they speak of does not: that is told once."""
+    return [
+        difference
+        for difference in lock_differences(project, locks, new, whole=whole)
+        if difference.path.rpartition("/")[2].partition(".")[0] not in changed
+    ]

@@ -70,11 +70,11 @@ def _weights_file(output: Path | None) -> str:
 def _write(options: argparse.Namespace, source: bytes, weights: TensorFile | None) -> None:
     """Replace only what an earlier run wrote: the module, and the weight file that it names."""
     from hatch_irpytorch.build.files import file_bytes, replace_file
-    from hatch_irpytorch.build.outputs import OUR_FIRST_WORDS
+    from hatch_irpytorch.build.ownership import has_module_mark
 
     output: Path = options.output
     before = file_bytes(output, str(output))
-    if before is not None and not before.startswith(OUR_FIRST_WORDS):
+    if before is not None and not has_module_mark(before):
         message = "the file exists and was not written by hatch-irpytorch"
         raise fail("not-ours", Place(str(output)), message, "choose another name")
     if weights is not None:

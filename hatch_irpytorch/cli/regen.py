@@ -21,8 +21,10 @@ def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.project import find_project
 
     project = find_project(Path())
-    changed, notes = regenerate(project, options.names, options.jobs, terminal_progress())
-    print_notes(notes)
-    for path in changed:
-        print(path)
+    changes = regenerate(project, options.names, options.jobs, terminal_progress())
+    print_notes(changes.notes)
+    for written in changes.written:
+        print(written.path)
+    for removed in changes.removed:
+        print(f"removed {removed.path}")
     return 0

@@ -62,7 +62,8 @@ def folder_names(root: Path, folder: str) -> list[str]:
     """
     _refuse_links(root, folder)
     try:
-        return sorted(path.name for path in (root / folder).iterdir())
+        with os.scandir(root / folder) as entries:
+            return sorted(entry.name for entry in entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

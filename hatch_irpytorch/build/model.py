@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from hatch_irpytorch import emit
 from hatch_irpytorch.build.content import Content, digest, file_digest
-from hatch_irpytorch.errors import Place, Problem, fail
+from hatch_irpytorch.errors import Place, Problem, fail, shown
 from hatch_irpytorch.garbage import collection_paused
 from hatch_irpytorch.project import Project, inside
-from hatch_irpytorch.source.reading import read_bytes
+from hatch_irpytorch.source.reading import read_bytes, reason
 
 if TYPE_CHECKING:
     from hatch_irpytorch.build.golden import GoldenFile
@@ -71,10 +71,14 @@ def _input_file(
     project: Project, manifest: Manifest, relative: str, place: Place, inputs: dict[str, str]
 ) -> tuple[Path, str]:
     path, name = input_path(project, manifest, relative, place)
-    if not path.is_file():
-        message = f"`{relative}` does not exist beside the manifest"
-        raise fail("missing-file", place, message)
-    inputs[name] = input_digest(path, name)
+    try:
+        inputs[name] = file_digest(path)
+    except FileNotFoundError:
+        message = f"{shown(relative)} does not exist beside the manifest"
+        raise fail("missing-file", place, message) from None
+    except OSError as error:
+        message = f"{shown(relative)} cannot be read: {reason(error)}"
+        raise fail("missing-file", place, message) from None
     return path, name
 
 

@@ -51,6 +51,7 @@ CODES: dict[str, str] = {
     "not-ours": "a file that this project did not write stands where an output belongs",
     "not-golden": "a module's outputs differ from its golden file",
     "not-parity": "a module's outputs differ from the reference",
+    "other-graph": "parameters belong, or may belong, to another graph",
     "orphaned": "a generated file has no manifest any more",
     "outside-project": "a path leads out of the project",
     "process-died": "a process that generated models ended too early",

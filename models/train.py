@@ -197,7 +197,7 @@ def train_captured(name: str) -> str:
     model.eval()
     with torch.no_grad():
         accuracy = (model(test_images).argmax(1) == y_test).float().mean().item()
-    write_captured(capture(name, model), HERE / name, type(model).__name__, "float32")
+    write_captured(capture(name, model), HERE / name, type(model).__name__, "float32", force=True)
     return f"{accuracy:.4f} test accuracy"
 
 

@@ -4,10 +4,9 @@ import sys
 
 import torch
 from data import accuracy, logits, split
-from safetensors.torch import save_file
 
 sys.path.insert(0, "generated")
-from nets.digits import Digits
+from nets.digits import Digits, save_weights
 
 torch.manual_seed(0)
 model = Digits()
@@ -19,5 +18,5 @@ for _ in range(20):
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
-save_file(model.state_dict(), "trained.safetensors")
+save_weights(model, "trained.safetensors")
 print(f"accuracy {accuracy(model):.4f}")

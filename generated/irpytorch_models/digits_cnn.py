@@ -101,6 +101,15 @@ def train_step(
     return float(loss.detach())
 
 
+def save_weights(model: nn.Module, path: str) -> None:
+    """Write the weights as a ParamStore that names its graph; needs safetensors."""
+    from safetensors.torch import save_file
+
+    graph = "sha256:869a42513c317ce2d6ee6f959a3caf7ca046c235d0eb415b31cc5a0cbf9d8560"
+    metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
+    save_file(model.state_dict(), path, metadata=metadata)
+
+
 def main() -> None:
     """Train on random numbers for a few steps and print the loss of each."""
     torch.manual_seed(0)

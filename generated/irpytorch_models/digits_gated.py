@@ -96,6 +96,15 @@ def train_step(
     return float(loss.detach())
 
 
+def save_weights(model: nn.Module, path: str) -> None:
+    """Write the weights as a ParamStore that names its graph; needs safetensors."""
+    from safetensors.torch import save_file
+
+    graph = "sha256:8889982ddcde54216e4843ecc6f4c9dc474dade4938c401d8a3fadf86511f048"
+    metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
+    save_file(model.state_dict(), path, metadata=metadata)
+
+
 def main() -> None:
     """Train on random numbers for a few steps and print the loss of each."""
     torch.manual_seed(0)

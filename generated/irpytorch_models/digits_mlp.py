@@ -61,6 +61,15 @@ def train_step(
     return float(loss.detach())
 
 
+def save_weights(model: nn.Module, path: str) -> None:
+    """Write the weights as a ParamStore that names its graph; needs safetensors."""
+    from safetensors.torch import save_file
+
+    graph = "sha256:84b422de3e671e5ecab785594d9fb4a4e95c67d6b80110b2035d424e942a8fc4"
+    metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
+    save_file(model.state_dict(), path, metadata=metadata)
+
+
 def main() -> None:
     """Train on random numbers for a few steps and print the loss of each."""
     torch.manual_seed(0)

@@ -166,6 +166,15 @@ def train_step(
     return float(loss.detach())
 
 
+def save_weights(model: nn.Module, path: str) -> None:
+    """Write the weights as a ParamStore that names its graph; needs safetensors."""
+    from safetensors.torch import save_file
+
+    graph = "sha256:ac743af0634a6276efca5fa1d241a8ef8f15aae2df89e45e5bb409c88323689c"
+    metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
+    save_file(model.state_dict(), path, metadata=metadata)
+
+
 def main() -> None:
     """Train on random numbers for a few steps and print the loss of each."""
     torch.manual_seed(0)

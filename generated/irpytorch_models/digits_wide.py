@@ -81,6 +81,15 @@ def train_step(
     return float(loss.detach())
 
 
+def save_weights(model: nn.Module, path: str) -> None:
+    """Write the weights as a ParamStore that names its graph; needs safetensors."""
+    from safetensors.torch import save_file
+
+    graph = "sha256:6a4d3d18de0d6c8e283c52fd1e169f6a80361ac0e601c1ac16b0522ace2f7a71"
+    metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
+    save_file(model.state_dict(), path, metadata=metadata)
+
+
 def main() -> None:
     """Train on random numbers for a few steps and print the loss of each."""
     torch.manual_seed(0)

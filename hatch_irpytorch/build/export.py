@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hatch_irpytorch.build.model import input_path, load_model
+from hatch_irpytorch.build.ownership import mark_of_weights
+from hatch_irpytorch.emit.marks import EXPORTED, marked_graph
 from hatch_irpytorch.emit.weights import store_bytes
-from hatch_irpytorch.errors import Problem, Problems
+from hatch_irpytorch.errors import Place, Problem, Problems, fail, shown
+from hatch_irpytorch.ir.digest import graph_digest
 from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import Const, LayerNorm
 from hatch_irpytorch.ir.ops.normalization import DEFAULT_EPS
-from hatch_irpytorch.ir.read import read_model
+from hatch_irpytorch.ir.read import read_graph, read_model
 from hatch_irpytorch.ir.wire import document_text
 
 if TYPE_CHECKING:
@@ -26,15 +29,57 @@ JSON_ENDING = ".json"
 STORE_ENDING = ".safetensors"
 
 
-def load_trained(project: Project, manifest: Manifest, state: Path | None) -> Model:
+def load_trained(
+    project: Project, manifest: Manifest, state: Path | None, *, force: bool = False
+) -> Model:
     """The checked model of a manifest, with its own parameters or those of a state dict.
 
-    A state dict has the attribute names of the generated module. Raises `IRPyTorchError`.
+    A state dict has the attribute names of the generated module, which are positions in the graph:
+    one that names another graph is refused without `force`, one that names none gets a note.
+    Raises `IRPyTorchError`.
     """
     if state is None:
         return load_model(project, manifest)[0]
     graph, name = input_path(project, manifest, manifest.ir, manifest.ir_place)
-    return read_model(graph, state, graph_name=name)
+    notes = [] if force else _belonging_notes(read_graph(graph, name), state)
+    model = read_model(graph, state, graph_name=name)
+    return replace(model, notes=(*model.notes, *notes))
+
+
+def _belonging_notes(graph: Graph, state: Path) -> list[Problem]:
+    """What cannot be known of whose parameters these are. Raises `other-graph`."""
+    place = Place(state.as_posix())
+    mark = mark_of_weights(state) or ""
+    named = marked_graph(mark)
+    alike = _interchangeable(graph)
+    notes = []
+    if named and named != graph_digest(graph):
+        message = f"the parameters are those of another graph than {shown(graph.file)}"
+        hint = "train the module of this graph, or take them as they are with `--force`"
+        raise fail("other-graph", place, message, hint)
+    if not named:
+        message = "the file does not say which graph its parameters belong to: taken by name"
+        hint = "`save_weights` of the generated module says it"
+        notes.append(Problem("other-graph", place, message, hint))
+    if alike:
+        message = (
+            f"nodes {alike[0].id} and {alike[1].id} are alike and have no origin: "
+            "if they changed places since, nothing tells"
+        )
+        notes.append(Problem("other-graph", place, message))
+    return notes
+
+
+def _interchangeable(graph: Graph) -> tuple[Node, ...]:
+    """The first two nodes with payload of one shape that no origin tells apart, if any."""
+    seen: dict[tuple[str, object], Node] = {}
+    for node in graph.nodes:
+        slots = tuple((slot.field, slot.shape) for slot in graph.slots(node))
+        if slots and not node.origin:
+            other = seen.setdefault((node.op.tag, slots), node)
+            if other is not node:
+                return other, node
+    return ()
 
 
 def exported_json(model: Model) -> bytes:
@@ -54,7 +99,7 @@ def exported_json(model: Model) -> bytes:
 
 def exported_store(model: Model) -> bytes:
     """The ParamStore: every entry of its full shape, in the narrowest dtype that holds it."""
-    return store_bytes(model, packed=False)
+    return store_bytes(model, EXPORTED, packed=False)
 
 
 def unreadable_notes(graph: Graph) -> tuple[Problem, ...]:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import re
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hatch_irpytorch.build.files import file_bytes, replace_file
+from hatch_irpytorch.build.content import digest
+from hatch_irpytorch.build.files import file_bytes, replace_files
+from hatch_irpytorch.build.ownership import has_own_tensors, is_regular, mark_of_weights
+from hatch_irpytorch.emit.marks import CAPTURED
 from hatch_irpytorch.emit.options import class_name_problem
-from hatch_irpytorch.emit.weights import store_bytes
+from hatch_irpytorch.emit.weights import store_bytes, store_tensors
 from hatch_irpytorch.errors import Place, Problems, fail, shown
 from hatch_irpytorch.ir.graph import Model, numel
+from hatch_irpytorch.ir.params import StoreFile
+from hatch_irpytorch.ir.read import build_model
+from hatch_irpytorch.ir.stores import Entry
 from hatch_irpytorch.ir.wire import document_text
 from hatch_irpytorch.names import import_name_problem
+
+if TYPE_CHECKING:
+    from hatch_irpytorch.ir.stores import Array
 
 CAPTURED_INLINE = 100_000
 """How many numbers a captured model may have before its manifest puts them in a file."""
@@ -19,41 +30,94 @@ CAPTURED_INLINE = 100_000
 PRODUCER = {"producer": "hatch-irpytorch"}
 """A field of the root that marks a graph as written by a capture; readers pass over it."""
 
+WRITTEN = "written"
+"""Another one: the digest of the text without this field, as the capture wrote it."""
 
-def write_captured(model: Model, output: Path, class_name: str, dtype: str) -> list[Path]:
-    """Write `<output>.ir.json`, `.safetensors` and, unless there is one, `.yaml`.
+_WRITTEN = re.compile(rb', "written": "(sha256:[0-9a-f]{64})"')
 
-    Returns the paths written. Only a graph that an earlier capture wrote is replaced, and the
-    parameters with it. Raises `IRPyTorchError`: `bad-name`, `not-ours`, `cannot-write`.
+
+def captured_paths(output: Path) -> tuple[Path, Path, Path]:
+    """The graph, the parameters and the manifest of a capture's `-o`."""
+    suffixes = (".ir.json", ".safetensors", ".yaml")
+    graph, params, manifest = (output.with_name(output.name + suffix) for suffix in suffixes)
+    return graph, params, manifest
+
+
+def refuse_output(output: Path, *, force: bool) -> None:
+    """Raise what stands against writing there: `bad-name`, `not-ours`, `missing-file`.
+
+    Without `force` a graph and its parameters are replaced only when they are, both of them, as an
+    earlier capture wrote them: not trained since, and not edited.
     """
     problem = import_name_problem(output.name)
     if problem:
         raise fail("bad-name", Place("--output"), f"{shown(output.name)}: {problem}")
-    graph, params, manifest = (
-        output.with_name(output.name + suffix) for suffix in (".ir.json", ".safetensors", ".yaml")
-    )
-    files = {graph: document_text(model.graph, None, PRODUCER).encode("ascii")}
+    graph, params, manifest = captured_paths(output)
+    problems = Problems()
+    for path in (graph, params, manifest):
+        if path.is_symlink() or (path.exists() and not is_regular(path)):
+            message = "no file of its own, but a link or something else, stands there"
+            problems.add("not-ours", Place(path.as_posix()), message, "choose another `-o`")
+    problems.raise_if_any()
+    if force or _is_as_captured(graph, params):
+        return
+    for path in (graph, params):
+        if path.exists():
+            message = "the file exists and is not as a capture wrote it"
+            hint = "choose another `-o`, or replace it with `--force`"
+            problems.add("not-ours", Place(path.as_posix()), message, hint)
+    problems.raise_if_any()
+
+
+def write_captured(
+    model: Model, output: Path, class_name: str, dtype: str, *, force: bool = False
+) -> list[Path]:
+    """Write `<output>.ir.json`, `.safetensors` and, unless there is one, `.yaml`: all or none.
+
+    Returns the paths written. What is written was read back first, so that a reader takes it.
+    Raises `IRPyTorchError`: as `refuse_output`, `cannot-write`, and what a reader would.
+    """
+    refuse_output(output, force=force)
+    graph, params, manifest = captured_paths(output)
+    files: dict[Path, bytes] = {}
     if model.params:
-        files[params] = store_bytes(model, packed=True)
-    _refuse_foreign(graph, params)
+        files[params] = store_bytes(model, CAPTURED, packed=True)
+    mark = digest(document_text(model.graph, None, PRODUCER).encode("ascii"))
+    files[graph] = document_text(model.graph, None, {**PRODUCER, WRITTEN: mark}).encode("ascii")
+    _read_back(model, files[graph], graph.as_posix())
     if not manifest.exists():
         options = _manifest_text(model, output.name, class_name, dtype)
         files[manifest] = options.encode("ascii")
-    for path, data in files.items():
-        replace_file(path, data, path.as_posix())
-    return list(files)
+    written = [path for path in (graph, params, manifest) if path in files]
+    replace_files((path, files[path], path.as_posix()) for path in written)
+    return written
 
 
-def _refuse_foreign(graph: Path, params: Path) -> None:
-    problems = Problems()
-    before = file_bytes(graph, graph.as_posix())
-    mark = json.dumps(PRODUCER)[1:-1].encode("ascii")
-    ours = before is not None and mark in before[:1000]
-    for path in (graph, params):
-        if path.is_symlink() or (path.exists() and not ours):
-            message = "the file exists and was not written by a capture"
-            problems.add("not-ours", Place(path.as_posix()), message, "choose another `-o`")
-    problems.raise_if_any()
+def _read_back(model: Model, graph: bytes, file: str) -> None:
+    """Read what will be written. Raises what a reader would."""
+
+    def read(array: Array) -> Array:
+        return array
+
+    entries = {
+        name: Entry(array.shape, dtype, partial(read, array))
+        for name, (array, dtype) in store_tensors(model, packed=True).items()
+    }
+    build_model(graph, file, StoreFile(file, entries) if entries else None)
+
+
+def _is_as_captured(graph: Path, params: Path) -> bool:
+    """Whether a graph and its parameters are each what a capture wrote, or not there."""
+    if params.exists():
+        mark = mark_of_weights(params) or ""
+        if not graph.exists() or not mark.startswith(CAPTURED) or not has_own_tensors(params):
+            return False
+    text = file_bytes(graph, graph.as_posix())
+    if text is None:
+        return True
+    marks: list[bytes] = _WRITTEN.findall(text[:4096])
+    own = digest(_WRITTEN.sub(b"", text, count=1)).encode("ascii")
+    return marks == [own]
 
 
 def _manifest_text(model: Model, name: str, class_name: str, dtype: str) -> str:

@@ -36,6 +36,8 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="models/NAME", help=text
     )
+    force = "replace a graph and parameters that were trained or edited since"
+    parser.add_argument("--force", action="store_true", help=force)
 
 
 def read_shape(text: str, option: str) -> tuple[int, ...]:
@@ -52,11 +54,14 @@ def run(options: argparse.Namespace) -> int:
 
     shape = read_shape(options.shape, "--shape")
     require_torch()
-    from hatch_irpytorch.capture.files import write_captured
+    from hatch_irpytorch.capture.files import refuse_output, write_captured
+
+    refuse_output(options.output, force=options.force)
     from hatch_irpytorch.capture.pytorch.factory import capture_factory
 
     made = capture_factory(options.factory, shape, options.state_dict, options.seed)
     print_notes(made.model.notes)
-    for path in write_captured(made.model, options.output, made.class_name, made.dtype):
+    output, force = options.output, options.force
+    for path in write_captured(made.model, output, made.class_name, made.dtype, force=force):
         print(path.as_posix())
     return 0

@@ -24,7 +24,11 @@ def add_to(subparsers: Any, doc: str) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help=".json or .safetensors"
     )
-    parser.add_argument("--force", action="store_true", help="replace a file that exists")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="replace a file that exists; take parameters of another graph",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     project = find_project(Path())
     manifests = read_manifests(project, {}, [options.module])
     (manifest,) = (m for m in manifests if m.module == options.module)
-    model = export.load_trained(project, manifest, options.state_dict)
+    model = export.load_trained(project, manifest, options.state_dict, force=options.force)
     print_notes(model.notes)
     if output.suffix == export.JSON_ENDING:
         data = export.exported_json(model)

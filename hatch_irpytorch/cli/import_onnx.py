@@ -38,15 +38,17 @@ def add_to(subparsers: Any, doc: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.capture import from_onnx
-    from hatch_irpytorch.capture.files import write_captured
+    from hatch_irpytorch.capture.files import refuse_output, write_captured
     from hatch_irpytorch.manifest import default_class_name
 
+    output: Path = options.output
+    refuse_output(output, force=options.force)
     shapes = {name: read_shape(text, "--shape") for name, text in _pairs(options.shape, "--shape")}
     bind = {name: _array(Path(text)) for name, text in _pairs(options.bind, "--bind")}
     model = from_onnx(options.file, shapes=shapes, bind=bind)
     print_notes(model.notes)
-    output: Path = options.output
-    for path in write_captured(model, output, default_class_name(output.name), "float32"):
+    class_name, force = default_class_name(output.name), options.force
+    for path in write_captured(model, output, class_name, "float32", force=force):
         print(path.as_posix())
     return 0
 

@@ -39,13 +39,16 @@ def emit_module(
     from hatch_irpytorch.emit.planning import plan_module
     from hatch_irpytorch.emit.weights import weights_file as file_of_weights
     from hatch_irpytorch.garbage import collection_paused
+    from hatch_irpytorch.ir.digest import graph_digest
 
     if weights_file is not None and not re.fullmatch(_PLAIN_NAME, weights_file):
         raise ValueError("a weight file's name may hold letters, digits, `.`, `_` and `-`")
     with collection_paused():
         plan = plan_module(model, options)
         source = module_text(plan, header(origin), weights_file)
-    return EmittedModule(source, file_of_weights(plan) if plan.in_file else None)
+    if not plan.in_file:
+        return EmittedModule(source)
+    return EmittedModule(source, file_of_weights(plan, graph_digest(model.graph)))
 
 
 def header(origin: str) -> tuple[str, ...]:

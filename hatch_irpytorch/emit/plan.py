@@ -96,6 +96,7 @@ class Skeleton:
     output_is_loss: bool
     has_gradient: bool
     positive_input: bool
+    graph_digest: str
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,15 @@ from hatch_irpytorch.emit.plan import (
 )
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.code import Code, Function
+from hatch_irpytorch.ir.digest import graph_digest
 from hatch_irpytorch.ir.graph import Graph, Model, Node, numel
 from hatch_irpytorch.ir.ops import Const
 
 
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     """The plan of a checked model's module; `torchlean.ir.v1`: 5, with the cures of section 6."""
-    live = model.graph.live_ids()
+    original = model.graph
+    live = original.live_ids()
     count = len(live)
     if options.fuse:
         model = fuse(model, options.dtype)
@@ -58,7 +60,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
         variables=variables,
         returns=tuple(variables.of[output] for output in graph.output_ids),
         functions=_functions(codes),
-        skeleton=_skeleton(graph, bindings, made) if options.training_skeleton else None,
+        skeleton=_skeleton(graph, bindings, made, original) if options.training_skeleton else None,
         weights_in_file=options.weights == "safetensors",
     )
 
@@ -165,13 +167,16 @@ def _functions(codes: list[Code]) -> tuple[Function, ...]:
     return tuple(found.values())
 
 
-def _skeleton(graph: Graph, bindings: list[Binding], forms: Iterable[Form]) -> Skeleton:
+def _skeleton(
+    graph: Graph, bindings: list[Binding], forms: Iterable[Form], original: Graph
+) -> Skeleton:
     single = len(graph.output_ids) == 1
     last = graph.nodes[graph.output_ids[0]]
     return Skeleton(
         output_is_loss=single and last.op.tag == "mse_loss",
         has_gradient=_has_gradient(graph, bindings),
         positive_input=any(form.domain for form in forms),
+        graph_digest=graph_digest(original),
     )
 
 

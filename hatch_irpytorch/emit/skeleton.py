@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from hatch_irpytorch.emit.layout import statement
+from hatch_irpytorch.emit.marks import TRAINED, WEIGHTS_KEY
 from hatch_irpytorch.emit.plan import ModulePlan, Skeleton
 from hatch_irpytorch.ir.code import Code, call
+from hatch_irpytorch.ir.graph import numel
 
 _MAKE_OPTIMIZER = '''\
 def make_optimizer(
@@ -23,11 +25,28 @@ def make_optimizer(
 # Adam's own 1e-8 is 0 in float16, and a parameter without gradient would become 0 / 0.
 _EPS = {"float16": ", eps=1e-4"}
 
+_SAVE_WEIGHTS = '''\
+def save_weights(model: nn.Module, path: str) -> None:
+    """Write the weights as a ParamStore that names its graph; needs safetensors."""
+    from safetensors.torch import save_file
+
+    graph = "{graph_digest}"
+    metadata = {"{key}": f"{trained}; graph {graph}"}
+    save_file(model.state_dict(), path, metadata=metadata)
+'''
+
 _LOSS = "    loss: torch.Tensor = model(x)\n"
 _SINGLE = "    loss = F.mse_loss(model(x), y)\n"
 _SEVERAL = """\
     pairs = zip(model(x), y, strict=True)
     loss = torch.stack([F.mse_loss(out, target) for out, target in pairs]).sum()
+"""
+# The mean of nothing is NaN, the loss of nothing is 0. torchlean.ir.v1: 6.5.
+_SINGLE_EMPTY = '    loss = F.mse_loss(model(x), y, reduction="sum")\n'
+_SEVERAL_EMPTY = """\
+    pairs = zip(model(x), y, strict=True)
+    sums = [(F.mse_loss(out, target, reduction="sum"), out.numel()) for out, target in pairs]
+    loss = torch.stack([total / max(count, 1) for total, count in sums]).sum()
 """
 _STEP = """\
     if opt is not None:
@@ -46,7 +65,21 @@ if __name__ == "__main__":
 def skeleton_text(plan: ModulePlan, skeleton: Skeleton) -> list[str]:
     """The functions of the training part, each ending in a newline."""
     optimizer = _MAKE_OPTIMIZER.replace("{eps}", _EPS.get(plan.dtype, ""))
-    return [optimizer, _train_step(plan, skeleton), _main(plan, skeleton)]
+    return [
+        optimizer,
+        _train_step(plan, skeleton),
+        save_weights_text(skeleton.graph_digest),
+        _main(plan, skeleton),
+    ]
+
+
+def save_weights_text(graph_digest: str) -> str:
+    """The function that saves a trained module; the digest is checked by whoever reads the file."""
+    values = {"{graph_digest}": graph_digest, "{key}": WEIGHTS_KEY, "{trained}": TRAINED}
+    text = _SAVE_WEIGHTS
+    for place, value in values.items():
+        text = text.replace(place, value)
+    return text
 
 
 def _target_type(plan: ModulePlan) -> str:
@@ -64,9 +97,11 @@ def _train_step(plan: ModulePlan, skeleton: Skeleton) -> str:
     if skeleton.output_is_loss:
         what, loss = "the module's output is the loss", _LOSS
     elif len(plan.returns) == 1:
-        what, loss = "the loss is the mean squared error to y", _SINGLE
+        what = "the loss is the mean squared error to y"
+        loss = _SINGLE_EMPTY if _has_empty_output(plan) else _SINGLE
     else:
-        what, loss = "the loss sums the mean squared errors to y", _SEVERAL
+        what = "the loss sums the mean squared errors to y"
+        loss = _SEVERAL_EMPTY if _has_empty_output(plan) else _SEVERAL
     if skeleton.has_gradient:
         doc, step = f"One step; {what}. Returns the loss before it.", _STEP
     else:
@@ -75,6 +110,10 @@ def _train_step(plan: ModulePlan, skeleton: Skeleton) -> str:
         f"def train_step(\n{signature}) -> float:\n"
         f'    """{doc}"""\n    model.train()\n{loss}{step}    return float(loss.detach())\n'
     )
+
+
+def _has_empty_output(plan: ModulePlan) -> bool:
+    return any(numel(shape) == 0 for shape in plan.output_shapes)
 
 
 def _main(plan: ModulePlan, skeleton: Skeleton) -> str:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hatch_irpytorch.emit.literals import rounded
+from hatch_irpytorch.emit.marks import GENERATED, WEIGHTS_KEY, tensors_digest, weights_mark
 from hatch_irpytorch.emit.plan import ModulePlan
 from hatch_irpytorch.ir.code import Function
+from hatch_irpytorch.ir.digest import graph_digest
 from hatch_irpytorch.ir.ops import attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 
@@ -80,29 +82,42 @@ class TensorFile:
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the file, some megabytes at a time."""
         yield self.header
-        for values, dtype in self.tensors:
-            flat = values.reshape(-1)
-            for start in range(0, len(flat), _PIECE):
-                yield _encoded(rounded(flat[start : start + _PIECE], dtype), dtype)
+        yield from _data(self.tensors)
 
     def __bytes__(self) -> bytes:
         return b"".join(self.pieces())
 
 
-def weights_file(plan: ModulePlan) -> TensorFile:
-    """What a plan has in a file, in its dtype."""
+def _data(tensors: Sequence[tuple[Array, str]]) -> Iterator[bytes]:
+    for values, dtype in tensors:
+        flat = values.reshape(-1)
+        for start in range(0, len(flat), _PIECE):
+            yield _encoded(rounded(flat[start : start + _PIECE], dtype), dtype)
+
+
+def weights_file(plan: ModulePlan, graph: str) -> TensorFile:
+    """What a plan has in a file, in its dtype; `graph` is the digest of its graph."""
     tensors = {}
     for binding in plan.in_file:
         assert binding.values is not None
         tensors[binding.name] = binding.values, plan.dtype
-    return tensor_file(tensors)
+    return tensor_file(tensors, weights_mark(GENERATED, graph))
 
 
-def store_bytes(model: Model, *, packed: bool) -> bytes:
+def store_bytes(model: Model, maker: str, *, packed: bool) -> bytes:
     """A model's parameters by attribute name, each in the narrowest dtype that holds them.
 
-    `packed` leaves the zeros of grouped kernels out; torchlean.ir.v1: 4.2 has them dense.
+    `packed` leaves the zeros of grouped kernels out; torchlean.ir.v1: 4.2 has them dense. `maker`
+    is one of `emit.marks`. The file says which graph it belongs to, and the digest of its tensors.
     """
+    tensors = store_tensors(model, packed=packed)
+    entries, parts = _entries(tensors)
+    marked = weights_mark(maker, graph_digest(model.graph), tensors_digest(entries, _data(parts)))
+    return bytes(tensor_file(tensors, marked))
+
+
+def store_tensors(model: Model, *, packed: bool) -> dict[str, tuple[Array, str]]:
+    """What `store_bytes` writes: arrays by name, each with its dtype."""
     tensors: dict[str, tuple[Array, str]] = {}
     for node in model.graph.nodes:
         for slot in model.graph.slots(node):
@@ -114,7 +129,7 @@ def store_bytes(model: Model, *, packed: bool) -> bytes:
                 array = pack_kernel(array, node.op.groups)
             name = attribute_name(node.op.prefix, node.id, slot.name)
             tensors[name] = array, _narrowest(array)
-    return bytes(tensor_file(tensors))
+    return tensors
 
 
 def _narrowest(array: Array) -> str:
@@ -122,22 +137,31 @@ def _narrowest(array: Array) -> str:
     return "float32" if same else "float64"
 
 
-def tensor_file(tensors: Mapping[str, tuple[Array, str]]) -> TensorFile:
-    """Arrays by name, each with its dtype, as safetensors: sorted by name, little-endian."""
-    header: dict[str, dict[str, object]] = {}
+def tensor_file(tensors: Mapping[str, tuple[Array, str]], marked: str) -> TensorFile:
+    """Arrays by name, each with its dtype, as safetensors: sorted by name, little-endian.
+
+    `marked` is what the file says of its maker.
+    """
+    entries, parts = _entries(tensors)
+    header = {"__metadata__": {WEIGHTS_KEY: marked}, **entries}
+    text = json.dumps(header, separators=(",", ":")).encode("ascii")
+    text += b" " * (-len(text) % _ALIGNMENT)
+    return TensorFile(len(text).to_bytes(8, "little") + text, parts)
+
+
+def _entries(
+    tensors: Mapping[str, tuple[Array, str]],
+) -> tuple[dict[str, object], list[tuple[Array, str]]]:
+    """What the header says of each tensor, and the tensors in the order of their bytes."""
+    entries: dict[str, object] = {}
     parts: list[tuple[Array, str]] = []
     end = 0
     for name, (values, dtype) in sorted(tensors.items()):
         start, end = end, end + values.size * _SIZES[dtype]
-        header[name] = {
-            "dtype": _CODES[dtype],
-            "shape": list(values.shape),
-            "data_offsets": [start, end],
-        }
+        shape = list(values.shape)
+        entries[name] = {"dtype": _CODES[dtype], "shape": shape, "data_offsets": [start, end]}
         parts.append((values, dtype))
-    text = json.dumps(header, separators=(",", ":")).encode("ascii")
-    text += b" " * (-len(text) % _ALIGNMENT)
-    return TensorFile(len(text).to_bytes(8, "little") + text, parts)
+    return entries, parts
 
 
 def _encoded(values: Array, dtype: str) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from hatch_irpytorch.errors import Problems
 from hatch_irpytorch.garbage import collection_paused
 from hatch_irpytorch.ir.check import check_graph
-from hatch_irpytorch.ir.graph import Model
+from hatch_irpytorch.ir.graph import Graph, Model
 from hatch_irpytorch.ir.lower import lower
+from hatch_irpytorch.ir.lowered import Lowered
 from hatch_irpytorch.ir.params import StoreFile, bind_params
 from hatch_irpytorch.ir.stores import read_store
 from hatch_irpytorch.ir.wire import NODES, read_document
@@ -43,15 +45,29 @@ def build_model(data: bytes, file: str, store: StoreFile | None = None) -> Model
         return _build_model(data, file, store)
 
 
+def read_graph(graph: Path, file: str) -> Graph:
+    """The checked graph in a file, without its payload. Raises `IRPyTorchError`."""
+    problems = Problems()
+    with collection_paused():
+        lowered, _ = _checked_graph(read_bytes(graph, file), file, problems)
+    problems.raise_if_any()
+    return lowered.graph
+
+
 def _build_model(data: bytes, file: str, store: StoreFile | None) -> Model:
     problems = Problems()
+    lowered, sound = _checked_graph(data, file, problems)
+    params, notes = bind_params(lowered, sound, store, problems)
+    problems.raise_if_any()
+    return Model(lowered.graph, params, notes)
+
+
+def _checked_graph(data: bytes, file: str, problems: Problems) -> tuple[Lowered, Collection[int]]:
+    """The lowered graph and the nodes that are sound; what is wrong goes to `problems`."""
     value = parse_json(data, file, long_arrays=True, parts=NODES)
     document = read_document(value, file, problems)
     if document is None:
         problems.raise_if_any()
         raise AssertionError("a document is missing only after a problem")
     lowered = lower(document, problems)
-    sound = check_graph(lowered.graph, problems)
-    params, notes = bind_params(lowered, sound, store, problems)
-    problems.raise_if_any()
-    return Model(lowered.graph, params, notes)
+    return lowered, check_graph(lowered.graph, problems)

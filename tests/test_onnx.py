@@ -350,6 +350,7 @@ def test_standard_functions_are_expanded(tmp_path: Path) -> None:
 
 def test_the_committed_model_is_what_its_file_gives() -> None:
     from hatch_irpytorch.capture.files import PRODUCER
+    from hatch_irpytorch.emit.marks import CAPTURED
     from hatch_irpytorch.emit.weights import store_bytes
     from hatch_irpytorch.ir.wire import document_text
 
@@ -358,7 +359,7 @@ def test_the_committed_model_is_what_its_file_gives() -> None:
     text = document_text(model.graph, None, PRODUCER)
     assert text == (models / "digits_gated.ir.json").read_text(encoding="utf-8")
     stored = (models / "digits_gated.safetensors").read_bytes()
-    assert store_bytes(model, packed=True) == stored
+    assert store_bytes(model, CAPTURED, packed=True) == stored
 
 
 # Inputs, files, errors

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hatch_irpytorch.build.model import input_path, load_model
+from hatch_irpytorch.emit.marks import EXPORTED
 from hatch_irpytorch.emit.weights import store_bytes
 from hatch_irpytorch.errors import Problem, Problems
 from hatch_irpytorch.ir.graph import Graph, Model, Node
@@ -54,7 +55,7 @@ def exported_json(model: Model) -> bytes:
 
 def exported_store(model: Model) -> bytes:
     """The ParamStore: every entry of its full shape, in the narrowest dtype that holds it."""
-    return store_bytes(model, packed=False)
+    return store_bytes(model, EXPORTED, packed=False)
 
 
 def unreadable_notes(graph: Graph) -> tuple[Problem, ...]:

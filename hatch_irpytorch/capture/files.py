@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from hatch_irpytorch.build.files import file_bytes, replace_file
+from hatch_irpytorch.emit.marks import CAPTURED
 from hatch_irpytorch.emit.options import class_name_problem
 from hatch_irpytorch.emit.weights import store_bytes
 from hatch_irpytorch.errors import Place, Problems, fail, shown
@@ -34,7 +35,7 @@ def write_captured(model: Model, output: Path, class_name: str, dtype: str) -> l
     )
     files = {graph: document_text(model.graph, None, PRODUCER).encode("ascii")}
     if model.params:
-        files[params] = store_bytes(model, packed=True)
+        files[params] = store_bytes(model, CAPTURED, packed=True)
     _refuse_foreign(graph, params)
     if not manifest.exists():
         options = _manifest_text(model, output.name, class_name, dtype)

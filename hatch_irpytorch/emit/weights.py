@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hatch_irpytorch.emit.literals import rounded
+from hatch_irpytorch.emit.marks import GENERATED, WEIGHTS_KEY
 from hatch_irpytorch.emit.plan import ModulePlan
 from hatch_irpytorch.ir.code import Function
 from hatch_irpytorch.ir.ops import attribute_name
@@ -95,13 +96,14 @@ def weights_file(plan: ModulePlan) -> TensorFile:
     for binding in plan.in_file:
         assert binding.values is not None
         tensors[binding.name] = binding.values, plan.dtype
-    return tensor_file(tensors)
+    return tensor_file(tensors, GENERATED)
 
 
-def store_bytes(model: Model, *, packed: bool) -> bytes:
+def store_bytes(model: Model, mark: str, *, packed: bool) -> bytes:
     """A model's parameters by attribute name, each in the narrowest dtype that holds them.
 
-    `packed` leaves the zeros of grouped kernels out; torchlean.ir.v1: 4.2 has them dense.
+    `mark` says whose they are. `packed` leaves the zeros of grouped kernels out; torchlean.ir.v1:
+    4.2 has them dense.
     """
     tensors: dict[str, tuple[Array, str]] = {}
     for node in model.graph.nodes:
@@ -114,7 +116,7 @@ def store_bytes(model: Model, *, packed: bool) -> bytes:
                 array = pack_kernel(array, node.op.groups)
             name = attribute_name(node.op.prefix, node.id, slot.name)
             tensors[name] = array, _narrowest(array)
-    return bytes(tensor_file(tensors))
+    return bytes(tensor_file(tensors, mark))
 
 
 def _narrowest(array: Array) -> str:
@@ -122,9 +124,9 @@ def _narrowest(array: Array) -> str:
     return "float32" if same else "float64"
 
 
-def tensor_file(tensors: Mapping[str, tuple[Array, str]]) -> TensorFile:
+def tensor_file(tensors: Mapping[str, tuple[Array, str]], mark: str) -> TensorFile:
     """Arrays by name, each with its dtype, as safetensors: sorted by name, little-endian."""
-    header: dict[str, dict[str, object]] = {}
+    header: dict[str, dict[str, object]] = {"__metadata__": {WEIGHTS_KEY: mark}}
     parts: list[tuple[Array, str]] = []
     end = 0
     for name, (values, dtype) in sorted(tensors.items()):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from hatch_irpytorch.build.files import file_bytes, replace_file
+from hatch_irpytorch.build.places import require_place
 from hatch_irpytorch.emit.marks import CAPTURED
 from hatch_irpytorch.emit.options import class_name_problem
 from hatch_irpytorch.emit.weights import store_bytes
@@ -27,16 +28,11 @@ def write_captured(model: Model, output: Path, class_name: str, dtype: str) -> l
     Returns the paths written. Only a graph that an earlier capture wrote is replaced, and the
     parameters with it. Raises `IRPyTorchError`: `bad-name`, `not-ours`, `cannot-write`.
     """
-    problem = import_name_problem(output.name)
-    if problem:
-        raise fail("bad-name", Place("--output"), f"{shown(output.name)}: {problem}")
-    graph, params, manifest = (
-        output.with_name(output.name + suffix) for suffix in (".ir.json", ".safetensors", ".yaml")
-    )
+    require_output(output)
+    graph, params, manifest = _paths(output)
     files = {graph: document_text(model.graph, None, PRODUCER).encode("ascii")}
     if model.params:
         files[params] = store_bytes(model, CAPTURED, packed=True)
-    _refuse_foreign(graph, params)
     if not manifest.exists():
         options = _manifest_text(model, output.name, class_name, dtype)
         files[manifest] = options.encode("ascii")
@@ -45,7 +41,19 @@ def write_captured(model: Model, output: Path, class_name: str, dtype: str) -> l
     return list(files)
 
 
-def _refuse_foreign(graph: Path, params: Path) -> None:
+def _paths(output: Path) -> list[Path]:
+    endings = (".ir.json", ".safetensors", ".yaml")
+    return [output.with_name(output.name + ending) for ending in endings]
+
+
+def require_output(output: Path) -> None:
+    """Raise what `write_captured` would raise; to be asked before the work."""
+    problem = import_name_problem(output.name)
+    if problem:
+        raise fail("bad-name", Place("--output"), f"{shown(output.name)}: {problem}")
+    graph, params, _ = _paths(output)
+    for path in _paths(output):
+        require_place(path)
     problems = Problems()
     before = file_bytes(graph, graph.as_posix())
     mark = json.dumps(PRODUCER)[1:-1].encode("ascii")

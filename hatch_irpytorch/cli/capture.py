@@ -48,11 +48,16 @@ def read_shape(text: str, option: str) -> tuple[int, ...]:
 
 
 def run(options: argparse.Namespace) -> int:
+    from tempfile import gettempdir
+
+    from hatch_irpytorch.capture.files import require_output, write_captured
     from hatch_irpytorch.verify.models import require_torch
 
     shape = read_shape(options.shape, "--shape")
-    require_torch()
-    from hatch_irpytorch.capture.files import write_captured
+    require_output(options.output)
+    require_torch("irpytorch capture", "capturing a module")
+    # torch asks for a folder for temporary files, and its own error says much else.
+    gettempdir()
     from hatch_irpytorch.capture.pytorch.factory import capture_factory
 
     made = capture_factory(options.factory, shape, options.state_dict, options.seed)

@@ -72,9 +72,11 @@ def _model(graph: Path, params: Path | None) -> tuple[Model, list[Path]]:
         try:
             return read_model(graph, params), [path for path in (graph, params) if path is not None]
         except IRPyTorchError as error:
-            beside = graph.with_name(graph.name.partition(".")[0] + ".safetensors")
             lacks = any(problem.code == "missing-payload" for problem in error.problems)
-            if params is not None or not lacks or not beside.is_file():
+            if params is not None or not lacks:
+                raise
+            beside = graph.with_name(graph.name.partition(".")[0] + ".safetensors")
+            if not beside.is_file():
                 raise
     model = read_model(graph, beside)
     message = "the parameters that the graph lacks were taken from here"

@@ -248,3 +248,17 @@ def test_the_output_is_looked_at_before_the_work(tmp_path: Path, output: str) ->
     result = run(tmp_path, "capture", "nets:Net", "--shape", "1,4", "-o", output)
     assert result.returncode == 2 and result.stderr.count("\n") == 1
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("nets.py:Net", "a module is named as `import` names it; such as `nets:SmallCNN`"),
+        ("nets.py", "a module is named as `import` names it"),
+        ("net.onnx", "`net.onnx` is an ONNX file; `irpytorch import-onnx` takes it"),
+        ("net.pt", "load it in Python, and give the module to `irpytorch capture`"),
+    ],
+)
+def test_a_file_is_no_factory(tmp_path: Path, factory: str, message: str) -> None:
+    result = run(tmp_path, "capture", factory, "--shape", "1", "-o", "models/net")
+    assert (result.returncode, result.stdout) == (2, "") and message in result.stderr

@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
     shape = read_shape(options.shape, "--shape")
     require_output(options.output)
+    _require_factory(options.factory)
     require_torch("irpytorch capture", "capturing a module")
     # torch asks for a folder for temporary files, and its own error says much else.
     gettempdir()
@@ -65,3 +66,19 @@ def run(options: argparse.Namespace) -> int:
     for path in write_captured(made.model, options.output, made.class_name, made.dtype):
         print(path.as_posix())
     return 0
+
+
+def _require_factory(factory: str) -> None:
+    """Raise `bad-option` for a file, which is the usual slip."""
+    from hatch_irpytorch.cli.kinds import kind_of
+
+    name, _, attribute = factory.partition(":")
+    kind = kind_of(Path(name))
+    if kind is None or (attribute and kind.command != "capture"):
+        return
+    message = f"{shown(name)} is {kind.name}"
+    hint = kind.remedy
+    if kind.command == "capture":
+        message = f"{shown(name)} is a file, a module is named as `import` names it"
+        hint = f"such as `{_EXAMPLE.split()[2]}`"
+    raise fail("bad-option", Place("MODULE:FACTORY"), message, hint)

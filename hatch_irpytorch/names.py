@@ -7,6 +7,10 @@ import re
 import sys
 
 MAX_LENGTH = 60
+MAX_NAME = 255
+"""No usual file system takes a longer name."""
+MAX_PATH = 1000
+"""Some systems take no longer path than 1,024 bytes."""
 
 # What some Python from 3.10 to 3.14 has and others have not: a name is fit for all or for none.
 _OTHER_VERSIONS = frozenset(
@@ -59,7 +63,11 @@ def import_name_problem(name: str) -> str:
 
 def path_problem(path: str) -> str:
     """Why a path, written with `/`, does not mean the same on every system, or an empty string."""
+    if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH:
+        return f"it has more than {MAX_PATH} bytes"
     for part in path.split("/"):
+        if len(part.encode("utf-8", "surrogatepass")) > MAX_NAME:
+            return f"a name in it has more than {MAX_NAME} bytes"
         if any(character in '\\:*?"<>|' or not character.isprintable() for character in part):
             return "it holds a character that not every system allows in a file name"
         if part not in (".", "..") and part.endswith((".", " ")):

@@ -118,7 +118,12 @@ def inside(project: Project, relative: str, base: Path, place: Place) -> Path:
     problem = path_problem(relative)
     if problem:
         raise fail("bad-path", place, f"{shown(relative)} cannot be used: {problem}")
-    path = (base / relative).resolve()
+    try:
+        path = (base / relative).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        # Before Python 3.13 a link that leads to itself is a RuntimeError.
+        why = error.strerror if isinstance(error, OSError) else "a symbolic link leads to itself"
+        raise fail("bad-path", place, f"{shown(relative)} cannot be used: {why}") from None
     if not path.is_relative_to(project.root):
         message = f"{shown(relative)} leads out of the project"
         raise fail("outside-project", place, message)

@@ -162,11 +162,15 @@ def test_every_op_without_a_form_is_told_with_its_line(folder: Path) -> None:
     ("name", "shape", "message"),
     [
         ("Branches", "2", "nets.py:24:1: error[capture-failed]: torch.export refuses the module"),
-        ("Pair", "2", "error[capture-failed]: torch.export refuses the module"),
+        ("Pair", "2", "nets.py:30:1: error[capture-failed]: `forward` takes 2 inputs: `x`, `y`"),
         ("number", "2", "error[bad-option]: `nets:number` gives int, not a torch.nn.Module"),
         ("missing", "2", "error[import-failed]: module 'nets' has no attribute 'missing'"),
         ("Net", "1,1,-4", "--shape: error[bad-option]: a shape is natural numbers with commas"),
-        ("Net", "1,4", "error[capture-failed]: torch.export refuses the module"),
+        (
+            "Net",
+            "1,4",
+            "error[capture-failed]: `forward` itself fails for an input of shape (1, 4)",
+        ),
         ("x.y:z", "1", "error[bad-option]: expected `package.module:Factory`"),
     ],
 )

@@ -11,8 +11,6 @@ from hatch_irpytorch.build.model import GeneratedModel, generate_model
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, fail
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
     from hatch_irpytorch.manifest import Manifest
     from hatch_irpytorch.project import Project
 
@@ -93,42 +91,23 @@ def _in_processes(
     count: int,
     tell: Callable[[int], None],
 ) -> Iterator[Attempt]:
-    """The results of `count` processes, this one among them.
-
-    The others take parts from the front. Each needs a while to start, so this one works from the
-    back on parts that none of them has begun.
-    """
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import get_context
+    """The results of `count` processes, this one among them, which work on parts of the list."""
+    from hatch_irpytorch.build.workers import WorkerDiedError, shared_out
 
     size = max(1, min(_MODELS_PER_PART, len(manifests) // (4 * count)))
     parts = [manifests[start : start + size] for start in range(0, len(manifests), size)]
     work = partial(_all_of, attempt)
-    results: dict[int, list[Attempt]] = {}
     try:
-        with ProcessPoolExecutor(count - 1, get_context("spawn")) as pool:
-            futures = [pool.submit(work, part) for part in parts]
-            for index in reversed(range(len(parts))):
-                if not futures[index].cancel():
-                    break
-                results[index] = work(parts[index])
-                tell(_done(parts, futures))
-            for index, future in enumerate(futures):
-                if not future.cancelled():
-                    results[index] = future.result()
-                    tell(_done(parts, futures))
-    except BrokenProcessPool:
+        for attempts in shared_out(work, parts, count, lambda done: tell(_models_of(done))):
+            yield from attempts
+    except WorkerDiedError:
         message = "a process of the build ended before its work did"
         hint = "memory may have run out; try fewer with `--jobs`"
         raise fail("process-died", Place(manifests[0].file), message, hint) from None
-    for index in range(len(parts)):
-        yield from results[index]
 
 
-def _done(parts: list[Sequence[Manifest]], futures: list[Future[list[Attempt]]]) -> int:
-    """How many models are made, by others or here."""
-    return sum(len(part) for part, future in zip(parts, futures, strict=True) if future.done())
+def _models_of(done: dict[int, list[Attempt]]) -> int:
+    return sum(map(len, done.values()))
 
 
 def _all_of(attempt: Callable[[Manifest], Attempt], part: Sequence[Manifest]) -> list[Attempt]:

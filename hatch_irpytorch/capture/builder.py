@@ -33,7 +33,7 @@ UNFIT = (
 """What a handler raises for arguments that its op does not take: no file or module is trusted."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an exception of unknown origin says, cut to a phrase."""
     return str(error).strip().split("\n")[0][:200] or type(error).__name__
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hatch_irpytorch.build.content import digest
 from hatch_irpytorch.build.files import file_bytes, replace_files
 from hatch_irpytorch.build.ownership import has_own_tensors, is_regular, mark_of_weights
+from hatch_irpytorch.build.places import require_place
 from hatch_irpytorch.emit.marks import CAPTURED
 from hatch_irpytorch.emit.options import class_name_problem
 from hatch_irpytorch.emit.weights import store_bytes, store_tensors
@@ -43,7 +44,7 @@ def captured_paths(output: Path) -> tuple[Path, Path, Path]:
     return graph, params, manifest
 
 
-def refuse_output(output: Path, *, force: bool) -> None:
+def require_output(output: Path, *, force: bool) -> None:
     """Raise what stands against writing there: `bad-name`, `not-ours`, `missing-file`.
 
     Without `force` a graph and its parameters are replaced only when they are, both of them, as an
@@ -55,6 +56,7 @@ def refuse_output(output: Path, *, force: bool) -> None:
     graph, params, manifest = captured_paths(output)
     problems = Problems()
     for path in (graph, params, manifest):
+        require_place(path)
         if path.is_symlink() or (path.exists() and not is_regular(path)):
             message = "no file of its own, but a link or something else, stands there"
             problems.add("not-ours", Place(path.as_posix()), message, "choose another `-o`")
@@ -75,9 +77,9 @@ def write_captured(
     """Write `<output>.ir.json`, `.safetensors` and, unless there is one, `.yaml`: all or none.
 
     Returns the paths written. What is written was read back first, so that a reader takes it.
-    Raises `IRPyTorchError`: as `refuse_output`, `cannot-write`, and what a reader would.
+    Raises `IRPyTorchError`: as `require_output`, `cannot-write`, and what a reader would.
     """
-    refuse_output(output, force=force)
+    require_output(output, force=force)
     graph, params, manifest = captured_paths(output)
     files: dict[Path, bytes] = {}
     if model.params:

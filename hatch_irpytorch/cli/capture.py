@@ -50,13 +50,17 @@ def read_shape(text: str, option: str) -> tuple[int, ...]:
 
 
 def run(options: argparse.Namespace) -> int:
+    from tempfile import gettempdir
+
+    from hatch_irpytorch.capture.files import require_output, write_captured
     from hatch_irpytorch.verify.models import require_torch
 
     shape = read_shape(options.shape, "--shape")
-    require_torch()
-    from hatch_irpytorch.capture.files import refuse_output, write_captured
-
-    refuse_output(options.output, force=options.force)
+    require_output(options.output, force=options.force)
+    _require_factory(options.factory)
+    require_torch("irpytorch capture", "capturing a module")
+    # torch asks for a folder for temporary files, and its own error says much else.
+    gettempdir()
     from hatch_irpytorch.capture.pytorch.factory import capture_factory
 
     made = capture_factory(options.factory, shape, options.state_dict, options.seed)
@@ -65,3 +69,19 @@ def run(options: argparse.Namespace) -> int:
     for path in write_captured(made.model, output, made.class_name, made.dtype, force=force):
         print(path.as_posix())
     return 0
+
+
+def _require_factory(factory: str) -> None:
+    """Raise `bad-option` for a file, which is the usual slip."""
+    from hatch_irpytorch.cli.kinds import kind_of
+
+    name, _, attribute = factory.partition(":")
+    kind = kind_of(Path(name))
+    if kind is None or (attribute and kind.command != "capture"):
+        return
+    message = f"{shown(name)} is {kind.name}"
+    hint = kind.remedy
+    if kind.command == "capture":
+        message = f"{shown(name)} is a file, a module is named as `import` names it"
+        hint = f"such as `{_EXAMPLE.split()[2]}`"
+    raise fail("bad-option", Place("MODULE:FACTORY"), message, hint)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hatch_irpytorch.cli.command import new_command, positive, print_notes
-from hatch_irpytorch.errors import Place, fail, nearest, shown
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail, nearest, shown
 
 if TYPE_CHECKING:
     from hatch_irpytorch.emit.options import EmitOptions
-    from hatch_irpytorch.emit.weights import TensorFile
+    from hatch_irpytorch.ir.graph import Model
 
 _EXAMPLE = "irpytorch emit mlp.ir.json --params mlp.safetensors --class-name MLP -o mlp.py"
 
@@ -22,9 +22,14 @@ def add_to(subparsers: Any, doc: str) -> None:
     parser = new_command(subparsers, run, "emit", doc, _EXAMPLE)
     flag = argparse.BooleanOptionalAction
     parser.add_argument("ir", metavar="IR.json", type=Path, help="the graph")
-    parser.add_argument("--params", type=Path, metavar="FILE", help="the ParamStore")
+    text = "the ParamStore; default: IR.safetensors beside a graph that lacks numbers"
+    parser.add_argument("--params", type=Path, metavar="FILE", help=text)
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="the module; default: standard output"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the module; default, and `-`: standard output",
     )
     parser.add_argument("--class-name", default=DEFAULT_CLASS_NAME, metavar="NAME")
     parser.add_argument("--dtype", default="float32", help=", ".join(DTYPES))
@@ -37,55 +42,46 @@ def add_to(subparsers: Any, doc: str) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from hatch_irpytorch.emit import emit_module
+    from hatch_irpytorch.cli.emitted import require_target, write_emitted
+    from hatch_irpytorch.emit import EMIT_AGAIN, emit_module
     from hatch_irpytorch.garbage import collection_paused
-    from hatch_irpytorch.ir.read import read_model
 
     emit_options = _emit_options(options)
-    output: Path | None = options.output
-    weights_file = _weights_file(output) if emit_options.weights == "safetensors" else None
-    name = options.ir.name
+    in_file = emit_options.weights == "safetensors"
+    target = require_target(options.output, in_file)
     with collection_paused():
-        model = read_model(options.ir, options.params)
-        emitted = emit_module(model, emit_options, origin=name, weights_file=weights_file)
+        model, inputs = _model(options.ir, options.params)
+        emitted = emit_module(
+            model,
+            emit_options,
+            origin=options.ir.name,
+            weights_file=target.weights.name if target.weights else None,
+            change=EMIT_AGAIN,
+        )
     print_notes(model.notes)
-    if output is None:
-        print(emitted.source, end="")
-        return 0
-    _write(options, emitted.source.encode("utf-8"), emitted.weights)
+    write_emitted(target, emitted, inputs)
     return 0
 
 
-def _weights_file(output: Path | None) -> str:
-    """The name of the weight file beside the module, which the module's source repeats."""
-    if output is None:
-        message = "`--weights safetensors` writes a second file and needs `-o FILE`"
-        raise fail("bad-option", Place("--weights"), message)
-    if not output.stem.isascii() or not output.stem.isidentifier():
-        message = f"{shown(output.name)} must be an ASCII identifier before its suffix"
-        raise fail("bad-name", Place("--output"), message)
-    return output.with_suffix(".safetensors").name
+def _model(graph: Path, params: Path | None) -> tuple[Model, list[Path]]:
+    """The model and the files that it came from; a graph may have its parameters beside it."""
+    from hatch_irpytorch.cli.kinds import told_by_kind
+    from hatch_irpytorch.ir.read import read_model
 
-
-def _write(options: argparse.Namespace, source: bytes, weights: TensorFile | None) -> None:
-    """Replace only what an earlier run wrote: the module, and the weight file that it names."""
-    from hatch_irpytorch.build.files import file_bytes, replace_file
-    from hatch_irpytorch.build.ownership import has_module_mark
-
-    output: Path = options.output
-    before = file_bytes(output, str(output))
-    if before is not None and not has_module_mark(before):
-        message = "the file exists and was not written by hatch-irpytorch"
-        raise fail("not-ours", Place(str(output)), message, "choose another name")
-    if weights is not None:
-        beside = output.with_suffix(".safetensors")
-        named = before is not None and f'with_name("{beside.name}")'.encode() in before
-        inputs = [options.ir.resolve(), *(p.resolve() for p in [options.params] if p is not None)]
-        if beside.exists() and (not named or beside.resolve() in inputs):
-            message = "the file exists and the module beside it does not name it as its weights"
-            raise fail("not-ours", Place(str(beside)), message, "choose another name")
-        replace_file(beside, weights, str(beside))
-    replace_file(output, source, str(output))
+    with told_by_kind(graph, "emit"):
+        try:
+            return read_model(graph, params), [path for path in (graph, params) if path is not None]
+        except IRPyTorchError as error:
+            lacks = any(problem.code == "missing-payload" for problem in error.problems)
+            if params is not None or not lacks:
+                raise
+            beside = graph.with_name(graph.name.partition(".")[0] + ".safetensors")
+            if not beside.is_file():
+                raise
+    model = read_model(graph, beside)
+    message = "the parameters that the graph lacks were taken from here"
+    print_notes([Problem("params-beside", Place(beside.as_posix()), message)])
+    return model, [graph, beside]
 
 
 def _emit_options(options: argparse.Namespace) -> EmitOptions:

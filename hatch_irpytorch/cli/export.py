@@ -35,10 +35,12 @@ def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.build import export
     from hatch_irpytorch.build.files import replace_file
     from hatch_irpytorch.build.generate import read_manifests
+    from hatch_irpytorch.build.places import require_place
     from hatch_irpytorch.project import find_project
 
     output: Path = options.output
     name = output.as_posix()
+    require_place(output)
     if output.suffix not in (export.JSON_ENDING, export.STORE_ENDING):
         message = f"the output must end in `.json` or `.safetensors`, found {shown(output.name)}"
         raise fail("bad-option", Place("--output"), message)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hatch_irpytorch.cli.capture import add_output, read_shape
 from hatch_irpytorch.cli.command import new_command, print_notes
 from hatch_irpytorch.errors import Place, fail, shown
+from hatch_irpytorch.source.reading import read_bytes
 
 if TYPE_CHECKING:
     import numpy as np
 
+_BAD_NPY = (OSError, ValueError, TypeError, LookupError, EOFError, SyntaxError)
 _EXAMPLE = "irpytorch import-onnx net.onnx --shape input=1,3,32,32 -o models/net"
 
 
@@ -38,14 +42,16 @@ def add_to(subparsers: Any, doc: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.capture import from_onnx
-    from hatch_irpytorch.capture.files import refuse_output, write_captured
+    from hatch_irpytorch.capture.files import require_output, write_captured
+    from hatch_irpytorch.cli.kinds import told_by_kind
     from hatch_irpytorch.manifest import default_class_name
 
     output: Path = options.output
-    refuse_output(output, force=options.force)
+    require_output(output, force=options.force)
     shapes = {name: read_shape(text, "--shape") for name, text in _pairs(options.shape, "--shape")}
     bind = {name: _array(Path(text)) for name, text in _pairs(options.bind, "--bind")}
-    model = from_onnx(options.file, shapes=shapes, bind=bind)
+    with told_by_kind(options.file, "import-onnx"):
+        model = from_onnx(options.file, shapes=shapes, bind=bind)
     print_notes(model.notes)
     class_name, force = default_class_name(output.name), options.force
     for path in write_captured(model, output, class_name, "float32", force=force):
@@ -65,15 +71,27 @@ def _pairs(texts: list[str], option: str) -> list[tuple[str, str]]:
 
 
 def _array(path: Path) -> np.ndarray[Any, Any]:
+    """The array in a `.npy` file, whose size is looked at before it is made."""
     import numpy as np
 
+    from hatch_irpytorch.capture.builder import first_line
+
+    place = Place(path.as_posix())
+    data = read_bytes(path, place.file)
+    stream = BytesIO(data)
     try:
-        array: np.ndarray[Any, Any] = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise fail("missing-file", Place(path.as_posix()), "the file does not exist") from None
-    except (OSError, ValueError, EOFError) as error:
-        message = f"not a .npy file of numbers: {str(error).splitlines()[0][:200]}"
-        raise fail("bad-params", Place(path.as_posix()), message) from None
-    if not isinstance(array, np.ndarray):
-        raise fail("bad-params", Place(path.as_posix()), "the file holds several arrays")
+        version = np.lib.format.read_magic(stream)
+        read_header = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read_header(stream)
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize > len(data) - stream.tell():
+            raise ValueError("its size is not what its header says")
+        stream.seek(0)
+        array: np.ndarray[Any, Any] = np.load(stream, allow_pickle=False)
+    except _BAD_NPY as error:
+        message = f"not a .npy file of numbers: {first_line(error)}"
+        raise fail("bad-params", place, message) from None
     return array

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 _PROCESSES = 2
 
 
-def require_torch() -> None:
-    """Raise `missing-torch` where torch is not installed."""
+def require_torch(
+    command: str = "irpytorch verify", work: str = "checking generated modules"
+) -> None:
+    """Raise `missing-torch`, in the name of a command, where torch is not installed."""
     if find_spec("torch") is None:
-        message = "checking generated modules needs torch, which is not installed"
-        raise fail("missing-torch", Place("irpytorch verify"), message, "pip install torch")
+        message = f"{work} needs torch, which is not installed"
+        raise fail("missing-torch", Place(command), message, "pip install torch")
 
 
 def load_models(

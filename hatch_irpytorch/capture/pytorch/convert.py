@@ -26,6 +26,9 @@ from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter
 from hatch_irpytorch.errors import Place, Problem, Problems, fail
 from hatch_irpytorch.ir.graph import Model
 
+MAX_CONSTANT = 1 << 27
+"""No tensor that `forward` makes of constants alone has more entries."""
+
 
 class _Unknown:
     """Stands for the result of a node that has no form, so that the rest is looked at as well."""
@@ -127,8 +130,18 @@ class _Conversion:
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
             self._refuse(node, "it draws random numbers")
             return _UNKNOWN
+        made = (
+            leaf for leaf in tree_leaves(node.meta.get("val")) if isinstance(leaf, torch.Tensor)
+        )
+        if sum(tensor.numel() for tensor in made) > MAX_CONSTANT:
+            self._refuse(node, f"a constant of more than {MAX_CONSTANT} entries")
+            return _UNKNOWN
         target: Callable[..., Any] = node.target  # type: ignore[assignment]
-        return target(*args, **kwargs)
+        try:
+            return target(*args, **kwargs)
+        except UNFIT as error:
+            self._refuse(node, f"not with these arguments ({first_line(error)})")
+        return _UNKNOWN
 
     def _item(self, node: fx.Node, args: Any) -> Any:
         result = args[0][args[1]]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,10 +17,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from hatch_irpytorch.capture.builder import first_line
 from hatch_irpytorch.capture.pytorch.convert import from_torch
+from hatch_irpytorch.capture.pytorch.refusals import shown_path
 from hatch_irpytorch.emit.options import normal_dtype
-from hatch_irpytorch.errors import Place, fail, shown
+from hatch_irpytorch.errors import IRPyTorchError, Place, fail, nearest, shown
 from hatch_irpytorch.ir.graph import Model
+from hatch_irpytorch.source.reading import require_file
+
+MAX_ENTRIES = 1 << 27
+"""No input that is captured has more: half a gigabyte of float32."""
 
 _PLACE = Place("MODULE:FACTORY")
 
@@ -34,18 +45,34 @@ def capture_factory(
 ) -> Made:
     """The module that `package.module:attribute` is or returns, captured for one input shape.
 
-    `seed` is torch's when the attribute is called. Raises `IRPyTorchError`; what the user's own
-    code raises passes through.
+    `seed` is torch's when the attribute is called. Raises `IRPyTorchError`, also for what the
+    user's own code raises; what that prints goes to stderr.
     """
-    torch.manual_seed(seed)
-    module = load_module(factory)
+    if math.prod(shape) > MAX_ENTRIES:
+        message = f"an input has at most {MAX_ENTRIES} entries, this shape has more"
+        raise fail("too-large", Place("--shape"), message)
+    if not -(1 << 63) <= seed < 1 << 64:
+        raise fail("bad-option", Place("--seed"), "a seed of torch has at most 64 bits")
     if state_dict is not None:
-        _load_state(module, state_dict)
-    tensors = [*module.parameters(), *module.buffers()]
-    kinds = [tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point]
-    dtype = kinds[0] if kinds else torch.float32
-    model = from_torch(module, torch.rand(shape, dtype=dtype))
+        require_file(state_dict, state_dict.as_posix())
+    torch.manual_seed(seed)
+    with redirect_stdout(sys.stderr):
+        module = load_module(factory)
+        if state_dict is not None:
+            _load_state(module, state_dict)
+        tensors = [*module.parameters(), *module.buffers()]
+        kinds = [tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point]
+        dtype = kinds[0] if kinds else torch.float32
+        model = from_torch(module, _example(shape, dtype))
     return Made(model, type(module).__name__, normal_dtype(str(dtype)) or "float32")
+
+
+def _example(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    try:
+        return torch.rand(shape, dtype=torch.float32).to(dtype)
+    except (RuntimeError, TypeError) as error:
+        message = f"no input of this shape can be made: {first_line(error)}"
+        raise fail("bad-option", Place("--shape"), message) from None
 
 
 def load_module(factory: str) -> nn.Module:
@@ -56,22 +83,70 @@ def load_module(factory: str) -> nn.Module:
         raise fail("bad-option", _PLACE, message)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    with _users_code(f"importing {shown(name)}", "import-failed"):
+        source = import_module(name)
     try:
-        found = getattr(import_module(name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise fail("import-failed", _PLACE, str(error)) from None
+        with _users_code(f"looking up {shown(attribute)}", "import-failed", AttributeError):
+            found = getattr(source, attribute)
+    except AttributeError as error:
+        hint = nearest(attribute, (word for word in dir(source) if not word.startswith("_")))
+        raise fail("import-failed", _PLACE, str(error), hint) from None
     if isinstance(found, nn.Module):
         return found
-    module = found() if callable(found) else found
+    module = found
+    if callable(found):
+        hint = ""
+        if _needs_arguments(found):
+            hint = "it is called without arguments; name a function that takes none"
+        with _users_code(f"calling {shown(factory)}", "capture-failed", hint=hint):
+            module = found()
     if not isinstance(module, nn.Module):
         message = f"{shown(factory)} gives {type(module).__name__}, not a torch.nn.Module"
         raise fail("bad-option", _PLACE, message)
     return module
 
 
+def _needs_arguments(function: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return True
+    except ValueError:
+        return False
+    return False
+
+
+@contextmanager
+def _users_code(
+    doing: str, code: str, passed: type[Exception] | tuple[()] = (), *, hint: str = ""
+) -> Iterator[None]:
+    """What the user's own code raises, `SystemExit` too, as an error at its line."""
+    try:
+        yield
+    except (KeyboardInterrupt, IRPyTorchError, MemoryError):
+        raise
+    except BaseException as error:
+        if passed and isinstance(error, passed):
+            raise
+        message = f"{doing} raised {type(error).__name__}: {first_line(error)}"
+        raise fail(code, _raised_at(error), message, hint) from error
+
+
+def _raised_at(error: BaseException) -> Place:
+    """The innermost line of a file below the working folder."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return Place(shown_path(error.filename), error.lineno, error.offset or 1)
+    frames = [
+        (shown_path(frame.filename), frame.lineno or 1)
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    own = [frame for frame in frames if not Path(frame[0]).is_absolute() and frame[0][:1] != "<"]
+    return Place(own[-1][0], own[-1][1], 1) if own else _PLACE
+
+
 def _load_state(module: nn.Module, path: Path) -> None:
     try:
         module.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         first = str(error).strip().replace("\n", " ")[:300]
         raise fail("bad-params", Place(path.as_posix()), first) from None

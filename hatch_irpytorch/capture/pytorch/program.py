@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,8 +23,9 @@ from hatch_irpytorch.capture.pytorch import (
     reduction_ops,
     window_ops,
 )
+from hatch_irpytorch.capture.pytorch.refusals import export_problem, own_place, require_one_input
 from hatch_irpytorch.capture.pytorch.tensors import Identity, Parameter, identity
-from hatch_irpytorch.errors import IRPyTorchError, Place, fail
+from hatch_irpytorch.errors import Place, fail
 
 OPS = {
     **elementwise_ops.OPS,
@@ -40,8 +39,6 @@ OPS = {
 """Every ATen op that has a form, by name."""
 
 OUTERMOST = "forward"
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-_TORCH = str(Path(torch.__file__).parent)
 
 
 @dataclass(frozen=True)
@@ -63,18 +60,28 @@ def export(module: nn.Module, example: torch.Tensor, file: str) -> Program:
     """The module in eval mode as a program. Raises `IRPyTorchError`: `capture-failed`."""
     if not hasattr(torch.export, "default_decompositions"):
         raise fail("capture-failed", Place(file), "capture needs torch 2.6 or newer")
+    require_one_input(module, file)
     try:
-        with _eval_mode(module), _plain_attention(), _without_logs(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _in_eval_mode(module):
             exported = torch.export.export(module, (example,))
             table: Any = torch.export.default_decompositions()
             for op in list(table):
                 if _packet(op) in OPS:
                     table.pop(op)
             exported = exported.run_decompositions(table)
-    except Exception as error:  # torch.export raises types of many of its own modules
-        raise _export_problem(error, file) from None
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # torch.export and `forward` itself may raise anything
+        raise export_problem(error, module, example, file, _in_eval_mode) from error
     return _read(exported, file)
+
+
+@contextmanager
+def _in_eval_mode(module: nn.Module) -> Iterator[None]:
+    """Eval mode, and nothing said."""
+    with _eval_mode(module), _plain_attention(), _without_logs(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager
@@ -129,24 +136,6 @@ def op_name(node: fx.Node) -> str:
     )
 
 
-def _export_problem(error: Exception, file: str) -> IRPyTorchError:
-    text = str(error)
-    frames = [f for f in _FRAME.findall(text) if not f[0].startswith(_TORCH)]
-    place = Place(shown_path(frames[-1][0]), int(frames[-1][1]), 1) if frames else Place(file)
-    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
-    hint = "the path through `forward` must not depend on the numbers of the input"
-    message = f"torch.export refuses the module: {first[:200]}"
-    return fail("capture-failed", place, message, hint)
-
-
-def shown_path(path: str) -> str:
-    """A source file relative to the working folder where it lies in it."""
-    try:
-        return Path(path).resolve().relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return path
-
-
 def _read(exported: Any, file: str) -> Program:
     signature = exported.graph_signature
     nodes = tuple(exported.graph.nodes)
@@ -177,11 +166,7 @@ def _read(exported: Any, file: str) -> Program:
 
 def source_place(node: fx.Node, file: str) -> Place:
     """The line of the user's own source that a node comes from, as far as torch knows it."""
-    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
-    own = [frame for frame in frames if not frame[0].startswith(_TORCH)]
-    if not own:
-        return Place(file)
-    return Place(shown_path(own[-1][0]), int(own[-1][1]), 1)
+    return own_place(node.meta.get("stack_trace") or "", file)
 
 
 def module_path(node: fx.Node) -> str:

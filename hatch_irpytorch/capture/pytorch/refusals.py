@@ -1,0 +1,123 @@
+"""Why torch.export refuses a module, in words of the user's: the input, or the way through it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hatch_irpytorch.capture.builder import first_line
+from hatch_irpytorch.errors import IRPyTorchError, Place, fail
+from hatch_irpytorch.ir.graph import shape_text
+
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+_NOT_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent), "<")
+_BY_NUMBERS = re.compile(
+    r"(?i)data.dependent|dynamic control flow|could not guard|symbolically trace|"
+    r"branching on (?:data|tensor)|Tensor\.item|unbacked"
+)
+_WHOLE_NUMBERS = re.compile(
+    r"(?i)scalar types? (?:Long|Int)|\bindices\b|used as ind(?:ex|ices)|integer (?:tensor|type)|"
+    r"not implemented for '(?:Float|Double|Half|BFloat16)'|only integer tensors|(?:Long|Int)Tensor"
+)
+_NO_SHAPE = re.compile(r"NotImplementedError|\bdevice\b|uninitialized")
+_OF_SHAPES = (RuntimeError, ValueError, LookupError, AssertionError, TypeError)
+_ONE_INPUT = "a graph has one input; capture a module whose `forward` takes one tensor"
+
+
+def require_one_input(module: nn.Module, file: str) -> None:
+    """Raise `capture-failed` where `forward` cannot be called with one tensor by position."""
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        return
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind in _POSITIONAL]
+    by_keyword = [p.name for p in parameters if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
+    accepts = [p for p in parameters if p.kind in (*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL)]
+    if by_keyword:
+        message = f"`forward` takes {_names(by_keyword)} by keyword only"
+    elif len(needed) > 1:
+        message = f"`forward` takes {len(needed)} inputs: {_names(needed)}"
+    elif not accepts:
+        message = "`forward` takes no input"
+    else:
+        return
+    raise fail("capture-failed", _definition(module, file), message, _ONE_INPUT)
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _names(words: list[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words[:10])
+
+
+def _definition(module: nn.Module, file: str) -> Place:
+    """Where the user wrote `forward`."""
+    code = getattr(getattr(module.forward, "__func__", None), "__code__", None)
+    if code is None or code.co_filename.startswith(_NOT_USERS):
+        return Place(file)
+    return Place(shown_path(code.co_filename), code.co_firstlineno, 1)
+
+
+def export_problem(
+    error: BaseException,
+    module: nn.Module,
+    example: torch.Tensor,
+    file: str,
+    quietly: Callable[[nn.Module], AbstractContextManager[None]],
+) -> IRPyTorchError:
+    """The error for what torch.export raised; `forward` itself is asked whether it is its own."""
+    own = _own_error(module, example, quietly)
+    if own is None:
+        place = own_place(str(error), file)
+        hint = ""
+        if _BY_NUMBERS.search(f"{type(error).__name__} {error}"):
+            hint = "the path through `forward` must not depend on the numbers of the input"
+        message = f"torch.export refuses the module: {first_line(error)}"
+        return fail("capture-failed", place, message, hint)
+    shape = shape_text(tuple(example.shape))
+    said = f"{type(own).__name__}: {first_line(own)}"
+    message = f"`forward` itself fails for an input of shape {shape}: {said}"
+    hint = ""
+    if _WHOLE_NUMBERS.search(str(own)):
+        hint = "it may want whole numbers; the input of a graph holds real ones"
+    elif isinstance(own, _OF_SHAPES) and not _NO_SHAPE.search(said):
+        hint = "is it the shape that the module takes?"
+    place = own_place("".join(traceback.format_tb(own.__traceback__)), file)
+    return fail("capture-failed", place, message, hint)
+
+
+def _own_error(
+    module: nn.Module,
+    example: torch.Tensor,
+    quietly: Callable[[nn.Module], AbstractContextManager[None]],
+) -> BaseException | None:
+    try:
+        with quietly(module), torch.no_grad():
+            module(example)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the user's own code may raise anything
+        return error
+    return None
+
+
+def own_place(trace: str, file: str) -> Place:
+    """The innermost line of the user's own source in the text of a trace."""
+    frames = [frame for frame in _FRAME.findall(trace) if not frame[0].startswith(_NOT_USERS)]
+    return Place(shown_path(frames[-1][0]), int(frames[-1][1]), 1) if frames else Place(file)
+
+
+def shown_path(path: str) -> str:
+    """A source file relative to the working folder where it lies in it."""
+    try:
+        return Path(path).resolve().relative_to(Path.cwd()).as_posix()
+    except (ValueError, OSError):
+        return path

@@ -40,6 +40,8 @@ CODES: dict[str, str] = {
     "import-failed": "a generated module does not import cleanly",
     "inexpressible": "an operation has no form in torchlean.ir.v1",
     "infinite-constant": "an infinity was replaced by the largest power of 2 that float32 holds",
+    "internal": "something failed that this project did not foresee",
+    "interrupted": "Ctrl-C stopped the command",
     "missing-file": "a file does not exist",
     "missing-key": "a required key is missing",
     "missing-onnx": "reading an ONNX file needs the package onnx",
@@ -52,12 +54,15 @@ CODES: dict[str, str] = {
     "not-golden": "a module's outputs differ from its golden file",
     "not-parity": "a module's outputs differ from the reference",
     "orphaned": "a generated file has no manifest any more",
+    "out-of-memory": "the machine has too little memory for what was asked",
     "outside-project": "a path leads out of the project",
+    "params-beside": "the parameters that a graph lacks were taken from the file beside it",
     "process-died": "a process that generated models ended too early",
     "rebuilt": "a derived file held a merge conflict or no text of ours, and was made again",
     "shape-mismatch": "a declared shape differs from what the shape rule gives",
     "smoke-failed": "the run of a generated module as a program failed",
     "stale": "a generated file is older than its inputs",
+    "system": "the operating system refused what a command needs",
     "too-deep": "the text is nested too deeply",
     "too-large": "the file or a value is larger than any real one",
     "unknown-key": "a key is not known here",
@@ -101,8 +106,30 @@ class Problem(NamedTuple):
     found: str = ""
 
     def __str__(self) -> str:
-        hint = f"; {self.hint}" if self.hint else ""
-        return _printable(f"{self.place}: error[{self.code}]: {self.message}{hint}")
+        return self.line()
+
+    def line(self, severity: str = "error") -> str:
+        """One printable line of at most `MAX_LINE` characters; a note is no error."""
+        parts = [str(self.place), self.message, self.hint]
+        place, message, hint = map(_printable, parts)
+        if len(place) + len(message) + len(hint) > MAX_LINE - 100:
+            place, message, hint = (_cut(text) for text in (place, message, hint))
+        return f"{place}: {severity}[{self.code}]: {message}{'; ' if hint else ''}{hint}"
+
+
+MAX_LINE = 2000
+"""No message is longer; `--json` has all of it."""
+
+MAX_PROBLEMS = 50
+"""No more problems of one file are told, but how many more there are; `--json` has them all."""
+
+
+def _cut(text: str, limit: int = 600) -> str:
+    """A long text without its middle."""
+    half = limit // 2
+    if len(text) <= limit:
+        return text
+    return f"{text[:half]}... {len(text) - limit} more ...{text[-half:]}"
 
 
 def _printable(text: str) -> str:
@@ -117,7 +144,20 @@ class IRPyTorchError(Exception):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        super().__init__("\n".join(told_lines(self.problems)))
+
+
+def told_lines(problems: Iterable[Problem], severity: str = "error") -> Iterator[str]:
+    """The problems as lines, in their order; of each file the first `MAX_PROBLEMS` and a count."""
+    counts: dict[str, int] = {}
+    for problem in problems:
+        file = problem.place.file
+        counts[file] = counts.get(file, 0) + 1
+        if counts[file] <= MAX_PROBLEMS:
+            yield problem.line(severity)
+    for file, count in counts.items():
+        if count > MAX_PROBLEMS:
+            yield f"{_cut(_printable(file))}: {count - MAX_PROBLEMS} more; `--json` has all"
 
 
 class Problems:

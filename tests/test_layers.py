@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hatch_irpytorch"
 LAYERS = (
     {"errors", "garbage", "names"},
+    {"unforeseen"},
     {"source"},
     {"ir"},
     {"emit"},

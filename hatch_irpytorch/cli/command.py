@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any
 
-from hatch_irpytorch.errors import Problem, shown
+from hatch_irpytorch.errors import Problem, shown, told_lines
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -40,11 +41,47 @@ def positive(text: str) -> int:
 
 
 def print_problems(problems: Iterable[Problem]) -> None:
-    for problem in problems:
-        print(problem, file=sys.stderr)
+    """Tell what is wrong, on stderr."""
+    _print(problems, "error")
 
 
 def print_notes(notes: Iterable[Problem]) -> None:
-    """Remarks about legal inputs: like problems, but called notes."""
-    for note in notes:
-        print(str(note).replace("error[", "note[", 1), file=sys.stderr)
+    """Tell remarks about legal inputs: like problems, but called notes."""
+    _print(notes, "note")
+
+
+_as_json = ContextVar("_as_json", default=False)
+
+
+def use_json(wanted: bool) -> None:
+    """Whether `print_problems` and `print_notes` write JSON from now on."""
+    _as_json.set(wanted)
+
+
+def _print(problems: Iterable[Problem], severity: str) -> None:
+    lines = told_lines(problems, severity)
+    if _as_json.get():
+        lines = (_json_line(problem, severity) for problem in problems)
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def _json_line(problem: Problem, severity: str) -> str:
+    import json
+
+    place = problem.place
+    fields = {
+        "severity": severity,
+        "code": problem.code,
+        "file": place.file,
+        "line": place.line or None,
+        "column": place.column or None,
+        "node": place.node,
+        "kind": place.kind or None,
+        "message": problem.message,
+        "hint": problem.hint or None,
+        "field": problem.field or None,
+        "expected": problem.expected or None,
+        "found": problem.found or None,
+    }
+    return json.dumps(fields)

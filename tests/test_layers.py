@@ -18,6 +18,7 @@ LAYERS = (
     {"source"},
     {"ir"},
     {"emit"},
+    {"configuration"},
     {"manifest", "project"},
     {"build"},
     {"verify", "capture"},

@@ -23,7 +23,7 @@ MAX_BYTES = 1 << 20
 """No configuration that people write is larger."""
 
 IN_TREE = "hatch_irpytorch/_in_tree.py"
-_MAX_DOTS = 1000
+_MAX_DOTS = 500
 _HOOK_NAME = "irpytorch"
 _NOT_A_PATTERN = re.compile(r"[^*?\[\]!]*(?=/|$)")
 
@@ -62,8 +62,8 @@ def _refuse_long_keys(text: str, name: str) -> None:
     """The parser needs memory by the square of how many parts a key has."""
     for number, line in enumerate(text.split("\n"), 1):
         if line.count(".") > _MAX_DOTS:
-            message = f"not usable: the line has more than {_MAX_DOTS} dots"
-            raise fail("bad-project", Place(name, number), message)
+            message = f"not usable: line {number} has more than {_MAX_DOTS} dots"
+            raise fail("bad-project", Place(name), message)
 
 
 def hatch_table(root: Path, data: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ LAYERS = (
     {"manifest", "project"},
     {"build"},
     {"verify", "capture"},
+    {"shipping"},
     {"cli", "plugin"},
     {"hooks", "_in_tree", "__main__", "__init__"},
 )

@@ -32,6 +32,7 @@ def python(tmp_path: Path) -> Path:
 
 def install(python: Path, *arguments: str) -> tuple[int, str]:
     """By pip of this environment into the other, with the hook that is installed here."""
+    pytest.importorskip("editables", reason="hatchling needs it for editable installs")
     command = [sys.executable, "-m", "pip", "--python", str(python), "install"]
     options = ["--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check"]
     result = subprocess.run(

@@ -172,25 +172,29 @@ def _locks_in(project: Project, target: str, shipped: list[Shipped]) -> list[Pro
 
 
 def _line(project: Project, config: BuilderConfig) -> str:
-    """The line that would ship the package, beside what is shipped already."""
+    """The lines that would ship the package, beside what is shipped already."""
+    options = wheel_options(project, config).items()
+    return f"{' and '.join(f'`{key} = {_array(paths)}`' for key, paths in options)} in {_WHEEL}"
+
+
+def wheel_options(project: Project, config: BuilderConfig) -> dict[str, list[str]]:
+    """The options of the wheel that ship the package, beside what is shipped already.
+
+    Only those that name files by hand are followed; raises what hatchling raises where it finds
+    none to ship.
+    """
     top = f"{project.output}/{project.package.partition('.')[0]}"
     named = config.target_config or config.build_config
+    sources = {"sources": [project.output]}
     if "packages" not in named and ("include" in named or "only-include" in named):
         key = "only-include" if "only-include" in named else "include"
         entry = top if key == "only-include" else f"/{top}/**"
-        paths = [*(p for p in named[key] if _posix(p).strip("/") != project.output), entry]
-        lines = (
-            f"`{key} = {_array(dict.fromkeys(paths))}` and `sources = {_array([project.output])}`"
-        )
-        return f"{lines} in {_WHEEL}"
+        paths = [path for path in named[key] if _posix(path).strip("/") != project.output]
+        return {key: list(dict.fromkeys([*paths, entry])), **sources}
     kept = [path for path in map(_posix, config.only_include.values()) if _stays(project, path)]
-    if all(path in map(_posix, config.packages) for path in kept):
-        return f"`packages = {_array([*kept, top])}` in {_WHEEL}"
-    return f"`only-include = {_array([*kept, top])}` and {_sources(project)} in {_WHEEL}"
-
-
-def _sources(project: Project) -> str:
-    return f"`sources = {_array([project.output])}`"
+    if set(kept) <= set(map(_posix, config.packages)):
+        return {"packages": [*kept, top]}
+    return {"only-include": [*kept, top], **sources}
 
 
 def _stays(project: Project, path: str) -> bool:

@@ -23,6 +23,7 @@ LAYERS = (
     {"build"},
     {"verify", "capture"},
     {"shipping"},
+    {"init"},
     {"cli", "plugin"},
     {"hooks", "_in_tree", "__main__", "__init__"},
 )

@@ -11,6 +11,9 @@ import yaml
 from test_init import BUILD_SYSTEM, HOOK, PROJECT, WHEEL, files, init, new_project
 from wheels import build, wheel_names
 
+from hatch_irpytorch.init.texts import with_attributes
+from hatch_irpytorch.project import find_project
+
 
 def test_what_hatchling_found_itself_is_still_shipped(tmp_path: Path) -> None:
     for name in ("src/acme/__init__.py", "acme/__init__.py", "acme.py"):
@@ -33,6 +36,12 @@ def test_files_that_a_wheel_includes_are_still_shipped(tmp_path: Path) -> None:
     code, text = build(project, "wheel")
     assert code == 0, text
     assert {"own/__init__.py", "acme_models/affine.py"} <= wheel_names(project)
+
+
+def test_this_repository_has_the_attributes() -> None:
+    root = Path(__file__).parent.parent
+    text = (root / ".gitattributes").read_text()
+    assert with_attributes(text, find_project(root)) == text
 
 
 def test_a_pattern_with_a_line_keeps_it(tmp_path: Path) -> None:

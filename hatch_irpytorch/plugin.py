@@ -54,17 +54,19 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
         from hatch_irpytorch.shipping import (
             check_wheel,
             complete_sdist,
+            hatchling_told,
             leave_locks_out,
             mark_artifacts,
         )
 
-        mark_artifacts(project, build_data, self.target_name)
-        leave_locks_out(project, self.build_config, self.target_name)
-        if self.target_name == "wheel":
-            check_wheel(project, self.build_config, version, build_data)
-        elif self.target_name == "sdist":
-            for note in complete_sdist(project, self.build_config, build_data):
-                self._remark(note)
+        with hatchling_told():
+            mark_artifacts(project, build_data, self.target_name)
+            leave_locks_out(project, self.build_config, self.target_name)
+            if self.target_name == "wheel":
+                check_wheel(project, self.build_config, version, build_data)
+            elif self.target_name == "sdist":
+                for note in complete_sdist(project, self.build_config, build_data):
+                    self._remark(note)
 
     def clean(self, versions: list[str]) -> None:
         """Remove what the hook wrote, and nothing else."""
@@ -90,7 +92,7 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
         """End the build with the message of an error instead of its traceback."""
         try:
             yield
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             from hatch_irpytorch.unforeseen import ending
 
             end = ending(error, f"hatch build hook `{self.PLUGIN_NAME}`")

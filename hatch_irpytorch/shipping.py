@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hatch_irpytorch.build.lock import LOCK_FOLDER, Locks, lock_path, read_locks
 from hatch_irpytorch.configuration import PROJECT_FILE
-from hatch_irpytorch.errors import IRPyTorchError, Place, Problem
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
 from hatch_irpytorch.project import PROCESS_LOCK, Project
 
 if TYPE_CHECKING:
@@ -113,6 +114,16 @@ def _excluded(config: BuilderConfig, paths: list[str]) -> Iterable[str]:
 
     patterns = config.target_config.get("exclude", config.build_config.get("exclude", []))
     return GitIgnoreSpec.from_lines(patterns).match_files(paths)
+
+
+@contextmanager
+def hatchling_told() -> Iterator[None]:
+    """What hatchling says of its own options, as an error of the project and not of ours."""
+    try:
+        yield
+    except (TypeError, ValueError, FileNotFoundError) as error:
+        message = f"hatchling refuses the configuration: {error}"
+        raise fail("bad-project", Place(PROJECT_FILE), message) from None
 
 
 def _fresh(builder: BuilderInterface[Any, Any]) -> BuilderInterface[Any, Any]:

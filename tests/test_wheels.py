@@ -93,12 +93,10 @@ def test_a_slip_ends_with_the_line_to_write(tmp_path: Path, slip: str) -> None:
     assert f"write `{line}` in [tool.hatch.build.targets.wheel]" in text
 
 
-@pytest.mark.parametrize("slip", SLIPS)
+@pytest.mark.parametrize("slip", sorted({*SLIPS} - {"renamed", "nothing on purpose"}))
 def test_the_line_to_write_is_right(tmp_path: Path, slip: str) -> None:
     """With the line written, the wheel holds the package and what it held before."""
     wheel, line = SLIPS[slip]
-    if slip in ("renamed", "nothing on purpose"):
-        pytest.skip("another line has to go")
     project = new_project(tmp_path / "p", wheel)
     (project / "src/own").mkdir(parents=True)
     (project / "src/own/__init__.py").touch()
@@ -240,3 +238,26 @@ def test_what_nobody_foresaw_ends_a_build_in_one_line(tmp_path: Path) -> None:
     )
     code, text = build(project, "wheel", PYTHONPATH=str(project))
     assert code == 70 and text.count("error[internal]") == 1 and "boom" in text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        WHEEL + 'packages = "generated/nets"\n',
+        WHEEL + "packages = [1]\n",
+        WHEEL + 'only-include = ["../x"]\n',
+        WHEEL + "exclude = [1]\n",
+        WHEEL + 'exclude = "x"\n',
+        RIGHT["packages"] + '[tool.hatch.build.force-include]\n"missing" = "x"\n',
+    ],
+)
+@pytest.mark.parametrize("target", ["wheel", "sdist"])
+def test_what_hatchling_refuses_is_no_mistake_of_ours(
+    tmp_path: Path, options: str, target: str
+) -> None:
+    options = options.replace("targets.wheel", f"targets.{target}")
+    project = new_project(tmp_path / "p", options)
+    code, text = build(project, target)
+    assert code == 2 and text.count("error[") == 1, text
+    assert "error[bad-project]: hatchling refuses" in text or "error[not-shipped]" in text
+    assert not list((project / "dist").glob("*"))

@@ -21,7 +21,7 @@ from hatch_irpytorch.errors import IRPyTorchError, Place, fail, shown
 from hatch_irpytorch.init.toml_edits import array_place, array_text, with_item, with_key
 from hatch_irpytorch.init.toml_places import Key
 from hatch_irpytorch.project import HOOK, Project, configured_project, read_options
-from hatch_irpytorch.shipping import wheel_options
+from hatch_irpytorch.shipping import hatchling_told, wheel_options
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -152,11 +152,12 @@ def _wheel_options(project: Project) -> dict[str, list[str]]:
 
     builder = WheelBuilder(str(project.root))
     try:
-        return wheel_options(project, builder.config)
-    except (ValueError, TypeError) as error:
-        if "Unable to determine which files to ship" in str(error):
-            return {"packages": [f"{project.output}/{project.package.partition('.')[0]}"]}
-        raise fail("bad-project", Place(PROJECT_FILE), f"hatchling refuses it: {error}") from None
+        with hatchling_told():
+            return wheel_options(project, builder.config)
+    except IRPyTorchError as error:
+        if "Unable to determine which files to ship" not in str(error):
+            raise
+        return {"packages": [f"{project.output}/{project.package.partition('.')[0]}"]}
 
 
 def _set(data: dict[str, Any], key: Key, value: object) -> None:

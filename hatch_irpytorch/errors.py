@@ -51,6 +51,7 @@ CODES: dict[str, str] = {
     "no-manifests": "no manifest was found",
     "not-finite": "NaN or an infinity stands where JSON cannot carry one",
     "not-ours": "a file that this project did not write stands where an output belongs",
+    "not-shipped": "a target of the build would not ship what the generated package needs",
     "not-golden": "a module's outputs differ from its golden file",
     "not-parity": "a module's outputs differ from the reference",
     "other-graph": "parameters belong, or may belong, to another graph",

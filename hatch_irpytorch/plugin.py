@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 from hatch_irpytorch.errors import IRPyTorchError
 
 if TYPE_CHECKING:
+    from hatch_irpytorch.errors import Problem
     from hatch_irpytorch.project import Project
 
 
@@ -19,16 +22,14 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "irpytorch"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Bring the outputs up to date, or fail with `check`; then add them as artifacts."""
-        try:
+        """Bring the outputs up to date, or fail with `check`; then see that they are shipped."""
+        with self._told():
             project = self._project()
             if project.check:
                 self._check(project)
             else:
                 self._build(project)
-        except IRPyTorchError as error:
-            self._abort(error)
-        build_data["artifacts"].append(f"/{project.output}")
+            self._ship(project, version, build_data)
 
     def _check(self, project: Project) -> None:
         from hatch_irpytorch.build.outputs import describe
@@ -44,27 +45,56 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
         from hatch_irpytorch.build.progress import terminal_progress
 
         for note in build_outputs(project, jobs=None, progress=terminal_progress()):
-            self.app.display_warning(str(note).replace("error[", "note[", 1))
+            self._remark(note)
+
+    def _remark(self, note: Problem) -> None:
+        self.app.display_warning(str(note).replace("error[", "note[", 1))
+
+    def _ship(self, project: Project, version: str, build_data: dict[str, Any]) -> None:
+        from hatch_irpytorch.shipping import (
+            check_wheel,
+            complete_sdist,
+            hatchling_told,
+            leave_locks_out,
+            mark_artifacts,
+        )
+
+        with hatchling_told():
+            mark_artifacts(project, build_data, self.target_name)
+            leave_locks_out(project, self.build_config, self.target_name)
+            if self.target_name == "wheel":
+                check_wheel(project, self.build_config, version, build_data)
+            elif self.target_name == "sdist":
+                for note in complete_sdist(project, self.build_config, build_data):
+                    self._remark(note)
 
     def clean(self, versions: list[str]) -> None:
         """Remove what the hook wrote, and nothing else."""
         from hatch_irpytorch.build.outputs import clean_outputs
         from hatch_irpytorch.build.process_lock import project_lock, remove_process_lock
 
-        try:
+        with self._told():
             project = self._project()
             with project_lock(project):
                 clean_outputs(project)
             remove_process_lock(project)
-        except IRPyTorchError as error:
-            self._abort(error)
 
     def _project(self) -> Project:
-        from hatch_irpytorch.project import read_options
+        """The project by the configuration of this build, from which `irpytorch` reads it too."""
+        from hatch_irpytorch.project import configured_project, read_options
 
-        where = f"tool.hatch.build.hooks.{self.PLUGIN_NAME}"
-        return read_options(Path(self.root), self.config, where)
+        root = Path(self.root)
+        found = configured_project(root, self.metadata.hatch.config)
+        return found if found is not None else read_options(root, self.config)
 
-    def _abort(self, error: IRPyTorchError) -> NoReturn:
-        self.app.abort(str(error))
-        raise SystemExit(1)
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """End the build with the message of an error instead of its traceback."""
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as error:
+            from hatch_irpytorch.unforeseen import ending
+
+            end = ending(error, f"hatch build hook `{self.PLUGIN_NAME}`")
+            self.app.abort(end.text, end.code)
+            raise SystemExit(end.code) from None

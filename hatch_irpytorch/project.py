@@ -3,35 +3,63 @@
 from __future__ import annotations
 
 import posixpath
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hatch_irpytorch.configuration import (
+    PROJECT_FILE,
+    HookTable,
+    hatch_table,
+    hook_tables,
+    read_toml,
+    shipped_paths,
+)
 from hatch_irpytorch.errors import Place, Problems, fail, nearest, shown
 from hatch_irpytorch.names import import_name_problem, path_problem
-from hatch_irpytorch.source.reading import read_bytes
+from hatch_irpytorch.source.reading import reason
 
 HOOK = "tool.hatch.build.hooks.irpytorch"
 DEFAULT_PACKAGE = "irpytorch_models"
 OPTIONS = ("models", "output", "package", "check")
+_OF_HATCHLING = (
+    "path",
+    "dependencies",
+    "require-runtime-dependencies",
+    "require-runtime-features",
+    "enable-by-default",
+)
 
 PROCESS_LOCK = ".hatch/irpytorch/process.lock"
 """Held by commands that write, relative to the root. hatchling puts no `.hatch` into an archive."""
 
 
 class Project(NamedTuple):
-    """Where manifests are, where modules go, and whether a build may write."""
+    """Where manifests are, where modules go, and whether a build may write.
+
+    `package` may be dotted: only its last part is written, those before it are namespaces.
+    `shipped` are the paths at or below `output` that the wheel's own options name, written by hand
+    or not.
+    """
 
     root: Path
     models: str = "models"
     output: str = "generated"
     package: str = DEFAULT_PACKAGE
     check: bool = False
+    shipped: tuple[str, ...] = ()
 
     @property
     def package_path(self) -> str:
-        return f"{self.output}/{self.package}"
+        """The folder of the modules, relative to the root."""
+        return f"{self.output}/{self.package.replace('.', '/')}"
+
+    @property
+    def package_folders(self) -> tuple[str, ...]:
+        """The folders that the modules need, from theirs up to `output`."""
+        parts = self.package.split(".")
+        below = ("/".join((self.output, *parts[:n])) for n in range(len(parts), 0, -1))
+        return (*below, self.output)
 
 
 def read_options(root: Path, options: Mapping[str, Any], where: str = HOOK) -> Project:
@@ -41,13 +69,7 @@ def read_options(root: Path, options: Mapping[str, Any], where: str = HOOK) -> P
     known: dict[str, Any] = {}
     for name, value in options.items():
         if name not in OPTIONS:
-            if name not in (
-                "path",
-                "dependencies",
-                "require-runtime-dependencies",
-                "require-runtime-features",
-                "enable-by-default",
-            ):
+            if name not in _OF_HATCHLING:
                 hint = nearest(name, OPTIONS)
                 problems.add("unknown-key", place, f"unknown option `{where}.{name}`", hint)
             continue
@@ -57,7 +79,7 @@ def read_options(root: Path, options: Mapping[str, Any], where: str = HOOK) -> P
             problems.mismatch("bad-option", place, f"{where}.{name}", expected, shown(value))
             continue
         known[name] = value
-    problem = import_name_problem(known.get("package", DEFAULT_PACKAGE))
+    problem = package_name_problem(known.get("package", DEFAULT_PACKAGE))
     if problem:
         found = shown(known["package"])
         problems.mismatch("bad-name", place, f"{where}.package", "a package name", found, problem)
@@ -76,27 +98,66 @@ def read_options(root: Path, options: Mapping[str, Any], where: str = HOOK) -> P
     return project
 
 
+def package_name_problem(name: str) -> str:
+    """Why a name, dotted or not, cannot be the package's, or an empty string."""
+    return next(filter(None, map(import_name_problem, name.split("."))), "")
+
+
+def configured_project(root: Path, hatch: Mapping[str, Any]) -> Project | None:
+    """The project in `root` whose `tool.hatch` is given; None when it does not use the hook.
+
+    Raises `bad-project` when two tables give the hook different options: a build of one target
+    would take the files of another for its own.
+    """
+    tables = hook_tables(hatch)
+    if not tables:
+        return None
+    first = tables[0]
+    projects = [read_options(root, options, where) for where, options in tables]
+    for other, project in zip(tables, projects, strict=True):
+        if project != projects[0]:
+            message = f"`{first.where}` and `{other.where}` differ in {_differing(first, other)}"
+            raise fail("bad-project", Place(PROJECT_FILE), message, "keep one of the two tables")
+    return projects[0]._replace(shipped=shipped_paths(hatch, projects[0].output))
+
+
+def _differing(first: HookTable, second: HookTable) -> str:
+    names = (name for name in OPTIONS if first.options.get(name) != second.options.get(name))
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def find_project(start: Path) -> Project:
-    """The project in `start`: its `pyproject.toml` names the hook. Raises `IRPyTorchError`."""
-    file = start / "pyproject.toml"
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    """The project that `start` is in: the nearest folder, upwards, that configures the hook.
+
+    A `pyproject.toml` without the hook, such as that of another distribution in the same
+    repository, is passed over; one that cannot be read is an error. Raises `IRPyTorchError`.
+    """
+    without = False
+    for folder in _upwards(start):
+        try:
+            data = read_toml(folder / PROJECT_FILE, PROJECT_FILE)
+        except FileNotFoundError:
+            continue
+        project = configured_project(folder, hatch_table(folder, data))
+        if project is not None:
+            return project
+        without = True
+    if without:
+        message = "no build hook `irpytorch` is configured"
+        hint = f"add a table `[{HOOK}]`, or run `irpytorch init`"
+        raise fail("bad-project", Place(PROJECT_FILE), message, hint)
+    message = "the file does not exist, neither here nor in a folder above"
+    raise fail("missing-file", Place(PROJECT_FILE), message)
+
+
+def _upwards(start: Path) -> Iterator[Path]:
     try:
-        data = tomllib.loads(read_bytes(file, "pyproject.toml").decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise fail("bad-project", Place("pyproject.toml"), f"not TOML: {error}") from None
-    build = data.get("tool", {}).get("hatch", {}).get("build", {})
-    places = [("tool.hatch.build", build)]
-    for target, options in sorted(build.get("targets", {}).items()):
-        places.append((f"tool.hatch.build.targets.{target}", options))
-    for where, options in places:
-        for name in ("irpytorch", "custom"):
-            if name in options.get("hooks", {}):
-                return read_options(start, options["hooks"][name], f"{where}.hooks.{name}")
-    message = "no build hook `irpytorch` is configured"
-    raise fail("bad-project", Place("pyproject.toml"), message, f"add a table `[{HOOK}]`")
+        folder = start.resolve()
+    except OSError as error:
+        message = f"the working directory cannot be found: {reason(error)}"
+        raise fail("missing-file", Place(PROJECT_FILE), message) from None
+    yield folder
+    yield from folder.parents
 
 
 def find_manifests(project: Project) -> list[str]:

@@ -18,9 +18,12 @@ LAYERS = (
     {"source"},
     {"ir"},
     {"emit"},
+    {"configuration"},
     {"manifest", "project"},
     {"build"},
     {"verify", "capture"},
+    {"shipping"},
+    {"init"},
     {"cli", "plugin"},
     {"hooks", "_in_tree", "__main__", "__init__"},
 )

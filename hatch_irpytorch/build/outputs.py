@@ -277,7 +277,7 @@ def clean_outputs(project: Project) -> list[str]:
     derived = lock_differences(project, locks, {}, whole=True)
     for path in (*ours, *(difference.path for difference in derived)):
         remove_file(output_path(project.root, path), path)
-    for folder in (f"{project.output}/{LOCK_FOLDER}", project.package_path, project.output):
+    for folder in (f"{project.output}/{LOCK_FOLDER}", *project.package_folders):
         remove_leftovers(project.root / folder)
         with suppress(OSError):
             (project.root / folder).rmdir()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 COMMANDS = {
+    "init": "add the hook to an existing project; each change is shown as a diff first",
     "regen": "bring the generated package and the golden files up to date; print what changed",
     "check": "show what `regen` would change; exit code 1 if there is anything",
     "verify": "import, run and compare the generated modules; needs torch; exit code 1 on findings",

@@ -1,0 +1,1 @@
+"""What `irpytorch init` adds to an existing project, as texts."""

@@ -57,6 +57,8 @@ class Worker:
         Raises `WorkerEndedError`, after which another process is taken, and `missing-torch` when
         torch cannot be imported.
         """
+        if self._process is not None and self._process.poll() is not None:
+            self._end()
         self.start()
         if not self._ready:
             failed = self._exchange(None)[0]["failed"]

@@ -29,6 +29,7 @@ Header = dict[str, Any]
 Message = tuple[Header, bytes]
 
 _LENGTHS = struct.Struct("<QQ")
+_LONGEST = 1 << 40
 _DONE = 77
 _KEPT = 1 << 16
 _SHOWN = 200
@@ -48,6 +49,8 @@ def read_message(stream: IO[bytes]) -> Message | None:
     if len(start) < _LENGTHS.size:
         return None
     text_length, data_length = _LENGTHS.unpack(start)
+    if max(text_length, data_length) > _LONGEST:
+        return None
     text, data = stream.read(text_length), stream.read(data_length)
     if len(text) + len(data) < text_length + data_length:
         return None

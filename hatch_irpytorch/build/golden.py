@@ -107,6 +107,8 @@ def read_golden(data: bytes, file: str) -> tuple[GoldenCase, ...]:
     try:
         if not isinstance(value, dict) or value["format"] != FORMAT:
             raise ValueError
+        if not isinstance(value["cases"], list):
+            raise ValueError
         return tuple(
             GoldenCase(
                 _read_tensor(case["input"]), tuple(_read_tensor(out) for out in case["outputs"])

@@ -32,6 +32,7 @@ def main() -> None:
                         *building.nothing_changed(folder),
                         *building.one_changed(folder),
                         *building.cold(folder),
+                        *building.verifying(folder),
                         *building.help_text(),
                     ]
                 ),

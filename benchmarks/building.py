@@ -98,25 +98,38 @@ def cold(folder: Path) -> list[Row]:
     return [row]
 
 
+def verifying(folder: Path) -> list[Row]:
+    """`irpytorch verify` of one small model beside importing torch."""
+    root = folder / "verified"
+    write_project(root, 1)
+    module = ("-m", "hatch_irpytorch")
+    _python(*module, "regen", cwd=root)()
+    step, beside = "`irpytorch verify`, one small model", '`python -c "import torch"`'
+    ours, theirs = _python(*module, "verify", cwd=root), _python("-c", "import torch", cwd=root)
+    return [paired(step, beside, ours, theirs, "≤ 2")]
+
+
+def _python(*arguments: str, cwd: Path = ROOT) -> Callable[[], float]:
+    """Seconds for Python with these arguments."""
+
+    def run() -> float:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        start = time.perf_counter()
+        command = [sys.executable, *arguments]
+        subprocess.run(command, cwd=cwd, env=environment, check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    return run
+
+
 def help_text() -> list[Row]:
     """`irpytorch --help` beside importing argparse."""
-
-    def timed(*arguments: str) -> Callable[[], float]:
-        def run() -> float:
-            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-            start = time.perf_counter()
-            command = [sys.executable, *arguments]
-            subprocess.run(command, env=environment, check=True, capture_output=True)
-            return time.perf_counter() - start
-
-        return run
-
     return [
         paired(
             "`irpytorch --help`",
             '`python -c "import argparse"`',
-            timed("-m", "hatch_irpytorch", "--help"),
-            timed("-c", "import argparse"),
+            _python("-m", "hatch_irpytorch", "--help"),
+            _python("-c", "import argparse"),
             "≤ 2",
             rounds=25,
         )

@@ -13,8 +13,6 @@ import pytest
 from documents import const, document, op, read
 
 from hatch_irpytorch.build.golden import encode_golden, golden_input, make_golden, read_golden
-from hatch_irpytorch.verify.importing import check_import
-from hatch_irpytorch.verify.smoke import check_smoke
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "tests" / "sample_project"
@@ -59,47 +57,18 @@ def test_a_sound_project_has_no_findings_and_no_traces(project: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("import torch\n", "import torch\n\nimport nothing_like_it\n"),
         ("import torch\n", "import torch\n\nprint('hello')\n"),
-        (
-            "import torch\n",
-            "import warnings\n\nimport torch\n\nwarnings.warn('old', stacklevel=1)\n",
-        ),
+        ("opt.step()", "raise RuntimeError('no')"),
+        ("torch.relu(v1)", "torch.tanh(v1)"),
+        ("-1.0", "-1.0000001"),
     ],
 )
-def test_an_import_that_is_not_clean_is_found(project: Path, old: str, new: str) -> None:
-    edit(project, MODULE, old, new)
-    (found,) = check_import(project / "generated", "nets.affine", MODULE)
-    assert found.code == "import-failed"
-
-
-def test_a_run_that_fails_is_found(project: Path) -> None:
-    edit(project, MODULE, "opt.step()", "raise RuntimeError('no')")
-    (found,) = check_smoke(project / "generated", "nets.affine", MODULE)
-    assert found.code == "smoke-failed" and "RuntimeError: no" in found.message
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "codes"),
-    [
-        ("import torch\n", "import torch\n\nprint('hello')\n", {"foreign-code"}),
-        ("opt.step()", "raise RuntimeError('no')", {"foreign-code"}),
-        ("return float(loss.detach())", "return float('nan')", {"smoke-failed"}),
-        ("torch.relu(v1)", "torch.tanh(v1)", {"not-golden", "not-parity"}),
-        ("-1.0", "-1.001", {"not-golden", "not-parity"}),
-        ("-1.0", "-1.0000001", {"not-parity"}),
-        ("return v2", "return v2.sum()", {"smoke-failed"}),
-        ("return v2", "return v2.to(torch.float16)", {"smoke-failed", "not-golden", "not-parity"}),
-        ("return v2", "return v2, v2", {"smoke-failed"}),
-    ],
-)
-def test_each_check_finds_its_fault(project: Path, old: str, new: str, codes: set[str]) -> None:
+def test_a_module_that_was_edited_is_told_and_not_run(project: Path, old: str, new: str) -> None:
     edit(project, MODULE, old, new)
     result = run(project, "verify", "affine")
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
-    found = {line.split("error[")[1].split("]")[0] for line in result.stderr.splitlines()}
-    assert found <= codes and found
+    assert (result.returncode, result.stdout) == (1, "affine: not run, 1 finding\n")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"{MODULE}: error[edited-by-hand]: ")
     assert run(project, "verify", "second").returncode == 0
 
 
@@ -116,13 +85,6 @@ def test_a_golden_file_that_is_wrong_or_missing_is_found(project: Path) -> None:
     assert "the golden file does not exist" in run(project, "verify", "affine").stderr
     assert run(project, "regen").stdout == "tests/golden/affine.json\n"
     assert run(project, "verify").returncode == 0
-
-
-def test_the_manifest_s_tolerance_decides(project: Path) -> None:
-    edit(project, MODULE, "-1.0", "-1.001")
-    with (project / "models/affine.yaml").open("a", encoding="utf-8") as stream:
-        stream.write("golden:\n  rtol: 0.01\n  atol: 0.01\n")
-    assert "not-golden" not in run(project, "verify", "affine").stderr
 
 
 def test_a_module_that_was_not_generated_is_found(project: Path) -> None:
@@ -210,12 +172,3 @@ def test_a_log_gets_positive_inputs_and_an_impossible_one_no_case() -> None:
     assert len(fits) == 3 and all(case.input.min() > 0 for case in fits)
     below = document([4], const([4], -9.0), op("add", [0, 1], [4]), op("log", [2], [4]))
     assert make_golden(read(below)) == ()
-
-
-def test_a_module_that_raises_is_a_finding(project: Path) -> None:
-    edit(project, MODULE, "torch.relu(v1)", "torch.cat((v1, x), dim=7)")
-    manifest = project / "models/affine.yaml"
-    manifest.write_text("ir: affine.ir.json\nemit:\n  training_skeleton: false\n")
-    result = run(project, "verify", "affine")
-    assert result.returncode == 1 and "Traceback" not in result.stderr
-    assert "case 0: the module raises IndexError: " in result.stderr

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hatch_irpytorch.build.files import output_bytes
+from hatch_irpytorch.build.files import folder_names, output_bytes
 from hatch_irpytorch.build.outputs import Difference
+from hatch_irpytorch.build.ownership import is_regular
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
 from hatch_irpytorch.ir.graph import Model, Shape, numel
 from hatch_irpytorch.ir.ops.sources import draw_key, draws
 from hatch_irpytorch.ir.reference import evaluate
+from hatch_irpytorch.names import import_name_problem
 from hatch_irpytorch.source.json_text import parse_json
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ _VALUES_PER_LINE = 5
 _CASES = 3
 _LARGE = 1000
 _NOT_FINITE = {"nan": np.nan, "inf": np.inf, "-inf": -np.inf}
+_ENDING = ".json"
+_OURS = re.compile(rb'\s*\{\s*"format"\s*:\s*"' + re.escape(FORMAT.encode()) + rb'"')
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class GoldenCase:
 
 
 def golden_path(module: str) -> str:
-    return f"{FOLDER}/{module}.json"
+    return f"{FOLDER}/{module}{_ENDING}"
 
 
 def golden_input(shape: Shape, seed: int, positive: bool) -> Array:
@@ -100,8 +105,9 @@ def read_golden(data: bytes, file: str) -> tuple[GoldenCase, ...]:
     """The cases in a golden file. Raises `bad-golden`, `bad-json`."""
     value = parse_json(data, file)
     try:
-        assert isinstance(value, dict)
-        if value["format"] != FORMAT:
+        if not isinstance(value, dict) or value["format"] != FORMAT:
+            raise ValueError
+        if not isinstance(value["cases"], list):
             raise ValueError
         return tuple(
             GoldenCase(
@@ -109,14 +115,19 @@ def read_golden(data: bytes, file: str) -> tuple[GoldenCase, ...]:
             )
             for case in value["cases"]
         )
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError):
         message = f"the file is not a golden file of the format `{FORMAT}`"
         raise fail("bad-golden", Place(file), message, "run `irpytorch regen`") from None
 
 
 def _read_tensor(value: dict[str, list[object]]) -> Array:
-    numbers = [_NOT_FINITE[v] if isinstance(v, str) else v for v in value["values"]]
-    return np.array(numbers, dtype=np.float64).reshape(value["shape"])  # type: ignore[arg-type]
+    shape, values = value["shape"], value["values"]
+    numbers = [_NOT_FINITE[v] if isinstance(v, str) else v for v in values]
+    if any(type(extent) is not int or extent < 0 for extent in shape):
+        raise ValueError
+    if any(type(number) not in (int, float) for number in numbers):
+        raise ValueError
+    return np.array(numbers, dtype=np.float64).reshape(shape)  # type: ignore[arg-type]
 
 
 class GoldenFile(NamedTuple):
@@ -132,27 +143,37 @@ def golden_file(root: Path, module: str, cases: tuple[GoldenCase, ...]) -> Golde
     before = output_bytes(root, path)
     if before is not None:
         try:
-            if _same_cases(read_golden(before, path), cases):
+            if not cases_difference(read_golden(before, path), cases):
                 return GoldenFile(before, len(cases))
         except IRPyTorchError:
             pass
     return GoldenFile(encode_golden(cases), len(cases))
 
 
-def _same_cases(a: tuple[GoldenCase, ...], b: tuple[GoldenCase, ...]) -> bool:
-    return len(a) == len(b) and all(
-        np.array_equal(one.input, two.input)
-        and len(one.outputs) == len(two.outputs)
-        and all(
-            x.shape == y.shape and np.allclose(x, y, rtol=SAME, atol=SAME, equal_nan=True)
-            for x, y in zip(one.outputs, two.outputs, strict=True)
-        )
-        for one, two in zip(a, b, strict=True)
-    )
+def cases_difference(found: tuple[GoldenCase, ...], wanted: tuple[GoldenCase, ...]) -> str:
+    """What first tells golden cases from those that a model gives; nothing when it is rounding."""
+    if len(found) != len(wanted):
+        return f"the file has {len(found)} cases, the model gives {len(wanted)}"
+    for number, (one, two) in enumerate(zip(found, wanted, strict=True)):
+        if not np.array_equal(one.input, two.input):
+            return f"case {number} has another input than the model is given"
+        if [y.shape for y in one.outputs] != [y.shape for y in two.outputs]:
+            return f"case {number} has outputs of other shapes than the model gives"
+        for position, (x, y) in enumerate(zip(one.outputs, two.outputs, strict=True)):
+            same = np.isclose(x, y, rtol=SAME, atol=SAME, equal_nan=True)
+            if not same.all():
+                index = tuple(int(i) for i in np.argwhere(~same)[0])
+                place = f"case {number}: output {position} at {index}"
+                return f"{place} is {x[index]}, the model gives {y[index]}"
+    return ""
 
 
 def golden_differences(root: Path, wanted: Mapping[str, bytes], prune: bool) -> list[Difference]:
-    """The golden files to write, by module, and with `prune` those of no manifest to remove."""
+    """The golden files to write, by module, and with `prune` those of no manifest to remove.
+
+    A file is ours when it is a regular one with the name of a module and our format.
+    Raises `not-ours` for another one in the place of a golden file.
+    """
     found = []
     problems = []
     for module, after in sorted(wanted.items()):
@@ -165,14 +186,17 @@ def golden_differences(root: Path, wanted: Mapping[str, bytes], prune: bool) -> 
             found.append(Difference(path, "stale" if before else "missing", before, after))
     if problems:
         raise IRPyTorchError(problems)
-    known = {golden_path(module) for module in wanted}
-    for file in sorted((root / FOLDER).glob("*.json")) if prune else ():
-        path = f"{FOLDER}/{file.name}"
-        data = None if path in known or file.is_symlink() else output_bytes(root, path)
+    for name in folder_names(root, FOLDER) if prune else ():
+        module = name.removesuffix(_ENDING)
+        named = name.endswith(_ENDING) and not import_name_problem(module)
+        if module in wanted or not named or not is_regular(root / FOLDER / name):
+            continue
+        data = output_bytes(root, golden_path(module))
         if data is not None and _is_ours(data):
-            found.append(Difference(path, "orphaned", data, None))
+            found.append(Difference(golden_path(module), "orphaned", data, None))
     return found
 
 
 def _is_ours(data: bytes) -> bool:
-    return FORMAT.encode("ascii") in data[:100]
+    """By the format, which stands first: so a file that was cut or merged badly is ours too."""
+    return _OURS.match(data) is not None

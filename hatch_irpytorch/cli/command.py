@@ -28,8 +28,10 @@ def add_names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a module; default: all")
 
 
-def add_jobs(parser: argparse.ArgumentParser) -> None:
-    text = "how many processes generate models; default: all cores, where there is work for them"
+_GENERATING = "how many processes generate models; default: all cores, where there is work for them"
+
+
+def add_jobs(parser: argparse.ArgumentParser, text: str = _GENERATING) -> None:
     parser.add_argument("--jobs", type=positive, metavar="N", help=text)
 
 

@@ -1,26 +1,56 @@
-"""A module reproduces its golden file."""
+"""A golden file holds what the model gives, and a module reproduces it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from hatch_irpytorch.build.content import same_text
 from hatch_irpytorch.build.files import output_bytes
-from hatch_irpytorch.build.golden import golden_path, read_golden
+from hatch_irpytorch.build.golden import (
+    GoldenCase,
+    GoldenFile,
+    cases_difference,
+    golden_path,
+    read_golden,
+)
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem
+from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.manifest import Manifest
-from hatch_irpytorch.verify.parity import Loaded, Within, compare
+from hatch_irpytorch.verify.numbers import Limits, distances, in_dtype
+
+_HINT = "run `irpytorch regen`"
 
 
-def check_golden(root: Path, manifest: Manifest, loaded: Loaded) -> list[Problem]:
-    """Findings of the module in its own dtype against the golden file, within `golden:`."""
-    path = golden_path(manifest.module)
-    data = output_bytes(root, path)
-    if data is None:
-        message = "the golden file does not exist"
-        return [Problem("not-golden", Place(path), message, "run `irpytorch regen`")]
+def golden_problems(root: Path, module: str, wanted: GoldenFile) -> list[Problem]:
+    """Findings of the golden file on disk: it has to hold all cases that the model gives."""
+    path = golden_path(module)
     try:
-        cases = read_golden(data, path)
+        data = output_bytes(root, path)
+        if data is None:
+            return [Problem("not-golden", Place(path), "the golden file does not exist", _HINT)]
+        if same_text(data, wanted.data):
+            return []
+        found = cases_difference(read_golden(data, path), golden_cases(module, wanted))
     except IRPyTorchError as error:
         return list(error.problems)
-    within = Within(manifest.emit.dtype, manifest.golden.rtol, manifest.golden.atol)
-    return compare(loaded, cases, "not-golden", within)
+    return [Problem("not-golden", Place(path), found, _HINT)] if found else []
+
+
+def golden_cases(module: str, wanted: GoldenFile) -> tuple[GoldenCase, ...]:
+    """The cases that a model gives, as its golden file has them."""
+    return read_golden(wanted.data, golden_path(module))
+
+
+def golden_limits(model: Model, manifest: Manifest, cases: tuple[GoldenCase, ...]) -> Limits:
+    """What the manifest says, or what the dtype needs: the distance of a NumPy run in it."""
+    dtype, tolerance = manifest.emit.dtype, manifest.golden
+    if tolerance.given:
+        return Limits(dtype, tolerance.rtol, tolerance.atol)
+    narrow = in_dtype(dtype)
+    return Limits(
+        dtype,
+        tolerance.rtol,
+        tolerance.atol,
+        lambda: distances(model, cases, narrow),
+        f"NumPy in {dtype}",
+    )

@@ -1,26 +1,46 @@
-"""All checks of a project's generated modules."""
+"""All checks of a project's generated modules, each module by itself, as they end.
+
+Nothing of what is on disk is run: the modules are generated in memory, what differs from them is
+told, and of the rest the text that was generated is run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple
 
-from hatch_irpytorch.build.model import load_model
-from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, fail
+from hatch_irpytorch.build.bytecode import foreign_bytecode
+from hatch_irpytorch.build.generate import Generated, generate_project
+from hatch_irpytorch.build.jobs import process_count
+from hatch_irpytorch.build.model import GeneratedModel, load_model
+from hatch_irpytorch.build.outputs import Difference, describe
+from hatch_irpytorch.build.regenerate import output_differences
+from hatch_irpytorch.errors import Place, Problem, fail
 from hatch_irpytorch.project import Project
-from hatch_irpytorch.source.reading import read_bytes
-from hatch_irpytorch.verify.importing import check_import
-from hatch_irpytorch.verify.smoke import check_smoke
-from hatch_irpytorch.verify.source import check_source
+from hatch_irpytorch.verify.findings import Run, problems_of, request_inputs
+from hatch_irpytorch.verify.golden import golden_cases, golden_limits, golden_problems
+from hatch_irpytorch.verify.import_path import import_path
+from hatch_irpytorch.verify.parity import parity_cases, parity_limits
+from hatch_irpytorch.verify.process import Worker, WorkerEndedError
+from hatch_irpytorch.verify.source import check_source, encoding_problems
 
 if TYPE_CHECKING:
+    from hatch_irpytorch.build.golden import GoldenFile
     from hatch_irpytorch.ir.graph import Model
     from hatch_irpytorch.manifest import Manifest
 
-_PROCESSES = 2
+
+class Checked(NamedTuple):
+    """What was checked of a module, or of the package as a whole, and what was found."""
+
+    module: str
+    checks: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
 
 def require_torch(
@@ -32,67 +52,113 @@ def require_torch(
         raise fail("missing-torch", Place(command), message, "pip install torch")
 
 
-def load_models(
-    project: Project, manifests: Sequence[Manifest], names: Sequence[str] = ()
-) -> list[tuple[Manifest, Model]]:
-    """The checked models of the manifests, of all or of those named. Raises `IRPyTorchError`."""
-    problems = Problems()
-    models = []
-    for manifest in manifests:
-        if not names or manifest.module in names:
-            try:
-                models.append((manifest, load_model(project, manifest)[0]))
-            except IRPyTorchError as error:
-                problems.extend(error.problems)
-    problems.raise_if_any()
-    return models
+def verify_project(
+    project: Project, names: Sequence[str] = (), jobs: int | None = None
+) -> Generator[Checked, None, None]:
+    """What is found of the package as a whole, under no name, and then of each module as it ends.
 
-
-def verify_models(project: Project, models: list[tuple[Manifest, Model]]) -> list[Problem]:
-    """Every finding of source, import, smoke, parity and golden, in the order of the manifests.
-
-    A module whose text is not ours is not run.
+    `jobs` processes run modules, None for as many as there is work for. Raises `IRPyTorchError`
+    with the problems of every manifest before any module is run.
     """
-    require_torch()
-    with ThreadPoolExecutor(_PROCESSES) as pool:
-        runs = list(pool.map(lambda entry: _fresh_processes(project, entry[0]), models))
-    problems: list[Problem] = []
-    for (manifest, model), found in zip(models, runs, strict=True):
-        problems.extend(found)
-        if not found:
-            problems.extend(_in_process(project, manifest, model))
-    return problems
+    with ExitStack() as stack:
+        path = import_path(sys.path, project.root / project.output)
+        first = Worker(path)
+        stack.callback(first.close)
+        # Torch is imported there while the modules are generated here.
+        first.start()
+        generated = generate_project(project, names, golden=True, jobs=jobs)
+        unlike, others = _by_module(project, generated, whole=not names)
+        yield Checked("", (), (*map(describe, others), *foreign_bytecode(project)))
+        workers = [first]
+        workers += (Worker(path) for _ in range(1, process_count(jobs, len(generated.models))))
+        free: SimpleQueue[Worker] = SimpleQueue()
+        for worker in workers:
+            free.put(worker)
+
+        def check(made: GeneratedModel) -> Checked:
+            differences = unlike[made.manifest.module]
+            if differences:
+                return Checked(made.manifest.module, (), tuple(_told_apart(differences)))
+            worker = free.get()
+            try:
+                return _check(project, made, worker)
+            finally:
+                free.put(worker)
+
+        pool = ThreadPoolExecutor(len(workers))
+        stack.callback(pool.shutdown)
+        for worker in workers:
+            stack.callback(worker.close)
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        ended: SimpleQueue[Future[Checked]] = SimpleQueue()
+        for made in generated.models:
+            pool.submit(check, made).add_done_callback(ended.put)
+        for _ in generated.models:
+            yield ended.get().result()
 
 
-def _paths(project: Project, manifest: Manifest) -> tuple[Path, str, str]:
-    """The import root, the dotted name and the path of a module."""
-    name = f"{project.package}.{manifest.module}"
-    return project.root / project.output, name, f"{project.package_path}/{manifest.module}.py"
+def _by_module(
+    project: Project, generated: Generated, *, whole: bool
+) -> tuple[dict[str, list[Difference]], list[Difference]]:
+    """What differs from the files of each chosen module, and everything else that differs."""
+    owners = {path: made.manifest.module for made in generated.models for path in made.outputs}
+    unlike: dict[str, list[Difference]] = {made.manifest.module: [] for made in generated.models}
+    others = []
+    for difference in output_differences(project, generated, whole=whole):
+        if difference.path in owners:
+            unlike[owners[difference.path]].append(difference)
+        else:
+            others.append(difference)
+    return unlike, others
 
 
-def _fresh_processes(project: Project, manifest: Manifest) -> list[Problem]:
-    folder, name, file = _paths(project, manifest)
-    if not (project.root / file).is_file():
-        message = "the module was not generated"
-        return [Problem("stale", Place(file), message, "run `irpytorch regen`")]
-    found = _check_text(project.root / file, file)
-    if not found:
-        found = check_import(folder, name, file)
-    if not found and manifest.emit.training_skeleton:
-        found = check_smoke(folder, name, file)
-    return found
+def _told_apart(differences: Sequence[Difference]) -> Iterator[Problem]:
+    for difference in differences:
+        yield describe(difference)
+        if difference.path.endswith(".py") and isinstance(difference.before, bytes):
+            yield from encoding_problems(difference.before, difference.path)
 
 
-def _check_text(path: Path, file: str) -> list[Problem]:
-    data = read_bytes(path, file)
-    return check_source(data.decode("utf-8", "surrogateescape"), file)
+def _check(project: Project, made: GeneratedModel, worker: Worker) -> Checked:
+    manifest, golden = made.manifest, made.golden
+    assert golden is not None
+    module, options = manifest.module, manifest.emit
+    file, name = f"{project.package_path}/{module}.py", f"{project.package}.{module}"
+    source = made.outputs[file]
+    assert isinstance(source, bytes)
+    text = source.decode("ascii")
+    problems = check_source(text, file)
+    if problems:
+        return Checked(module, (), tuple(problems))
+    model, _ = load_model(project, manifest)
+    problems = golden_problems(project.root, module, golden)
+    runs = _runs(model, manifest, golden)
+    header, data = request_inputs(runs)
+    header |= {
+        "name": name,
+        "path": str(project.root / file),
+        "text": text,
+        "class_name": options.class_name,
+        "smoke": options.training_skeleton,
+    }
+    try:
+        problems += problems_of(worker.ask(header, data), name, file, runs)
+    except WorkerEndedError as ended:
+        problems.append(Problem("import-failed", Place(file), f"running `{name}`: {ended}"))
+    checks = ["import", *(["smoke"] if options.training_skeleton else ())]
+    golden_run, parity_run = runs
+    checks += [
+        check for check, run in (("parity", parity_run), ("golden", golden_run)) if run.cases
+    ]
+    return Checked(module, tuple(checks), tuple(problems))
 
 
-def _in_process(project: Project, manifest: Manifest, model: Model) -> list[Problem]:
-    from hatch_irpytorch.verify.golden import check_golden
-    from hatch_irpytorch.verify.parity import check_parity, load_module
-
-    _, _, file = _paths(project, manifest)
-    loaded = load_module(project.root / file, manifest.emit.class_name, file)
-    found = check_golden(project.root, manifest, loaded)
-    return found + check_parity(loaded, model, manifest.emit)
+def _runs(model: Model, manifest: Manifest, golden: GoldenFile) -> tuple[Run, Run]:
+    options = manifest.emit
+    cases = golden_cases(manifest.module, golden)
+    hint = f"`golden.rtol` and `golden.atol` in {manifest.file} set the tolerance"
+    exact = parity_cases(model, options.dtype, cases)
+    return (
+        Run("not-golden", cases, golden_limits(model, manifest, cases), hint),
+        Run("not-parity", exact, parity_limits(model, options, exact)),
+    )

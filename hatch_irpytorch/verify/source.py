@@ -122,6 +122,8 @@ _NUMBER = r"-?(?:\d+(?:\.\d+)?(?:e[-+]\d+)?|inf|nan)"
 _LINE = rf"{_NUMBER}(?: {_NUMBER})*"
 _NUMBERS = re.compile(rf"{_LINE}|\n(?:  {_LINE}\n)+")
 _WEIGHTS_FILE = re.compile(r"[a-z][a-z0-9_]*\.safetensors")
+_ENCODING = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*[-_.a-zA-Z0-9]+")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _COVERS = r"(, nodes \d+(-\d+)?(, \d+(-\d+)?)*)?"
 _NATS = r"\((\d+, )*\d*,?\)"
 _COMMENT = re.compile(
@@ -136,8 +138,29 @@ _SUMMARY = re.compile(
 )
 
 
+def encoding_problems(data: bytes, file: str) -> list[Problem]:
+    """What makes Python read other text in a file than everyone else does."""
+    found = []
+    for number, line in enumerate(re.split(rb"\r\n|\r|\n", data, maxsplit=2)[:2], 1):
+        if _ENCODING.match(line.removeprefix(_BYTE_ORDER_MARK)):
+            place = Place(file, number, 1)
+            message = "Python takes this line for the name of the file's encoding"
+            found.append(Problem("foreign-code", place, message))
+    if data.startswith(_BYTE_ORDER_MARK):
+        message = "the file starts with a byte order mark"
+        found.append(Problem("foreign-code", Place(file, 1, 1), message))
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        found.append(Problem("foreign-code", Place(file), "the file is not UTF-8"))
+    return found
+
+
 def check_source(text: str, file: str) -> list[Problem]:
     """What in a module's text the emitter never writes, each with its line."""
+    problems = encoding_problems(text.encode("utf-8", "surrogatepass"), file)
+    if problems:
+        return problems
     if not _PLAIN_TEXT.fullmatch(text):
         message = "the text holds characters other than printable ASCII and line feeds"
         return [Problem("foreign-code", Place(file), message)]

@@ -139,7 +139,8 @@ class Conv(Op, tag="conv"):
         blocks = pack_kernel(weight, self.groups).reshape(
             self.groups, self.out_channels // self.groups, -1, *self.kernel
         )
-        y = np.zeros((len(flat), self.groups, blocks.shape[1], numel(out_spatial)))
+        shape = (len(flat), self.groups, blocks.shape[1], numel(out_spatial))
+        y = np.zeros(shape, dtype=np.result_type(x, weight))
         for offset in product(*map(range, self.kernel)):
             here: Any = (..., *self._slices(offset, out_spatial))
             there: Any = (..., *offset)

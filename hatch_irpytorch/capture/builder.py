@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
+from hatch_irpytorch.capture.budget import Budget
+from hatch_irpytorch.capture.inexpressible import InexpressibleError
+from hatch_irpytorch.ir.attributes import MAX_EXTENT, MAX_RANK
+from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel, shape_text
 from hatch_irpytorch.ir.ops import Const, Input, Op, RuleError
 from hatch_irpytorch.ir.ops.movement import BroadcastTo, Concat, Permute, Reshape, Transpose
 from hatch_irpytorch.names import dotted_name
@@ -18,12 +22,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+__all__ = ["UNFIT", "Builder", "InexpressibleError", "Padded", "Value", "first_line"]
+
 LARGEST = float(2.0**127)
 """What stands for an infinity in a constant: JSON has none, and float32 holds this one."""
-
-
-class InexpressibleError(Exception):
-    """Something that no ops of torchlean.ir.v1 compute. The message says what, in one phrase."""
 
 
 UNFIT = (
@@ -35,7 +37,8 @@ UNFIT = (
 
 def first_line(error: Exception) -> str:
     """What an exception of unknown origin says, cut to a phrase."""
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+    said = str(error).strip().split("\n")[0][:200]
+    return said or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,14 @@ class Padded:
 
 @dataclass
 class Builder:
-    """Nodes in order of creation. `origin` is what the nodes that follow are named after."""
+    """Nodes in order of creation. `origin` is what the nodes that follow are named after.
+
+    Nodes and the numbers of constants are taken out of the budget, which raises `OverBudgetError`.
+    """
 
     origin: str = ""
     file: str = "<captured>"
+    budget: Budget = field(default_factory=Budget)
     padded: dict[int, Padded] = field(default_factory=dict)
     notes: dict[tuple[str, str], None] = field(default_factory=dict)
     _drafts: list[_Draft] = field(default_factory=list)
@@ -101,14 +108,18 @@ class Builder:
         return value
 
     def _append(self, op: Op, parents: tuple[Value, ...], payload: Mapping[str, Any]) -> Value:
+        self.budget.spend(nodes=1)
         drafts = [self._drafts[parent.id] for parent in parents]
         shape = tuple(int(i) for i in op.infer(*(parent.shape for parent in parents)))
+        _require_shape(shape)
+        _require_attributes(op)
         constant = not isinstance(op, Input) and all(draft.constant for draft in drafts)
         learned = any(draft.learned for draft in drafts)
         if isinstance(op, Const):
             learned = bool(op.learnable) if op.learnable is not None else True
         ids = tuple(parent.id for parent in parents)
         arrays = {name: np.asarray(array, dtype=np.float64) for name, array in payload.items()}
+        _require_payload(op, tuple(parent.shape for parent in parents), arrays)
         learned = learned or bool(arrays and not isinstance(op, Const))
         origin = dotted_name(self.origin)
         self._drafts.append(_Draft(op, ids, shape, arrays, origin, constant, learned))
@@ -116,6 +127,7 @@ class Builder:
 
     def const(self, array: ArrayLike, learnable: bool | None = False) -> Value:
         """A stored tensor; equal ones that are not learnable are stored once."""
+        self.budget.spend(entries=int(np.size(array)))
         values = np.asarray(array, dtype=np.float64)
         if np.isnan(values).any():
             raise InexpressibleError("a constant that holds NaN")
@@ -159,11 +171,21 @@ class Builder:
         found = self._arrays.get(value.id)
         if found is None:
             draft = self._drafts[value.id]
+            size = numel(draft.shape)
+            self.budget.spend(entries=size, steps=size * self._terms(draft))
             inputs = [self.array(parent) for parent in self.parents(value)]
             with np.errstate(all="ignore"):
                 result = draft.op.reference(*inputs, **draft.payload)
             found = self._arrays[value.id] = np.asarray(result, dtype=np.float64)
         return found
+
+    def _terms(self, draft: _Draft) -> int:
+        """At most how many terms an entry of a draft sums up."""
+        if draft.op.tag not in ("matmul", "linear", "conv"):
+            return 1 + len(draft.parents)
+        parts = [draft.payload["weight"].shape[1:]] if "weight" in draft.payload else []
+        parts.extend(self._drafts[parent].shape[-1:] for parent in draft.parents)
+        return max(numel(tuple(part)) for part in parts)
 
     # Movement: what does nothing is not written, and what repeats is joined.
 
@@ -231,6 +253,38 @@ class Builder:
                 live.add(current)
                 waiting.extend(self._drafts[current].parents)
         return live
+
+
+def _require_shape(shape: Shape) -> None:
+    """Refuse what no file may declare: a reader counts entries and axes in machine integers."""
+    fits = len(shape) <= MAX_RANK and all(0 <= extent <= MAX_EXTENT for extent in shape)
+    if not fits or numel(shape) > MAX_EXTENT:
+        raise InexpressibleError(f"a tensor of shape {shape_text(shape)}")
+
+
+def _require_attributes(op: Op) -> None:
+    """Refuse attributes that no file may hold: all are natural or finite numbers."""
+    for name, value in vars(op).items():
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, int) and not 0 <= part <= MAX_EXTENT:
+                raise InexpressibleError(f"`{name}` of {part}")
+            if isinstance(part, float) and not math.isfinite(part):
+                raise InexpressibleError(f"`{name}` of {part}")
+
+
+def _require_payload(op: Op, shapes: Sequence[Shape], arrays: Mapping[str, Array]) -> None:
+    """Refuse arrays that differ from the slots of an op, or that hold no finite numbers."""
+    if not arrays:
+        return
+    for slot in op.payload(*shapes):
+        found = arrays.get(slot.field)
+        if found is None:
+            continue
+        if found.shape != slot.shape:
+            wanted, is_ = shape_text(slot.shape), shape_text(found.shape)
+            raise InexpressibleError(f"`{slot.field}` of shape {is_} where {wanted} is needed")
+        if not np.isfinite(found).all():
+            raise InexpressibleError(f"`{slot.field}` that holds an infinity or NaN")
 
 
 def swapped(rank: int, a: int, b: int) -> tuple[int, ...]:

@@ -42,6 +42,11 @@ class Budget:
         self.nodes -= nodes
         self.steps -= steps
 
+    def spend_for_a_while(self, entries: int) -> None:
+        """Take the steps of filling a tensor that is given up at once. Raises `OverBudgetError`."""
+        _require(entries, self.entries, "numbers would be stored")
+        self.spend(steps=entries)
+
 
 def budget_of(file_bytes: int, input_entries: int) -> Budget:
     """The budget of a file of so many bytes whose input has so many entries.

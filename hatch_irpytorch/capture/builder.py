@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,8 @@ import numpy as np
 
 from hatch_irpytorch.capture.budget import Budget
 from hatch_irpytorch.capture.inexpressible import InexpressibleError
-from hatch_irpytorch.ir.attributes import MAX_EXTENT, MAX_RANK
-from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel, shape_text
+from hatch_irpytorch.capture.limits import require_attributes, require_payload, require_shape
+from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
 from hatch_irpytorch.ir.ops import Const, Input, Op, RuleError
 from hatch_irpytorch.ir.ops.movement import BroadcastTo, Concat, Permute, Reshape, Transpose
 from hatch_irpytorch.names import dotted_name
@@ -87,6 +86,7 @@ class Builder:
     _drafts: list[_Draft] = field(default_factory=list)
     _known: dict[object, Value] = field(default_factory=dict)
     _arrays: dict[int, Array] = field(default_factory=dict)
+    _starts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def note(self, code: str, message: str) -> None:
         """Keep a remark about what is legal but not quite what the source says."""
@@ -111,15 +111,15 @@ class Builder:
         self.budget.spend(nodes=1)
         drafts = [self._drafts[parent.id] for parent in parents]
         shape = tuple(int(i) for i in op.infer(*(parent.shape for parent in parents)))
-        _require_shape(shape)
-        _require_attributes(op)
+        require_shape(shape)
+        require_attributes(op)
         constant = not isinstance(op, Input) and all(draft.constant for draft in drafts)
         learned = any(draft.learned for draft in drafts)
         if isinstance(op, Const):
             learned = bool(op.learnable) if op.learnable is not None else True
         ids = tuple(parent.id for parent in parents)
         arrays = {name: np.asarray(array, dtype=np.float64) for name, array in payload.items()}
-        _require_payload(op, tuple(parent.shape for parent in parents), arrays)
+        require_payload(op, tuple(parent.shape for parent in parents), arrays)
         learned = learned or bool(arrays and not isinstance(op, Const))
         origin = dotted_name(self.origin)
         self._drafts.append(_Draft(op, ids, shape, arrays, origin, constant, learned))
@@ -127,7 +127,8 @@ class Builder:
 
     def const(self, array: ArrayLike, learnable: bool | None = False) -> Value:
         """A stored tensor; equal ones that are not learnable are stored once."""
-        self.budget.spend(entries=int(np.size(array)))
+        size = int(np.size(array))
+        self.budget.spend_for_a_while(size)
         values = np.asarray(array, dtype=np.float64)
         if np.isnan(values).any():
             raise InexpressibleError("a constant that holds NaN")
@@ -138,9 +139,11 @@ class Builder:
         shape = tuple(int(i) for i in values.shape)
         op = Const(shape, learnable=learnable)
         if learnable is not False:
+            self.budget.spend(entries=size)
             return self._append(op, (), {"values": values})
         key = (shape, values.tobytes())
         if key not in self._known:
+            self.budget.spend(entries=size)
             self._known[key] = self._append(op, (), {"values": values})
         return self._known[key]
 
@@ -162,6 +165,18 @@ class Builder:
     def parents(self, value: Value) -> tuple[Value, ...]:
         ids = self._drafts[value.id].parents
         return tuple(Value(i, self._drafts[i].shape) for i in ids)
+
+    def parent(self, value: Value, position: int) -> Value:
+        """One of the parents, of which a `concat` may have many."""
+        found = self._drafts[value.id].parents[position]
+        return Value(found, self._drafts[found].shape)
+
+    def starts(self, value: Value, axis: int) -> NDArray[np.int64]:
+        """Where along an axis each parent of a `concat` begins, found once."""
+        if value.id not in self._starts:
+            extents = [parent.shape[axis] for parent in self.parents(value)]
+            self._starts[value.id] = np.cumsum([0, *extents[:-1]])
+        return self._starts[value.id]
 
     def payload(self, value: Value) -> Mapping[str, Array]:
         return self._drafts[value.id].payload
@@ -253,38 +268,6 @@ class Builder:
                 live.add(current)
                 waiting.extend(self._drafts[current].parents)
         return live
-
-
-def _require_shape(shape: Shape) -> None:
-    """Refuse what no file may declare: a reader counts entries and axes in machine integers."""
-    fits = len(shape) <= MAX_RANK and all(0 <= extent <= MAX_EXTENT for extent in shape)
-    if not fits or numel(shape) > MAX_EXTENT:
-        raise InexpressibleError(f"a tensor of shape {shape_text(shape)}")
-
-
-def _require_attributes(op: Op) -> None:
-    """Refuse attributes that no file may hold: all are natural or finite numbers."""
-    for name, value in vars(op).items():
-        for part in value if isinstance(value, tuple) else (value,):
-            if isinstance(part, int) and not 0 <= part <= MAX_EXTENT:
-                raise InexpressibleError(f"`{name}` of {part}")
-            if isinstance(part, float) and not math.isfinite(part):
-                raise InexpressibleError(f"`{name}` of {part}")
-
-
-def _require_payload(op: Op, shapes: Sequence[Shape], arrays: Mapping[str, Array]) -> None:
-    """Refuse arrays that differ from the slots of an op, or that hold no finite numbers."""
-    if not arrays:
-        return
-    for slot in op.payload(*shapes):
-        found = arrays.get(slot.field)
-        if found is None:
-            continue
-        if found.shape != slot.shape:
-            wanted, is_ = shape_text(slot.shape), shape_text(found.shape)
-            raise InexpressibleError(f"`{slot.field}` of shape {is_} where {wanted} is needed")
-        if not np.isfinite(found).all():
-            raise InexpressibleError(f"`{slot.field}` that holds an infinity or NaN")
 
 
 def swapped(rank: int, a: int, b: int) -> tuple[int, ...]:

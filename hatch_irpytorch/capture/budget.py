@@ -10,7 +10,7 @@ _ENTRIES = 1 << 23
 _ENTRIES_PER_BYTE = 8
 _ENTRIES_PER_INPUT_ENTRY = 8
 _COUNTED_INPUT_ENTRIES = 1 << 22
-_NODES = 1 << 19
+_NODES = 3 << 18
 _BYTES_PER_NODE = 8
 _STEPS = 1 << 31
 _STEPS_PER_BYTE = 1 << 8
@@ -52,7 +52,7 @@ def budget_of(file_bytes: int, input_entries: int) -> Budget:
     """The budget of a file of so many bytes whose input has so many entries.
 
     Entries: 8,388,608, and 8 for each byte of the file and each of the first 4,194,304 entries of
-    the input. Nodes: 524,288, and one for each 8 bytes. Steps: 2,147,483,648, and 256 for each byte.
+    the input. Nodes: 786,432, and one for each 8 bytes. Steps: 2**31, and 256 for each byte.
     """
     counted = min(input_entries, _COUNTED_INPUT_ENTRIES)
     return Budget(

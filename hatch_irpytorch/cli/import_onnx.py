@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hatch_irpytorch.cli.capture import add_output, read_shape
 from hatch_irpytorch.cli.command import new_command, print_notes
 from hatch_irpytorch.errors import Place, fail, shown
+from hatch_irpytorch.source.reading import read_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,14 +64,17 @@ def _pairs(texts: list[str], option: str) -> list[tuple[str, str]]:
 
 
 def _array(path: Path) -> np.ndarray[Any, Any]:
+    from io import BytesIO
+
     import numpy as np
 
+    from hatch_irpytorch.capture.builder import first_line
+
+    data = BytesIO(read_bytes(path, path.as_posix()))
     try:
-        array: np.ndarray[Any, Any] = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise fail("missing-file", Place(path.as_posix()), "the file does not exist") from None
-    except (OSError, ValueError, EOFError) as error:
-        message = f"not a .npy file of numbers: {str(error).splitlines()[0][:200]}"
+        array: np.ndarray[Any, Any] = np.load(data, allow_pickle=False)
+    except Exception as error:  # headers of .npy and .zip files make NumPy raise many things
+        message = f"not a .npy file of numbers: {first_line(error)}"
         raise fail("bad-params", Place(path.as_posix()), message) from None
     if not isinstance(array, np.ndarray):
         raise fail("bad-params", Place(path.as_posix()), "the file holds several arrays")

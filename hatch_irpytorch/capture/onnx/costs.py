@@ -213,9 +213,9 @@ _SIZES: dict[str, tuple[Size, int]] = {
     "OneHot": (_one_hot, 8),
     "Pad": (_padded, 4),
     "Range": (_range, SLOW),
-    "Resize": (_resized, 1 << 13),
+    "Resize": (_resized, 1 << 6),
     "Tile": (_tiled, 1),
-    "Upsample": (_resized, 1 << 13),
+    "Upsample": (_resized, 1 << 6),
 }
 """By op: how many entries it makes, and how many steps each entry of it and its inputs takes."""
 

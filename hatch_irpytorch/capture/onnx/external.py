@@ -73,7 +73,7 @@ def _byte_count(tensor: onnx.TensorProto, place: Place) -> int:
     packed = onnx.TensorProto.DataType.Name(tensor.data_type)
     bits = 4 if packed.endswith("INT4") or packed.startswith("FLOAT4") else dtype.itemsize * 8
     bits = 2 if packed.endswith("INT2") else bits
-    return -(-math.prod(tensor.dims) * bits // 8)
+    return -(-math.prod(int(extent) for extent in tensor.dims) * int(bits) // 8)
 
 
 def unknown_type(kind: int, name: str, place: Place) -> IRPyTorchError:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import Message
 from onnx import numpy_helper
 
 from hatch_irpytorch.capture.budget import Budget, budget_of
@@ -49,7 +48,10 @@ class OnnxFile:
 def read_file(
     path: Path, shapes: Mapping[str, Sequence[int]], bind: Mapping[str, Constant]
 ) -> OnnxFile:
-    """The model in a file. Raises `IRPyTorchError`: `missing-file`, `too-large`, `capture-failed`."""
+    """The model in a file.
+
+    Raises `IRPyTorchError`: `missing-file`, `too-large`, `capture-failed`.
+    """
     place = Place(path.as_posix())
     try:
         return _read(path, shapes, bind, place)
@@ -125,7 +127,7 @@ def _complete(model: onnx.ModelProto, folder: Path, place: Place) -> int:
     return loaded
 
 
-def _messages(message: Message) -> Iterator[Message]:
+def _messages(message: Any) -> Iterator[Any]:
     """A message and all inside it; raises `UnicodeDecodeError` for text that is not UTF-8."""
     yield message
     for field, value in message.ListFields():
@@ -161,8 +163,9 @@ def _only_input(inputs: list[onnx.ValueInfoProto], place: Place) -> onnx.ValueIn
     kind = only.type.tensor_type.elem_type
     real = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
     if kind not in real:
-        names = {number: name for name, number in onnx.TensorProto.DataType.items()}
-        found = names.get(kind, f"type {kind}").lower()
+        known: Any = onnx.TensorProto.DataType
+        types = {number: text for text, number in known.items()}
+        found = types.get(kind, f"type {kind}").lower()
         message = f"the input {shown(only.name)} must be of float or double, found {found}"
         raise fail("capture-failed", place, message)
     return only

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import onnx
 
-from hatch_irpytorch.capture.budget import Budget
+from hatch_irpytorch.capture.budget import Budget, OverBudgetError
 from hatch_irpytorch.errors import Place, fail, shown
 
 Key = tuple[str, str, str]
@@ -21,15 +21,24 @@ def without_functions(
     """The model with its own functions inlined.
 
     Raises `IRPyTorchError` (`capture-failed`) for functions that call themselves or nest too
-    deeply, and `OverBudgetError` or `too-large` when inlining makes too many nodes or bytes.
+    deeply, and `too-large` when inlining makes too many nodes or bytes.
     """
     from onnx import inliner
 
     functions = {(f.domain, f.name, f.overload): f for f in model.functions}
     if not functions:
         return model
-    nodes, size = _Sizes(functions, place).of(model.graph.node)
-    budget.spend(nodes=nodes)
+    sizes, size = _Sizes(functions, place), 0
+    for position, node in enumerate(model.graph.node):
+        nodes, bytes_ = sizes.of([node])
+        size += bytes_
+        try:
+            budget.spend(nodes=nodes)
+        except OverBudgetError as error:
+            where = Place(place.file, node=position, kind=node.op_type[:200])
+            name = shown(node.name or next(iter(node.output), ""))
+            message = f"{name}: {shown(node.op_type)} is too much: {error}"
+            raise fail("too-large", where, message) from None
     if size > limit:
         message = f"the functions of the file have {size} bytes when inlined, at most {limit} are"
         raise fail("too-large", place, message)

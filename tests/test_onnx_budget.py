@@ -165,7 +165,7 @@ def test_thousands_of_parts_in_linear_memory(tmp_path: Path) -> None:
 def test_a_long_recurrent_layer_in_linear_memory(tmp_path: Path) -> None:
     weights = {name: np.ones((1, 2, 2), np.float32) for name in "wr"}
     nodes = [make_node("RNN", ["x", "w", "r"], ["y"], hidden_size=2)]
-    result = imported(save(tmp_path / "m.onnx", nodes, [20_000, 1, 2], weights))
+    result = imported(save(tmp_path / "m.onnx", nodes, [4_000, 1, 2], weights))
     assert result.returncode == 0, result.stderr
 
 

@@ -66,7 +66,8 @@ def loop() -> onnx.NodeProto:
             helper.make_tensor_value_info("w", TensorProto.FLOAT, [1]),
         ],
     )
-    return make_node("Loop", ["n", "t", "k"], ["c"], body=body)
+    node: onnx.NodeProto = make_node("Loop", ["n", "t", "k"], ["c"], body=body)
+    return node
 
 
 K, BIG = np.ones(1, np.float32), np.array([10**10])

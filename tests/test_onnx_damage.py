@@ -87,7 +87,7 @@ def test_every_damage_of_one_byte_and_every_cut(tmp_path: Path, name: str) -> No
     assert slowest < 20
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], Any, str]] = {
     "Unsqueeze": ({}, np.array([0, 0]), "given twice"),
     "Reshape": ({}, np.array([-2, -4]), "may be -1 and none below"),
     "Tile": ({}, np.array([1, -1]), "repeated -1 times"),
@@ -189,10 +189,11 @@ def test_external_data_is_a_regular_file_in_the_folder_of_the_model(tmp_path: Pa
         with pytest.raises(IRPyTorchError, match="must be named by a path inside") as caught:
             from_onnx(external(folder, location))
         assert len(str(caught.value)) < 600
-    with pytest.raises(IRPyTorchError, match="external data file `no.bin` does not exist"):
+    with pytest.raises(IRPyTorchError, match=r"external data file `no\.bin` does not exist"):
         from_onnx(external(folder, "no.bin"))
     with pytest.raises(IRPyTorchError, match=r"a folder"):
         from_onnx(external(folder, "in"))
+    said: dict[str, Any]
     for said in ({"offset": "-1"}, {"offset": "9" * 30}, {"length": "3"}, {"offset": "16"}):
         with pytest.raises(IRPyTorchError, match=r"natural number|are declared|are needed"):
             from_onnx(external(folder, "in/w.bin", **said))

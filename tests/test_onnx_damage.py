@@ -160,7 +160,7 @@ def test_any_attributes_give_a_model_or_an_error(
 # Files
 
 
-def external(folder: Path, location: str, extent: int = 4, **said: str) -> Path:
+def external(folder: Path, location: str, extent: int = 4, **said: Any) -> Path:
     data = document([make_node("Add", ["x", "w"], ["y"])], [4], {"w": np.ones(4, np.float32)})
     model = onnx.load_model_from_string(data)
     (tensor,) = model.graph.initializer
@@ -193,10 +193,9 @@ def test_external_data_is_a_regular_file_in_the_folder_of_the_model(tmp_path: Pa
         from_onnx(external(folder, "no.bin"))
     with pytest.raises(IRPyTorchError, match=r"a folder"):
         from_onnx(external(folder, "in"))
-    said: dict[str, Any]
     for said in ({"offset": "-1"}, {"offset": "9" * 30}, {"length": "3"}, {"offset": "16"}):
         with pytest.raises(IRPyTorchError, match=r"natural number|are declared|are needed"):
-            from_onnx(external(folder, "in/w.bin", **said))
+            from_onnx(external(folder, "in/w.bin", 4, **said))
 
 
 def test_a_file_of_ten_terabytes_is_not_read(tmp_path: Path) -> None:

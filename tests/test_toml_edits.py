@@ -49,7 +49,8 @@ def arrays(draw: st.DrawFn, items: st.SearchStrategy[str]) -> str:
 
     found = draw(st.lists(items, max_size=3))
     inner = ",".join(f"{gap()}{item}{gap()}" for item in found)
-    comma = "," if found and draw(st.booleans()) else ""
+    trailing: bool = draw(st.booleans())
+    comma = "," if found and trailing else ""
     return f"[{inner}{comma}{gap()}]"
 
 

@@ -39,7 +39,8 @@ def from_onnx(
 
     `shapes` are those of inputs whose file leaves extents open, which are 1 unless told;
     `bind` makes inputs into constants. Raises `IRPyTorchError`: `capture-failed` for a file that
-    is not fit, `inexpressible` for every node without a form, by name and op.
+    is not fit, `inexpressible` for every node without a form, by name and op, `too-large` for the
+    first node that would make more than `capture.budget.budget_of` gives its file.
     """
     try:
         from hatch_irpytorch.capture.onnx.convert import from_onnx as convert

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hatch_irpytorch.capture.budget import Budget
+from hatch_irpytorch.capture.inexpressible import InexpressibleError
+from hatch_irpytorch.capture.limits import require_attributes, require_payload, require_shape
 from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
 from hatch_irpytorch.ir.ops import Const, Input, Op, RuleError
 from hatch_irpytorch.ir.ops.movement import BroadcastTo, Concat, Permute, Reshape, Transpose
@@ -18,12 +21,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+__all__ = ["UNFIT", "Builder", "InexpressibleError", "Padded", "Value", "first_line"]
+
 LARGEST = float(2.0**127)
 """What stands for an infinity in a constant: JSON has none, and float32 holds this one."""
-
-
-class InexpressibleError(Exception):
-    """Something that no ops of torchlean.ir.v1 compute. The message says what, in one phrase."""
 
 
 UNFIT = (
@@ -35,7 +36,8 @@ UNFIT = (
 
 def first_line(error: BaseException) -> str:
     """What an exception of unknown origin says, cut to a phrase."""
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+    said = str(error).strip().split("\n")[0][:200]
+    return said or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,20 @@ class Padded:
 
 @dataclass
 class Builder:
-    """Nodes in order of creation. `origin` is what the nodes that follow are named after."""
+    """Nodes in order of creation. `origin` is what the nodes that follow are named after.
+
+    Nodes and the numbers of constants are taken out of the budget, which raises `OverBudgetError`.
+    """
 
     origin: str = ""
     file: str = "<captured>"
+    budget: Budget = field(default_factory=Budget)
     padded: dict[int, Padded] = field(default_factory=dict)
     notes: dict[tuple[str, str], None] = field(default_factory=dict)
     _drafts: list[_Draft] = field(default_factory=list)
     _known: dict[object, Value] = field(default_factory=dict)
     _arrays: dict[int, Array] = field(default_factory=dict)
+    _starts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
     def note(self, code: str, message: str) -> None:
         """Keep a remark about what is legal but not quite what the source says."""
@@ -101,14 +108,18 @@ class Builder:
         return value
 
     def _append(self, op: Op, parents: tuple[Value, ...], payload: Mapping[str, Any]) -> Value:
+        self.budget.spend(nodes=1)
         drafts = [self._drafts[parent.id] for parent in parents]
         shape = tuple(int(i) for i in op.infer(*(parent.shape for parent in parents)))
+        require_shape(shape)
+        require_attributes(op)
         constant = not isinstance(op, Input) and all(draft.constant for draft in drafts)
         learned = any(draft.learned for draft in drafts)
         if isinstance(op, Const):
             learned = bool(op.learnable) if op.learnable is not None else True
         ids = tuple(parent.id for parent in parents)
         arrays = {name: np.asarray(array, dtype=np.float64) for name, array in payload.items()}
+        require_payload(op, tuple(parent.shape for parent in parents), arrays)
         learned = learned or bool(arrays and not isinstance(op, Const))
         origin = dotted_name(self.origin)
         self._drafts.append(_Draft(op, ids, shape, arrays, origin, constant, learned))
@@ -116,6 +127,8 @@ class Builder:
 
     def const(self, array: ArrayLike, learnable: bool | None = False) -> Value:
         """A stored tensor; equal ones that are not learnable are stored once."""
+        size = int(np.size(array))
+        self.budget.spend_for_a_while(size)
         values = np.asarray(array, dtype=np.float64)
         if np.isnan(values).any():
             raise InexpressibleError("a constant that holds NaN")
@@ -126,9 +139,11 @@ class Builder:
         shape = tuple(int(i) for i in values.shape)
         op = Const(shape, learnable=learnable)
         if learnable is not False:
+            self.budget.spend(entries=size)
             return self._append(op, (), {"values": values})
         key = (shape, values.tobytes())
         if key not in self._known:
+            self.budget.spend(entries=size)
             self._known[key] = self._append(op, (), {"values": values})
         return self._known[key]
 
@@ -151,6 +166,18 @@ class Builder:
         ids = self._drafts[value.id].parents
         return tuple(Value(i, self._drafts[i].shape) for i in ids)
 
+    def parent(self, value: Value, position: int) -> Value:
+        """One of the parents, of which a `concat` may have many."""
+        found = self._drafts[value.id].parents[position]
+        return Value(found, self._drafts[found].shape)
+
+    def starts(self, value: Value, axis: int) -> NDArray[np.int64]:
+        """Where along an axis each parent of a `concat` begins, found once."""
+        if value.id not in self._starts:
+            extents = [parent.shape[axis] for parent in self.parents(value)]
+            self._starts[value.id] = np.cumsum([0, *extents[:-1]])
+        return self._starts[value.id]
+
     def payload(self, value: Value) -> Mapping[str, Array]:
         return self._drafts[value.id].payload
 
@@ -159,11 +186,21 @@ class Builder:
         found = self._arrays.get(value.id)
         if found is None:
             draft = self._drafts[value.id]
+            size = numel(draft.shape)
+            self.budget.spend(entries=size, steps=size * self._terms(draft))
             inputs = [self.array(parent) for parent in self.parents(value)]
             with np.errstate(all="ignore"):
                 result = draft.op.reference(*inputs, **draft.payload)
             found = self._arrays[value.id] = np.asarray(result, dtype=np.float64)
         return found
+
+    def _terms(self, draft: _Draft) -> int:
+        """At most how many terms an entry of a draft sums up."""
+        if draft.op.tag not in ("matmul", "linear", "conv"):
+            return 1 + len(draft.parents)
+        parts = [draft.payload["weight"].shape[1:]] if "weight" in draft.payload else []
+        parts.extend(self._drafts[parent].shape[-1:] for parent in draft.parents)
+        return max(numel(tuple(part)) for part in parts)
 
     # Movement: what does nothing is not written, and what repeats is joined.
 

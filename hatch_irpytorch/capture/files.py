@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hatch_irpytorch.build.content import digest
 from hatch_irpytorch.build.files import file_bytes, replace_files
@@ -13,17 +11,11 @@ from hatch_irpytorch.build.ownership import has_own_tensors, is_regular, mark_of
 from hatch_irpytorch.build.places import require_place
 from hatch_irpytorch.emit.marks import CAPTURED
 from hatch_irpytorch.emit.options import class_name_problem
-from hatch_irpytorch.emit.weights import store_bytes, store_tensors
+from hatch_irpytorch.emit.weights import store_bytes
 from hatch_irpytorch.errors import Place, Problems, fail, shown
 from hatch_irpytorch.ir.graph import Model, numel
-from hatch_irpytorch.ir.params import StoreFile
-from hatch_irpytorch.ir.read import build_model
-from hatch_irpytorch.ir.stores import Entry
 from hatch_irpytorch.ir.wire import document_text
 from hatch_irpytorch.names import import_name_problem
-
-if TYPE_CHECKING:
-    from hatch_irpytorch.ir.stores import Array
 
 CAPTURED_INLINE = 100_000
 """How many numbers a captured model may have before its manifest puts them in a file."""
@@ -76,8 +68,7 @@ def write_captured(
 ) -> list[Path]:
     """Write `<output>.ir.json`, `.safetensors` and, unless there is one, `.yaml`: all or none.
 
-    Returns the paths written. What is written was read back first, so that a reader takes it.
-    Raises `IRPyTorchError`: as `require_output`, `cannot-write`, and what a reader would.
+    Returns the paths written. Raises `IRPyTorchError`: as `require_output`, and `cannot-write`.
     """
     require_output(output, force=force)
     graph, params, manifest = captured_paths(output)
@@ -86,26 +77,12 @@ def write_captured(
         files[params] = store_bytes(model, CAPTURED, packed=True)
     mark = digest(document_text(model.graph, None, PRODUCER).encode("ascii"))
     files[graph] = document_text(model.graph, None, {**PRODUCER, WRITTEN: mark}).encode("ascii")
-    _read_back(model, files[graph], graph.as_posix())
     if not manifest.exists():
         options = _manifest_text(model, output.name, class_name, dtype)
         files[manifest] = options.encode("ascii")
     written = [path for path in (graph, params, manifest) if path in files]
     replace_files((path, files[path], path.as_posix()) for path in written)
     return written
-
-
-def _read_back(model: Model, graph: bytes, file: str) -> None:
-    """Read what will be written. Raises what a reader would."""
-
-    def read(array: Array) -> Array:
-        return array
-
-    entries = {
-        name: Entry(array.shape, dtype, partial(read, array))
-        for name, (array, dtype) in store_tensors(model, packed=True).items()
-    }
-    build_model(graph, file, StoreFile(file, entries) if entries else None)
 
 
 def _is_as_captured(graph: Path, params: Path) -> bool:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatch_irpytorch.capture.builder import Builder, Padded, Value, split_at
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Padded, Value, split_at
 from hatch_irpytorch.ir.graph import Shape, numel
 from hatch_irpytorch.ir.ops.movement import Concat
 from hatch_irpytorch.ir.ops.pooling import AvgPool
 from hatch_irpytorch.ir.ops.products import Matmul
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     Array = NDArray[np.float64]
+    Positions = NDArray[np.int64]
 
 
 def apply_matrix(b: Builder, x: Value, axis: int, matrix: Array) -> Value:
@@ -33,60 +34,121 @@ def apply_matrix(b: Builder, x: Value, axis: int, matrix: Array) -> Value:
     return b.reshape(b.node(Matmul(), b.const(matrix), folded), out)
 
 
-def take(b: Builder, x: Value, axis: int, indices: Sequence[int]) -> Value:
+NARROW = 1024
+"""The longest axis whose entries are chosen by one 0/1 matrix, and of the parts of longer ones."""
+
+
+def take(b: Builder, x: Value, axis: int, indices: ArrayLike) -> Value:
     """The entries at constant positions of an axis, in this order.
 
     A run of the whole axis is nothing, a part of a `concat` is that part, equal steps from the
-    first entry on are windows of one entry, and the rest is a product with a 0/1 matrix.
+    first entry on are windows of one entry, and the rest is a product with a 0/1 matrix. A run of
+    a long axis is taken from the few blocks that hold it, in memory that its extent bounds.
+    Raises `InexpressibleError` for a position that the axis does not have.
     """
     axis %= x.rank
     extent = x.shape[axis]
-    chosen = [int(i) % extent for i in indices] if extent else []
-    if chosen == list(range(extent)):
+    chosen = _positions(b, indices, extent)
+    if len(chosen) == extent and np.array_equal(chosen, np.arange(extent)):
         return x
-    if not chosen:
+    if not len(chosen):
         return b.full((*x.shape[:axis], 0, *x.shape[axis + 1 :]), 0.0)
     if b.is_constant(x) and not b.is_learned(x):
+        b.budget.spend_for_a_while(numel(x.shape) // extent * len(chosen))
         return b.const(np.take(b.array(x), chosen, axis=axis))
     part = _part_of_concat(b, x, axis, chosen)
     if part is not None:
         return take(b, *part)
-    if x.shape[axis] and _is_run_from_start(chosen, extent):
+    if _is_run_from_start(chosen, extent):
         return _windows(b, x, axis, chosen)
     group = _common_block(chosen, extent)
     if group > 1:
-        blocks = [i // group for i in chosen[::group]]
+        blocks = chosen[::group] // group
         folded = (*x.shape[:axis], extent // group, group, *x.shape[axis + 1 :])
         out = (*x.shape[:axis], len(chosen), *x.shape[axis + 1 :])
         return b.reshape(take(b, b.reshape(x, folded), axis, blocks), out)
+    if extent > NARROW and (np.diff(chosen) == 1).all():
+        return _run_of_blocks(b, x, axis, int(chosen[0]), int(chosen[-1]) + 1)
+    b.budget.spend_for_a_while(len(chosen) * extent)
     matrix = np.zeros((len(chosen), extent))
     matrix[np.arange(len(chosen)), chosen] = 1.0
     return apply_matrix(b, x, axis, matrix)
 
 
+def _positions(b: Builder, indices: ArrayLike, extent: int) -> Positions:
+    if isinstance(indices, range):
+        b.budget.spend_for_a_while(len(indices))
+        indices = np.arange(indices.start, indices.stop, indices.step)
+    chosen = np.asarray(indices, dtype=np.int64).reshape(-1)
+    outside = chosen[(chosen < -extent) | (chosen >= extent)]
+    if len(outside):
+        raise InexpressibleError(f"position {outside[0]} of an axis of {extent}")
+    return np.where(chosen < 0, chosen + extent, chosen)
+
+
+def _run_of_blocks(b: Builder, x: Value, axis: int, start: int, stop: int) -> Value:
+    """Positions from `start` to `stop` of a long axis, which is seen as rows of equal blocks.
+
+    Rows are chosen first, so that no matrix has more entries than the axis has, about.
+    """
+    extent = x.shape[axis]
+    size = 1 << (math.isqrt(extent - 1).bit_length())
+    rows = -(-extent // size)
+    pads = [(0, 0)] * x.rank
+    pads[axis] = (0, rows * size - extent)
+    folded = (*x.shape[:axis], rows, size, *x.shape[axis + 1 :])
+    blocks = b.reshape(pad_constant(b, x, pads), folded)
+    if stop - start <= size:
+        first, last = start // size, -(-stop // size)
+        few = _joined(b, take(b, blocks, axis, range(first, last)), axis)
+        return _chosen(b, few, axis, start - first * size, stop - first * size)
+    first, last = -(-start // size), stop // size
+    parts = [_joined(b, take(b, blocks, axis, range(first, last)), axis)] if first < last else []
+    if first * size > start:
+        before = _joined(b, take(b, blocks, axis, [first - 1]), axis)
+        parts.insert(0, _chosen(b, before, axis, size - (first * size - start), size))
+    if stop > last * size:
+        after = _joined(b, take(b, blocks, axis, [last]), axis)
+        parts.append(_chosen(b, after, axis, 0, stop - last * size))
+    return b.concat(parts, axis)
+
+
+def _joined(b: Builder, x: Value, axis: int) -> Value:
+    """An axis and the one after it as one."""
+    extents = (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :])
+    return b.reshape(x, extents)
+
+
+def _chosen(b: Builder, x: Value, axis: int, start: int, stop: int) -> Value:
+    if (start, stop) == (0, x.shape[axis]):
+        return x
+    b.budget.spend_for_a_while((stop - start) * x.shape[axis])
+    return apply_matrix(b, x, axis, np.eye(stop - start, x.shape[axis], start))
+
+
 def _part_of_concat(
-    b: Builder, x: Value, axis: int, chosen: list[int]
-) -> tuple[Value, int, list[int]] | None:
+    b: Builder, x: Value, axis: int, chosen: Positions
+) -> tuple[Value, int, Positions] | None:
     op = b.op(x)
     if not isinstance(op, Concat) or op.axis != axis:
         return None
-    start = 0
-    for part in b.parents(x):
-        stop = start + part.shape[axis]
-        if all(start <= i < stop for i in chosen):
-            return part, axis, [i - start for i in chosen]
-        start = stop
-    return None
+    starts = b.starts(x, axis)
+    position = int(np.searchsorted(starts, chosen.min(), side="right")) - 1
+    part = b.parent(x, position)
+    start = int(starts[position])
+    if chosen.max() >= start + part.shape[axis]:
+        return None
+    return part, axis, chosen - start
 
 
-def _is_run_from_start(chosen: list[int], extent: int) -> bool:
+def _is_run_from_start(chosen: Positions, extent: int) -> bool:
     """Whether windows of one entry, some step apart, give these positions and no more."""
-    step = chosen[1] if len(chosen) > 1 else extent
-    return step > 0 and chosen == list(range(0, extent, step))
+    step = int(chosen[1]) if len(chosen) > 1 else extent
+    return step > 0 and np.array_equal(chosen, np.arange(0, extent, step))
 
 
-def _windows(b: Builder, x: Value, axis: int, chosen: list[int]) -> Value:
-    step = chosen[1] if len(chosen) > 1 else x.shape[axis]
+def _windows(b: Builder, x: Value, axis: int, chosen: Positions) -> Value:
+    step = int(chosen[1]) if len(chosen) > 1 else x.shape[axis]
     before, extent, after = split_at(x.shape, axis)
     out = (*x.shape[:axis], len(chosen), *x.shape[axis + 1 :])
     if after == 1:
@@ -97,15 +159,16 @@ def _windows(b: Builder, x: Value, axis: int, chosen: list[int]) -> Value:
     return b.reshape(pooled, out)
 
 
-def _common_block(chosen: list[int], extent: int) -> int:
+def _common_block(chosen: Positions, extent: int) -> int:
     """The largest run length that the positions come in, aligned, and that divides the axis."""
-    group = math.gcd(extent, len(chosen))
+    # No run may be cut: its length divides every place where a new one begins.
+    breaks = np.flatnonzero(np.diff(chosen) != 1) + 1
+    group = math.gcd(extent, len(chosen), *breaks.tolist())
     while group > 1:
-        starts = chosen[::group]
-        aligned = all(start % group == 0 for start in starts)
-        if aligned and chosen == [start + i for start in starts for i in range(group)]:
+        uneven = int(np.gcd.reduce(chosen[::group]))
+        if uneven % group == 0:
             return group
-        group = max(d for d in range(1, group) if group % d == 0)
+        group = math.gcd(group, uneven)
     return 1
 
 
@@ -123,7 +186,7 @@ def select(b: Builder, x: Value, axis: int, index: int) -> Value:
 
 def gather(b: Builder, x: Value, positions: Array, shape: Shape) -> Value:
     """Entries of x by constant flat positions, as a tensor of `shape`."""
-    flat = take(b, b.reshape(x, (numel(x.shape),)), 0, [int(i) for i in positions.reshape(-1)])
+    flat = take(b, b.reshape(x, (numel(x.shape),)), 0, positions)
     return b.reshape(flat, shape)
 
 
@@ -193,10 +256,11 @@ def pad_by_positions(b: Builder, x: Value, pads: Pads, mode: str) -> Value:
     for axis, (before, after) in enumerate(pads):
         if before or after:
             stop = x.shape[axis] - max(-after, 0)
+            b.budget.spend_for_a_while(abs(before) + x.shape[axis] + abs(after))
             kept = np.arange(max(-before, 0), stop)
             grown = (max(before, 0), max(after, 0))
             padded = np.pad(kept, [grown], mode=mode)  # type: ignore[call-overload]
-            x = take(b, x, axis, padded.tolist())
+            x = take(b, x, axis, padded)
     return x
 
 
@@ -215,6 +279,7 @@ def scatter(b: Builder, x: Value, positions: Array, updates: Value) -> Value:
     """x with the entries at constant flat positions replaced by `updates`, later ones winning."""
     flat = positions.reshape(-1).astype(np.int64)
     size = numel(x.shape)
+    b.budget.spend_for_a_while(2 * size)
     order = np.full(size, -1)
     order[flat] = np.arange(len(flat))
     both = b.concat([b.reshape(x, (size,)), b.reshape(updates, (numel(updates.shape),))], 0)

@@ -161,5 +161,6 @@ def cumulative_sum(
     if x.rank == 0:
         return x
     extent = x.shape[axis]
+    b.budget.spend_for_a_while(extent**2)
     matrix = np.tril(np.ones((extent, extent)), -1 if exclusive else 0)
     return apply_matrix(b, x, axis, matrix.T if reverse else matrix)

@@ -165,7 +165,7 @@ def average_pool(
     rank = len(kernel)
     lead, spatial = x.shape[: x.rank - rank], x.shape[x.rank - rank :]
     pads = geometry.pads
-    cells = _window_cells(spatial, kernel, geometry, counted)
+    cells = _window_cells(b, spatial, kernel, geometry, counted)
     whole = float(np.prod(kernel))
     plain = all(i == j and i <= k // 2 for (i, j), k in zip(pads, kernel, strict=True))
     if not plain:
@@ -182,12 +182,14 @@ def average_pool(
 
 
 def _window_cells(
-    spatial: Sequence[int], kernel: Sequence[int], geometry: Geometry, counted: Pads
+    b: Builder, spatial: Sequence[int], kernel: Sequence[int], geometry: Geometry, counted: Pads
 ) -> Array:
     """How many cells of each window lie in the input and its counted padding."""
     result = np.ones(())
     axes = zip(spatial, kernel, geometry.stride, geometry.pads, counted, strict=True)
     for extent, size, step, (before, after), (low, high) in axes:
+        windows = len(range(0, extent + before + after - size + 1, step))
+        b.budget.spend_for_a_while(windows * max(result.size, 1))
         starts = np.arange(0, extent + before + after - size + 1, step) - before
         inside = np.minimum(starts + size, extent + high) - np.maximum(starts, -low)
         result = np.multiply.outer(result, inside.astype(np.float64))
@@ -205,6 +207,7 @@ def adaptive_average_pool(b: Builder, x: Value, sizes: Sequence[int]) -> Value:
         return b.node(AvgPool(rank, steps, steps, (0,) * rank), x)
     for axis, size in zip(range(x.rank - rank, x.rank), sizes, strict=True):
         bins = _bins(x.shape[axis], size)
+        b.budget.spend_for_a_while(size * x.shape[axis])
         matrix = np.zeros((size, x.shape[axis]))
         for row, (start, stop) in enumerate(bins):
             matrix[row, start:stop] = 1.0 / (stop - start)

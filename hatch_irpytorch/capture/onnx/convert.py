@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
-from hatch_irpytorch.capture.builder import UNFIT, Builder, InexpressibleError, Value, first_line
+from hatch_irpytorch.capture.budget import OverBudgetError
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value, first_line
 from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.capture.onnx import (
     elementwise_ops,
@@ -21,6 +22,7 @@ from hatch_irpytorch.capture.onnx import (
 )
 from hatch_irpytorch.capture.onnx.file import (
     OnnxFile,
+    array_of,
     attributes_of,
     count_users,
     is_real,
@@ -29,8 +31,9 @@ from hatch_irpytorch.capture.onnx.file import (
 from hatch_irpytorch.capture.onnx.folding import evaluate_node
 from hatch_irpytorch.capture.onnx.functions import function_body, inlined
 from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Names
-from hatch_irpytorch.errors import Place, Problem, Problems
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, shown
 from hatch_irpytorch.ir.graph import Model
+from hatch_irpytorch.ir.ops import RuleError
 
 OPS = {
     **elementwise_ops.OPS,
@@ -43,7 +46,7 @@ OPS = {
 
 WITHOUT_EFFECT = frozenset(
     {
-        *("kernel_shape", "storage_order", "spatial", "momentum", "consumed_inputs"),
+        *("kernel_shape", "storage_order", "momentum", "consumed_inputs"),
         *("ratio", "seed", "is_test", "stash_type", "saturate", "round_mode"),
     }
 )
@@ -57,6 +60,10 @@ DRAWING = frozenset(
 )
 """Ops whose result is no constant although their inputs are."""
 
+MAX_NAME = 200
+"""How much of a name stands in a message."""
+
+UNBOUNDED = "nothing bounds what computing this constant takes"
 NO_FORMULA = "no formula is known for it"
 
 
@@ -70,7 +77,7 @@ def from_onnx(
 class _Conversion:
     def __init__(self, file: OnnxFile) -> None:
         self.file = file
-        self.builder = Builder(file=file.name)
+        self.builder = Builder(file=file.name, budget=file.budget)
         self.names = Names(self.builder)
         self.problems = Problems()
         self.failed: set[str] = set()
@@ -97,24 +104,42 @@ class _Conversion:
             self.problems.add("inexpressible", Place(self.file.name), message)
             return None
         self.builder.origin = ""
-        return self.names.value(name)
+        try:
+            return self.names.value(name)
+        except InexpressibleError as error:
+            code = "too-large" if isinstance(error, OverBudgetError) else "inexpressible"
+            message = f"the output `{name}` has no form in torchlean.ir.v1: {error}"
+            self.problems.add(code, Place(self.file.name), message)
+            return None
 
     def _convert(self, node: onnx.NodeProto, position: int) -> None:
+        """Bind the outputs of a node. This is where all that its handler may raise ends."""
         self.builder.origin = node.name
-        names = [name for name in node.input if name]
-        if any(name in self.failed for name in names):
-            if not self._is_known(node):
-                self._refuse(node, position, f": {NO_FORMULA}")
-            self.failed.update(name for name in node.output if name)
-            return
         try:
-            results = self._results(node, position)
+            self._require_defined(node)
+            if any(name in self.failed for name in node.input if name):
+                if not self._is_known(node):
+                    raise InexpressibleError(NO_FORMULA)
+                self.failed.update(name for name in node.output if name)
+                return
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                results = self._results(node, position)
+                self._bind(node, results)
+        except OverBudgetError as error:
+            problem = self._problem("too-large", node, position, f"is too much: {error}")
+            raise IRPyTorchError([*self.problems, problem]) from None
         except InexpressibleError as error:
-            self._refuse(node, position, f": {error}")
-        except UNFIT as error:
-            self._refuse(node, position, f": not with these inputs ({first_line(error)})")
-        else:
-            self._bind(node, results)
+            self._refuse(node, position, str(error))
+        except IRPyTorchError:
+            raise
+        except Exception as error:  # no file is trusted: whatever its node makes a handler raise
+            self._refuse(node, position, f"not with these inputs ({_said(error)})")
+
+    def _require_defined(self, node: onnx.NodeProto) -> None:
+        for name in node.input:
+            if name and name not in self.failed and name not in self.names.tensors:
+                raise InexpressibleError(f"its input {shown(name)} is not defined before it")
 
     def _is_known(self, node: onnx.NodeProto) -> bool:
         return (
@@ -128,8 +153,10 @@ class _Conversion:
         inputs = [name for name in node.input if name]
         if node.op_type == "If":
             return self._branch(node, position)
-        if all(isinstance(tensors[name], np.ndarray) for name in inputs):
-            return list(self._folded(node, inputs))
+        constant = all(isinstance(tensors[name], np.ndarray) for name in inputs)
+        folded = self._folded(node, inputs) if constant else None
+        if folded is not None:
+            return list(folded)
         if node.domain in ("", "ai.onnx") and node.op_type in OPS:
             call = self._call(node)
             result = OPS[node.op_type](call)
@@ -139,7 +166,8 @@ class _Conversion:
             return list(result) if isinstance(result, list | tuple) else [result]
         body = function_body(node, self.file.opsets, self._types(inputs))
         if body is None:
-            raise InexpressibleError(NO_FORMULA)
+            raise InexpressibleError(UNBOUNDED if constant else NO_FORMULA)
+        self.builder.budget.spend(nodes=len(body.node))
         return self._inner(*inlined(node, body, self.file.opsets), position)
 
     def _call(self, node: onnx.NodeProto) -> Call:
@@ -148,13 +176,13 @@ class _Conversion:
         attributes = Attributes(attributes_of(node))
         return Call(node.op_type, version, inputs, outputs, attributes, self.names)
 
-    def _folded(self, node: onnx.NodeProto, inputs: list[str]) -> list[Constant]:
+    def _folded(self, node: onnx.NodeProto, inputs: list[str]) -> list[Constant] | None:
         if node.op_type in DRAWING:
             raise InexpressibleError("it draws random numbers")
-        constants = {name: self.names.tensors[name] for name in inputs}
-        results = evaluate_node(node, constants, self.file.opsets)  # type: ignore[arg-type]
-        real = [name for name in inputs if is_real(constants[name])]  # type: ignore[arg-type]
-        if real and all(name in self.names.trainable for name in real):
+        constants = {n: t for n in inputs if isinstance(t := self.names.tensors[n], np.ndarray)}
+        results = evaluate_node(node, constants, self.file.opsets, self.builder.budget)
+        real = [name for name in inputs if is_real(constants[name])]
+        if results and real and all(name in self.names.trainable for name in real):
             self.names.trainable.update(node.output)
         return results
 
@@ -177,7 +205,7 @@ class _Conversion:
         chosen = "then_branch" if condition.reshape(()) else "else_branch"
         graph = next(a.g for a in node.attribute if a.name == chosen)
         for tensor in graph.initializer:
-            self.names.tensors[tensor.name] = numpy_helper.to_array(tensor)
+            self.names.tensors[tensor.name] = array_of(tensor, Place(self.file.name))
         return self._inner(list(graph.node), [o.name for o in graph.output], position)
 
     def _inner(self, nodes: list[onnx.NodeProto], outputs: list[str], position: int) -> list[Any]:
@@ -199,8 +227,17 @@ class _Conversion:
             self.names.tensors[name] = None
 
     def _refuse(self, node: onnx.NodeProto, position: int, why: str) -> None:
-        place = Place(self.file.name, node=position, kind=node.op_type)
-        name = node.name or next(iter(node.output), "")
-        message = f"`{name}`: `{node.op_type}` has no form in torchlean.ir.v1{why}"
-        self.problems.extend([Problem("inexpressible", place, message)])
+        message = f"has no form in torchlean.ir.v1: {why}"
+        self.problems.extend([self._problem("inexpressible", node, position, message)])
         self.failed.update(output for output in node.output if output)
+
+    def _problem(self, code: str, node: onnx.NodeProto, position: int, what: str) -> Problem:
+        place = Place(self.file.name, node=position, kind=node.op_type[:MAX_NAME])
+        name = (node.name or next(iter(node.output), ""))[:MAX_NAME]
+        return Problem(code, place, f"`{name}`: `{node.op_type[:MAX_NAME]}` {what}")
+
+
+def _said(error: Exception) -> str:
+    """What an exception says; those that say a key or nothing are called by their type."""
+    name = "" if isinstance(error, ValueError | RuleError) else f"{type(error).__name__}: "
+    return f"{name}{first_line(error)}"

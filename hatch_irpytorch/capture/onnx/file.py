@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,22 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from hatch_irpytorch.capture.builder import first_line
+from hatch_irpytorch.capture.budget import Budget, budget_of
+from hatch_irpytorch.capture.builder import InexpressibleError, first_line
+from hatch_irpytorch.capture.limits import require_shape
+from hatch_irpytorch.capture.onnx.external import load_external, unknown_type
+from hatch_irpytorch.capture.onnx.local_functions import without_functions
 from hatch_irpytorch.capture.onnx.tensors import Constant
-from hatch_irpytorch.errors import Place, Problems, fail, nearest, shown
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problems, fail, nearest, shown
+from hatch_irpytorch.ir.graph import numel
+from hatch_irpytorch.source.reading import MAX_BYTES, read_bytes
 
 OLDEST_OPSET = 7
+LATEST_OPSET = 1000
+"""No version of any set of operators is later."""
+MAX_FILE = 1 << 31
+"""How many bytes an ONNX file may have; its external data may have `MAX_BYTES` together."""
+_INLINED_BYTES = 1 << 26
 _MAIN_DOMAINS = ("", "ai.onnx")
 
 
@@ -32,31 +42,43 @@ class OnnxFile:
     initializers: frozenset[str]
     input_name: str
     input_shape: tuple[int, ...]
+    budget: Budget
 
 
 def read_file(
     path: Path, shapes: Mapping[str, Sequence[int]], bind: Mapping[str, Constant]
 ) -> OnnxFile:
-    """The model in a file. Raises `IRPyTorchError`: `missing-file`, `capture-failed`."""
-    name = path.as_posix()
-    place = Place(name)
-    model = _load(path, place)
-    opsets = {_domain(o.domain): int(o.version) for o in model.opset_import}
-    if opsets.get("", OLDEST_OPSET) < OLDEST_OPSET:
-        message = f"the opset must be {OLDEST_OPSET} or later, found {opsets['']}"
-        raise fail("capture-failed", place, message)
-    constants: dict[str, Constant] = {}
+    """The model in a file.
+
+    Raises `IRPyTorchError`: `missing-file`, `too-large`, `capture-failed`.
+    """
+    place = Place(path.as_posix())
     try:
-        base = str(path.parent)
-        for tensor in model.graph.initializer:
-            constants[tensor.name] = numpy_helper.to_array(tensor, base)
-    except (ValueError, TypeError, OSError, onnx.checker.ValidationError) as error:
-        message = f"an initializer cannot be read: {first_line(error)}"
+        return _read(path, shapes, bind, place)
+    except InexpressibleError as error:
+        raise fail("too-large", place, str(error)) from None
+    except IRPyTorchError:
+        raise
+    except Exception as error:  # `onnx` and `protobuf` raise what their code comes upon
+        message = f"not an ONNX file that can be read: {first_line(error)}"
         raise fail("capture-failed", place, message) from None
-    if model.graph.sparse_initializer:
-        raise fail("capture-failed", place, "sparse initializers are not read")
+
+
+def _read(
+    path: Path, shapes: Mapping[str, Sequence[int]], bind: Mapping[str, Constant], place: Place
+) -> OnnxFile:
+    data = read_bytes(path, place.file, MAX_FILE)
+    model = _parsed(data, place)
+    size = len(data) + _complete(model, path.parent, place)
+    opsets = {_domain(o.domain): int(o.version) for o in model.opset_import}
+    version = opsets.get("", OLDEST_OPSET)
+    if version < OLDEST_OPSET or max(opsets.values(), default=0) > LATEST_OPSET:
+        message = f"the opset must be {OLDEST_OPSET} or later, found {version}"
+        raise fail("capture-failed", place, message)
+    graph = model.graph
+    constants = {t.name: array_of(t, place) for t in graph.initializer}
     initializers = frozenset(constants)
-    inputs = {v.name: v for v in model.graph.input if v.name not in constants}
+    inputs = {v.name: v for v in graph.input if v.name not in constants}
     problems = Problems()
     for given in (*shapes, *bind):
         if given not in inputs:
@@ -67,30 +89,64 @@ def read_file(
     open_inputs = [value for value in inputs.values() if value.name not in bind]
     only = _only_input(open_inputs, place)
     shape = _shape(only, shapes.get(only.name), place)
-    return OnnxFile(name, model.graph, opsets, constants, initializers, only.name, shape)
+    size += sum(array.nbytes for array in bind.values())
+    budget = budget_of(size, numel(shape))
+    graph = without_functions(model, budget, _INLINED_BYTES + 8 * size, place).graph
+    budget.spend(nodes=len(graph.node))
+    return OnnxFile(place.file, graph, opsets, constants, initializers, only.name, shape, budget)
 
 
-def _load(path: Path, place: Place) -> onnx.ModelProto:
+def _parsed(data: bytes, place: Place) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError
 
     try:
-        with path.open("rb") as stream:
-            data = stream.read()
         model = onnx.load_model_from_string(data)
-        onnx.load_external_data_for_model(model, os.fspath(path.parent))
-    except FileNotFoundError as error:
-        missing = place if error.filename in (None, str(path)) else Place(str(error.filename))
-        raise fail("missing-file", missing, "the file does not exist") from None
-    except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
+    except (DecodeError, ValueError) as error:
         message = f"not an ONNX file: {first_line(error)}"
         raise fail("capture-failed", place, message) from None
     if not model.graph.node and not model.graph.output:
         raise fail("capture-failed", place, "not an ONNX file: it holds no graph")
-    if model.functions:
-        from onnx import inliner
-
-        model = inliner.inline_local_functions(model)
     return model
+
+
+def _complete(model: onnx.ModelProto, folder: Path, place: Place) -> int:
+    """Look at every message once: text is text, no tensor is sparse, external ones are loaded.
+
+    Returns how many bytes were loaded.
+    """
+    loaded = 0
+    for message in _messages(model):
+        if isinstance(message, onnx.SparseTensorProto):
+            raise fail("capture-failed", place, "sparse tensors are not read")
+        if isinstance(message, onnx.TensorProto):
+            if any(extent < 0 for extent in message.dims):
+                text = f"the tensor {shown(message.name)} has an extent below 0"
+                raise fail("capture-failed", place, text)
+            if message.data_location == onnx.TensorProto.EXTERNAL:
+                loaded += load_external(message, folder, place, MAX_BYTES - loaded)
+    return loaded
+
+
+def _messages(message: Any) -> Iterator[Any]:
+    """A message and all inside it; raises `UnicodeDecodeError` for text that is not UTF-8."""
+    yield message
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for part in value if hasattr(value, "append") else (value,):
+                yield from _messages(part)
+        elif field.type == field.TYPE_STRING and hasattr(value, "append"):
+            list(value)
+
+
+def array_of(tensor: onnx.TensorProto, place: Place) -> Constant:
+    """The numbers of a tensor. Raises `IRPyTorchError` (`capture-failed`)."""
+    if tensor.data_type not in onnx.TensorProto.DataType.values():
+        raise unknown_type(tensor.data_type, tensor.name, place)
+    try:
+        return numpy_helper.to_array(tensor)
+    except Exception as error:  # whatever NumPy says of data that fits no shape or type
+        message = f"the tensor {shown(tensor.name)} cannot be read: {first_line(error)}"
+        raise fail("capture-failed", place, message) from None
 
 
 def _domain(domain: str) -> str:
@@ -107,7 +163,9 @@ def _only_input(inputs: list[onnx.ValueInfoProto], place: Place) -> onnx.ValueIn
     kind = only.type.tensor_type.elem_type
     real = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
     if kind not in real:
-        found = onnx.TensorProto.DataType.Name(kind).lower()
+        known: Any = onnx.TensorProto.DataType
+        types = {number: text for text, number in known.items()}
+        found = types.get(kind, f"type {kind}").lower()
         message = f"the input {shown(only.name)} must be of float or double, found {found}"
         raise fail("capture-failed", place, message)
     return only
@@ -117,6 +175,17 @@ def _shape(
     value: onnx.ValueInfoProto, given: Sequence[int] | None, place: Place
 ) -> tuple[int, ...]:
     """The declared extents, with `given` ones or 1 where the file leaves them open."""
+    shape = _filled(value, given, place)
+    try:
+        require_shape(shape)
+    except InexpressibleError as error:
+        raise fail("too-large", place, f"the input {shown(value.name)} is {error}") from None
+    return shape
+
+
+def _filled(
+    value: onnx.ValueInfoProto, given: Sequence[int] | None, place: Place
+) -> tuple[int, ...]:
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         if given is None:

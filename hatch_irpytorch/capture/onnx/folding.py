@@ -9,14 +9,46 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from hatch_irpytorch.capture.budget import Budget
 from hatch_irpytorch.capture.builder import InexpressibleError, first_line
+from hatch_irpytorch.capture.onnx.costs import cost_of
+from hatch_irpytorch.capture.onnx.file import attributes_of
 from hatch_irpytorch.capture.onnx.tensors import Array, Call, Constant
 
 
 def evaluate_node(
+    node: onnx.NodeProto,
+    inputs: Mapping[str, Constant],
+    opsets: Mapping[str, int],
+    budget: Budget,
+) -> list[Constant] | None:
+    """The outputs of one node for constant inputs, or None where nothing bounds what it takes.
+
+    Raises `OverBudgetError` before the work, `InexpressibleError` where it fails.
+    """
+    given = [inputs[name] if name else None for name in node.input]
+    try:
+        cost = None if node.domain else cost_of(node.op_type, given, attributes_of(node))
+    except Exception as error:  # inputs and attributes of wrong shapes, types and counts
+        raise _failed(error) from None
+    if cost is None:
+        return None
+    budget.spend(entries=cost.entries, steps=cost.steps)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return _evaluated(node, inputs, opsets)
+    except Exception as error:  # the evaluator raises what its NumPy code raises
+        raise _failed(error) from None
+
+
+def _failed(error: Exception) -> InexpressibleError:
+    return InexpressibleError(f"a constant that `onnx` cannot evaluate ({first_line(error)})")
+
+
+def _evaluated(
     node: onnx.NodeProto, inputs: Mapping[str, Constant], opsets: Mapping[str, int]
 ) -> list[Constant]:
-    """The outputs of one node for constant inputs. Raises `InexpressibleError`."""
     from onnx.reference import ReferenceEvaluator
 
     unknown = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
@@ -28,14 +60,8 @@ def evaluate_node(
     ]
     graph = helper.make_graph([node], "constant", fed, unknown)
     imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            model = helper.make_model(graph, opset_imports=imports)
-            results = list(ReferenceEvaluator(model).run(None, dict(inputs)))
-    except Exception as error:  # the evaluator raises what its NumPy code raises
-        message = f"a constant that `onnx` cannot evaluate ({first_line(error)})"
-        raise InexpressibleError(message) from None
+    model = helper.make_model(graph, opset_imports=imports)
+    results = ReferenceEvaluator(model).run(None, dict(inputs))
     return [np.asarray(result) for result in results]
 
 
@@ -49,6 +75,7 @@ def interpolation(c: Call, extent: int, scale: float | None, size: int | None) -
     if c.op == "Upsample" or c.version < 11:
         kept = {"mode": c.get("mode", "nearest"), "coordinate_transformation_mode": "asymmetric"}
         kept["nearest_mode"] = "floor"
+    c.b.budget.spend_for_a_while(extent**2)
     feeds: dict[str, Constant] = {"x": np.eye(extent)}
     if size is None:
         names = ["x", "", "scales"]
@@ -57,6 +84,7 @@ def interpolation(c: Call, extent: int, scale: float | None, size: int | None) -
         names = ["x", "", "", "sizes"]
         feeds["sizes"] = np.array([extent, size], dtype=np.int64)
     node = helper.make_node("Resize", names, ["y"], **kept)
-    (rows,) = evaluate_node(node, feeds, {"": max(c.version, 13)})
-    matrix: Array = np.asarray(rows, dtype=np.float64).T
+    found = evaluate_node(node, feeds, {"": max(c.version, 13)}, c.b.budget)
+    assert found is not None
+    matrix: Array = np.asarray(found[0], dtype=np.float64).T
     return matrix

@@ -48,6 +48,10 @@ def _shared(amount: int, mode: str) -> tuple[int, int]:
 
 def _conv(c: Call) -> Value:
     kernel = c.reals(1, "a kernel")
+    groups, (outputs, inputs) = c.get("group", 1), kernel.shape[:2]
+    if groups < 1 or outputs % groups or c.x.shape[1] != inputs * groups:
+        channels = f"{c.x.shape[1]} channels by a kernel of shape {kernel.shape}"
+        raise InexpressibleError(f"{channels} in {groups} groups")
     geometry = _geometry(c, c.x.shape[2:], kernel.shape[2:])
     return w.convolution(c.b, c.x, kernel, c.optional_reals(2, "a bias"), geometry)
 
@@ -112,6 +116,8 @@ def _dilated_sum(
         extent, (before, after) = x.shape[2 + axis], geometry.pads[axis]
         step = geometry.dilation[axis]
         last = extent + after - step * (size - 1)
+        c.b.budget.spend_for_a_while(3 * len(range(-before, last, geometry.stride[axis])) * extent)
+        c.b.budget.spend_for_a_while(size * len(range(-before, last, geometry.stride[axis])))
         starts = np.arange(-before, last, geometry.stride[axis])
         columns = starts[:, None] + step * np.arange(size)
         matrix = np.zeros((len(starts), extent))
@@ -120,6 +126,7 @@ def _dilated_sum(
         x = apply_matrix(c.b, x, 2 + axis, matrix)
         low, high = counted[axis]
         here = (columns >= -low) & (columns < extent + high)
+        c.b.budget.spend_for_a_while(cells.size * len(here))
         cells = np.multiply.outer(cells, here.sum(axis=1).astype(np.float64))
     return x, cells
 
@@ -145,6 +152,8 @@ def _global_lp_pool(c: Call) -> Value:
 def _batch_norm(c: Call) -> Value:
     if c.get("training_mode", 0):
         raise InexpressibleError("batch norm in training mode")
+    if not c.get("spatial", 1):
+        raise InexpressibleError("statistics for each position (`spatial=0`)")
     gamma, beta, mean, var = (c.reals(i, "a statistic") for i in range(1, 5))
     return n.batch_norm(c.b, c.x, 1, gamma, beta, (mean, var), c.get("epsilon", 1e-5))
 
@@ -211,6 +220,7 @@ def _lp_normalization(c: Call) -> Value:
 def _local_response_norm(c: Call) -> Value:
     size, channels = c.attributes["size"], c.x.shape[1]
     before = (size - 1) // 2
+    c.b.budget.spend_for_a_while(channels**2)
     band: Array = np.zeros((channels, channels))
     for row in range(channels):
         band[row, max(row - before, 0) : row + size - before] = 1.0

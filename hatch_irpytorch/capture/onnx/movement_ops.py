@@ -20,11 +20,20 @@ Handler = Callable[[Call], Any]
 def _reshape(c: Call) -> Value:
     wanted = c.ints_of("shape", 1, "a shape") or []
     own = c.x.shape
+    if min(wanted, default=0) < -1 or wanted.count(-1) > 1:
+        raise InexpressibleError(f"extents of {wanted}, of which one may be -1 and none below")
     if not c.get("allowzero", 0):
         wanted = [own[axis] if n == 0 else n for axis, n in enumerate(wanted)]
     known = numel(tuple(n for n in wanted if n != -1))
     free = numel(own) // max(known, 1)
     return c.b.reshape(c.x, [free if n == -1 else n for n in wanted])
+
+
+def _axis(axis: int, rank: int) -> int:
+    """An axis counted from the front. Raises `InexpressibleError` where there is none."""
+    if not -rank <= axis < rank:
+        raise InexpressibleError(f"axis {axis} of a tensor with {rank}")
+    return axis % rank
 
 
 def _flatten(c: Call) -> Value:
@@ -40,14 +49,18 @@ def _transpose(c: Call) -> Value:
 def _squeeze(c: Call) -> Value:
     axes = c.ints_of("axes", 1, "axes")
     chosen = [i for i, n in enumerate(c.x.shape) if n == 1] if axes is None else axes
-    dropped = {axis % c.x.rank for axis in chosen}
+    dropped = {_axis(axis, c.x.rank) for axis in chosen}
+    if any(c.x.shape[axis] != 1 for axis in dropped):
+        raise InexpressibleError(f"the axes {chosen} of a tensor of shape {c.x.shape}")
     return c.b.reshape(c.x, [n for i, n in enumerate(c.x.shape) if i not in dropped])
 
 
 def _unsqueeze(c: Call) -> Value:
     axes = c.ints_of("axes", 1, "axes") or []
     rank = c.x.rank + len(axes)
-    added = {axis % rank for axis in axes}
+    added = {_axis(axis, rank) for axis in axes}
+    if len(added) < len(axes):
+        raise InexpressibleError(f"the axes {axes}, of which one is given twice")
     rest = iter(c.x.shape)
     return c.b.reshape(c.x, [1 if axis in added else next(rest) for axis in range(rank)])
 
@@ -60,9 +73,12 @@ def _split(c: Call) -> list[Value]:
     axis = c.get("axis", 0)
     extent = c.x.shape[axis]
     sizes = c.ints_of("split", 1, "sizes")
+    if sizes is not None and (min(sizes, default=0) < 0 or sum(sizes) != extent):
+        raise InexpressibleError(f"parts that are not the {extent} positions of the axis")
     if sizes is None:
         count = c.get("num_outputs", len(c.outputs))
         size = -(-extent // count)
+        c.b.budget.spend(nodes=count)
         sizes = [min(size, max(extent - i * size, 0)) for i in range(count)]
     starts = np.cumsum([0, *sizes])
     return [m.slice_axis(c.b, c.x, axis, int(a), int(z)) for a, z in itertools.pairwise(starts)]
@@ -89,9 +105,15 @@ def _gather(c: Call) -> Value:
     return c.b.reshape(part, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
 
+def _grid(c: Call, x: Value) -> Constant:
+    """The flat position of each entry."""
+    c.b.budget.spend_for_a_while(numel(x.shape))
+    return np.arange(numel(x.shape)).reshape(x.shape)
+
+
 def _by_positions(c: Call, x: Value, move: Callable[[Constant], Constant]) -> Value:
     """Any movement that NumPy can do on a grid of flat positions."""
-    grid = move(np.arange(numel(x.shape)).reshape(x.shape))
+    grid = move(_grid(c, x))
     return m.gather(c.b, x, grid.astype(np.float64), tuple(grid.shape))
 
 
@@ -126,13 +148,12 @@ def _gather_nd(c: Call) -> Value:
 
 def _scatter_elements(c: Call) -> Value:
     x = c.value(0)
-    grid = np.arange(numel(x.shape)).reshape(x.shape)
-    return _scattered(c, x, _elements_of(c, grid))
+    return _scattered(c, x, _elements_of(c, _grid(c, x)))
 
 
 def _scatter_nd(c: Call) -> Value:
     x = c.value(0)
-    return _scattered(c, x, _entries_of(c, np.arange(numel(x.shape)).reshape(x.shape)))
+    return _scattered(c, x, _entries_of(c, _grid(c, x)))
 
 
 def _scattered(c: Call, x: Value, positions: Constant) -> Value:
@@ -146,7 +167,10 @@ def _expand(c: Call) -> Value:
 
 
 def _tile(c: Call) -> Value:
-    return m.tile(c.b, c.x, c.ints(1, "a count"))
+    counts = c.ints(1, "a count")
+    if min(counts, default=0) < 0:
+        raise InexpressibleError(f"a tensor that is repeated {min(counts)} times")
+    return m.tile(c.b, c.x, counts)
 
 
 _MODES = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
@@ -192,6 +216,7 @@ def _space_to_depth(c: Call) -> Value:
 
 def _trilu(c: Call) -> Value:
     diagonal = int(c.array(1, "a diagonal").reshape(())) if c.has(1) else 0
+    c.b.budget.spend_for_a_while(numel(c.x.shape[-2:]))
     keep = np.triu if c.get("upper", 1) else np.tril
     mask = keep(np.ones(c.x.shape[-2:], dtype=np.bool_), diagonal)
     return e.chosen(c.b, mask, c.x, c.b.full((), 0.0))

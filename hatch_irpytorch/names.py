@@ -22,6 +22,7 @@ _OTHER_VERSIONS = frozenset(
     }
 )
 _IMPORTED_BY_MODULES = frozenset({"functorch", "numpy", "safetensors", "torch", "torchgen"})
+_BY_SITE = frozenset({"sitecustomize", "usercustomize"})
 _OURS = frozenset({"hatch_irpytorch", "hatchling"})
 _WINDOWS = frozenset(
     {"aux", "con", "nul", "prn", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -52,13 +53,22 @@ def import_name_problem(name: str) -> str:
     plain = name.isascii() and name.isidentifier() and name == name.lower()
     if not plain or keyword.iskeyword(name) or name.startswith("_"):
         return "a module name is a lower-case ASCII identifier"
-    if name in sys.stdlib_module_names or name in _OTHER_VERSIONS:
+    if _is_standard(name):
         return f"`{name}` is a module of Python's standard library"
     if name in _IMPORTED_BY_MODULES or name in _OURS:
         return f"`{name}` is a package that generated modules or their build import"
     if is_windows_reserved(name):
         return f"`{name}` is a device on Windows"
     return ""
+
+
+def shadows(name: str) -> bool:
+    """Whether Python, or a module that was generated, imports something of this name."""
+    return _is_standard(name) or name in _IMPORTED_BY_MODULES or name in _BY_SITE
+
+
+def _is_standard(name: str) -> bool:
+    return name in sys.stdlib_module_names or name in _OTHER_VERSIONS
 
 
 def path_problem(path: str) -> str:

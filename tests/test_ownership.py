@@ -237,3 +237,57 @@ def test_what_python_leaves_in_the_package_is_no_finding(project: Path) -> None:
     assert run_program(project / "generated", program) == 0
     assert (project / PACKAGE / "__pycache__").is_dir()
     assert run(project, "check").returncode == 0
+
+
+BESIDE = {
+    "torch.py": "x = 1\n",
+    "user.txt": "mine",
+    "sitecustomize.py": "x = 1\n",
+    "warnings/__init__.py": "",
+    "app/__init__.py": "",
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_check_tells_what_is_beside_the_package(project: Path, name: str) -> None:
+    mine = project / "generated" / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text(BESIDE[name])
+    path = f"generated/{name.partition('/')[0]}"
+    result = run(project, "check")
+    assert result.returncode == 1 and f"{path}: error[not-ours]" in result.stderr
+    assert run(project, "regen").returncode == 0
+    assert mine.read_text() == BESIDE[name]
+
+
+@pytest.mark.parametrize("name", ["app/__init__.py", "torch.py"])
+def test_what_the_wheel_ships_is_its_own(project: Path, name: str) -> None:
+    """As in a `src` folder; but nothing may take the name of what modules import."""
+    mine = project / "generated" / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("")
+    file = project / "pyproject.toml"
+    shipped = f'packages = ["generated/nets", "generated/{name.partition("/")[0]}"]'
+    file.write_text(file.read_text().replace('packages = ["generated/nets"]', shipped))
+    assert run(project, "check").returncode == (1 if name == "torch.py" else 0)
+
+
+@pytest.mark.parametrize("name", ["__pycache__", "nets.egg-info", ".gitkeep"])
+def test_what_tools_leave_beside_the_package_is_no_finding(project: Path, name: str) -> None:
+    (project / "generated" / name).mkdir()
+    assert run(project, "check").returncode == 0
+
+
+def test_planted_bytecode_is_told_by_check(project: Path) -> None:
+    import importlib.util
+    import marshal
+
+    source = project / PACKAGE / "affine.py"
+    cache = Path(importlib.util.cache_from_source(str(source)))
+    cache.parent.mkdir()
+    code = marshal.dumps(compile("print('planted')", str(source), "exec"))
+    unchecked = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
+    cache.write_bytes(unchecked + code)
+    result = run(project, "check")
+    assert result.returncode == 1 and "error[foreign-code]" in result.stderr
+    assert "planted" not in result.stdout

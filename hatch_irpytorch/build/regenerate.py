@@ -17,6 +17,7 @@ from hatch_irpytorch.build.outputs import (
     planned_changes,
 )
 from hatch_irpytorch.build.process_lock import project_lock
+from hatch_irpytorch.build.surroundings import strangers
 from hatch_irpytorch.errors import Problem
 from hatch_irpytorch.project import Project
 
@@ -124,7 +125,7 @@ def output_differences(project: Project, generated: Generated, *, whole: bool) -
     """How the files of a package, and its lock files, differ from what was generated.
 
     With `whole` every other file of the package folder is one more, else only those that are not
-    ours.
+    ours. So is what stands beside the package and is nobody's.
     """
     locks = read_locks(project)
     new = generated.locks()
@@ -132,6 +133,7 @@ def output_differences(project: Project, generated: Generated, *, whole: bool) -
     wanted = {name for lock in new.values() for name in lock.outputs}
     others = leftovers(project, locks, wanted)
     found += others if whole else [d for d in others if d.state == "not-ours"]
+    found += [Difference(path, "not-ours") for path in strangers(project)]
     changed = {d.path.rpartition("/")[2].partition(".")[0] for d in found}
     return found + _lock_files(project, locks, new, changed, whole=whole)
 

@@ -17,6 +17,7 @@ def add_to(subparsers: Any, doc: str) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from hatch_irpytorch.build.bytecode import foreign_bytecode
     from hatch_irpytorch.build.outputs import describe
     from hatch_irpytorch.build.progress import terminal_progress
     from hatch_irpytorch.build.regenerate import differences
@@ -26,9 +27,11 @@ def run(options: argparse.Namespace) -> int:
     progress = terminal_progress()
     found = differences(project, golden=True, jobs=options.jobs, progress=progress)
     for difference in found:
-        print(_shown(difference), end="")
-    print_problems(describe(difference) for difference in found)
-    return 1 if found else 0
+        if difference.before is not None or difference.after is not None:
+            print(_shown(difference), end="")
+    problems = [*map(describe, found), *foreign_bytecode(project)]
+    print_problems(problems)
+    return 1 if problems else 0
 
 
 def _shown(difference: Difference) -> str:

@@ -149,6 +149,7 @@ def calibrate(model: Model, x: torch.Tensor) -> None:
 
 def train(name: str) -> str:
     document, shape = MODELS[name]
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     x, y, x_test, y_test = digits()
     options = EmitOptions(training_skeleton=False, compress_broadcast_params=False)
@@ -183,6 +184,7 @@ def train(name: str) -> str:
 
 
 def train_captured(name: str) -> str:
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     x, y, x_test, y_test = digits()
     images, test_images = x.reshape(-1, 1, 8, 8), x_test.reshape(-1, 1, 8, 8)

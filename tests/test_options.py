@@ -184,6 +184,15 @@ def test_the_origin_of_nodes_stands_above_them_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("origin", ["forward", "aten.relu.default", "aten.add.Tensor"])
+def test_an_origin_that_says_nothing_is_not_printed(origin: str) -> None:
+    fields = {"debug_target": "layers.0"}
+    nodes = [op("relu", [0], [2], **fields), op("tanh", [1], [2], debug_target=origin)]
+    text = source(document([2], *nodes, op("exp", [2], [2], **fields)), training_skeleton=False)
+    comments = [line.strip() for line in text.splitlines() if line.strip().startswith("# ")]
+    assert comments[2:] == ["# layers.0", "# layers.0"]
+
+
 def test_an_origin_named_like_a_call_brings_no_import() -> None:
     graph = document([2], op("relu", [0], [2], debug_target="net.F.relu"))
     text = source(graph, training_skeleton=False)

@@ -9,6 +9,7 @@ sys.path.insert(0, "generated")
 from nets.digits import Digits, save_weights
 
 torch.manual_seed(0)
+torch.set_num_threads(1)
 model = Digits()
 x, y, _, _ = split()
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)

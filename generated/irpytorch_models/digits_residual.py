@@ -66,7 +66,6 @@ class DigitsResidual(nn.Module):
         v1 = F.conv2d(
             v0, self.conv_1_kernel, self.conv_1_bias, padding=1
         )  # (1, 8, 8, 8)
-        # forward
         v2 = torch.relu(v1)  # (1, 8, 8, 8)
         # block1.conv1
         v3 = F.conv2d(
@@ -128,7 +127,6 @@ class DigitsResidual(nn.Module):
         # block2
         v16 = v10 + v15  # (1, 8, 4, 4)
         v17 = torch.relu(v16)  # (1, 8, 4, 4)
-        # forward
         v18 = torch.mean(v17, dim=3)  # (1, 8, 4)
         v19 = torch.mean(v18, dim=2)  # (1, 8)
         # head

@@ -20,14 +20,19 @@ def body(plan: ModulePlan) -> Iterator[str]:
         lines: list[str] = []
         for node, form, text in zip(nodes, said, _usual(plan, nodes, said), strict=True):
             if node.origin:
-                named = dotted_name(node.origin)
+                named = _telling(dotted_name(node.origin))
                 if named and named != origin:
-                    origin = named
-                    lines.append(f"        # {origin}")
+                    lines.append(f"        # {named}")
+                origin = named
             if node.id in deleted:
                 lines += _deletions(deleted[node.id])
             lines.append(_statements(plan, node, form) if text is None else text)
         yield "\n".join(lines)
+
+
+def _telling(origin: str) -> str:
+    """An origin that says more than the line below it: not the method, not the operator."""
+    return "" if origin == "forward" or origin.startswith("aten.") else origin
 
 
 def _usual(plan: ModulePlan, nodes: Sequence[Node], said: Sequence[Form]) -> list[str | None]:

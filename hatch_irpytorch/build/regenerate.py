@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hatch_irpytorch.build.current import unchanged_modules
 from hatch_irpytorch.build.lock import Locks, ModuleLock, read_locks
 from hatch_irpytorch.build.outputs import (
     Changes,
@@ -18,6 +17,7 @@ from hatch_irpytorch.build.outputs import (
 )
 from hatch_irpytorch.build.process_lock import project_lock
 from hatch_irpytorch.build.surroundings import strangers
+from hatch_irpytorch.build.unchanged import unchanged_modules
 from hatch_irpytorch.errors import Problem
 from hatch_irpytorch.project import Project
 

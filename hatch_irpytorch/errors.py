@@ -197,6 +197,14 @@ def fail(code: str, place: Place, message: str, hint: str = "") -> IRPyTorchErro
     return IRPyTorchError([Problem(code, place, message, hint)])
 
 
+def text_of(error: BaseException) -> str:
+    """What an exception of unknown origin says; nothing where its own `__str__` raises."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint that names the known word closest to `word`, or an empty string."""
     from difflib import get_close_matches

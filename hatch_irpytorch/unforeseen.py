@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hatch_irpytorch.errors import IRPyTorchError, Place, Problem
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, text_of
 
 BAD_INPUT = 2
 INTERNAL = 70
@@ -61,4 +61,5 @@ def _refusal(error: OSError, where: str) -> Problem:
 
 
 def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    lines = (line.strip() for line in text_of(error).splitlines())
+    return next(filter(None, lines), "no message")

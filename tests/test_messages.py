@@ -135,6 +135,25 @@ def test_an_internal_error_in_a_build_has_a_text() -> None:
     assert found.text.startswith("the build hook: error[internal]: this was not foreseen: ValueErr")
 
 
+class MuteError(Exception):
+    """An error of a user's own whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+class MuteSystemError(MuteError, OSError):
+    """One that looks like the system's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"), [(MuteError(), 70), (MuteSystemError(), 2), (MuteError("x", 1), 70)]
+)
+def test_an_error_that_cannot_say_anything_is_one_line(error: Exception, exit_code: int) -> None:
+    found = ending(error)
+    assert found.code == exit_code and "no message" in found.text and "\n" not in found.text
+
+
 @pytest.mark.skipif(os.name != "posix", reason="pipes of a POSIX shell")
 @pytest.mark.parametrize("reader", ["head -n 1", "true", "exec 0<&-"])
 def test_a_reader_that_leaves_changes_no_exit_code(tmp_path: Path, reader: str) -> None:

@@ -128,3 +128,72 @@ def test_what_a_worker_raises_is_raised_here() -> None:
 def test_a_worker_that_ends_is_told() -> None:
     with pytest.raises(WorkerDiedError):
         shared_out(exits, list(range(100)), 2, lambda results: None)
+
+
+class LostError(Exception):
+    """What can be sent, but not be read again, as when memory runs out on the way."""
+
+
+class Lost:
+    """A result or a part that is lost on its way between two processes."""
+
+    def __init__(self, when_read: bool) -> None:
+        self._when_read = when_read
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if self._when_read:
+            return (lose, ())
+        raise LostError("not sent")
+
+
+def lose() -> None:
+    raise LostError("not read")
+
+
+def lost_when_read(number: int) -> object:
+    return Lost(True) if number == 0 else slow_double(number)
+
+
+def lost_when_sent(number: int) -> object:
+    return Lost(False) if number == 0 else slow_double(number)
+
+
+def any_part(part: object) -> int:
+    return slow_double(1)
+
+
+SHARED_OUT = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_workers import Lost, any_part, lost_when_read, lost_when_sent, shared_out
+if __name__ == "__main__":
+    try:
+        shared_out(CALL, 2, lambda results: None)
+    except Exception as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("lost_when_read, list(range(100))", "not read"),
+        ("lost_when_sent, list(range(100))", "not sent"),
+        ("any_part, [Lost(False) for _ in range(100)]", "not sent"),
+    ],
+)
+def test_what_is_lost_between_processes_is_raised_and_not_waited_for(
+    tmp_path: Path, call: str, said: str
+) -> None:
+    """In a process of its own, which can be ended where it waits."""
+    script = tmp_path / "script.py"
+    script.write_text(SHARED_OUT.replace("CALL", call))
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    result = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert (result.stdout, result.stderr) == (f"{said}\n", "")

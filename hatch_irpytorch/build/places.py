@@ -31,7 +31,7 @@ def _problem(path: Path) -> str:
         if not path.name or stat.S_ISDIR(_status(path)):
             return "it is a folder"
         folder = path.parent
-        while not _status(folder):
+        while not _status(folder) and folder != folder.parent:
             folder = folder.parent
         if not stat.S_ISDIR(_status(folder)):
             return f"`{folder.as_posix()}` is no folder"

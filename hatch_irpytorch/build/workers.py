@@ -14,6 +14,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
+from hatch_irpytorch.errors import text_of
+
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
@@ -82,6 +84,9 @@ def _serve(
         except (EOFError, OSError):
             finished.put((index, WorkerDiedError()))
             return
+        except Exception as error:  # on its way; without an entry the others would wait for ever
+            finished.put((index, error))
+            return
 
 
 @contextmanager
@@ -134,10 +139,9 @@ def _work(line: Connection, work: Callable[[Part], Result]) -> None:
     while True:
         part = line.recv()
         try:
-            result: Result | BaseException = work(part)
+            line.send(work(part))
         except Exception as error:
-            result = _sendable(error)
-        line.send(result)
+            line.send(_sendable(error))
 
 
 def _sendable(error: Exception) -> Exception:
@@ -145,7 +149,7 @@ def _sendable(error: Exception) -> Exception:
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # an error's own code for pickling may raise anything
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        return RuntimeError(f"{type(error).__name__}: {text_of(error)}")
     return error
 
 

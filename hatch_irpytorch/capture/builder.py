@@ -11,6 +11,7 @@ import numpy as np
 from hatch_irpytorch.capture.budget import Budget
 from hatch_irpytorch.capture.inexpressible import InexpressibleError
 from hatch_irpytorch.capture.limits import require_attributes, require_payload, require_shape
+from hatch_irpytorch.errors import text_of
 from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
 from hatch_irpytorch.ir.ops import Const, Input, Op, RuleError
 from hatch_irpytorch.ir.ops.movement import BroadcastTo, Concat, Permute, Reshape, Transpose
@@ -36,7 +37,7 @@ UNFIT = (
 
 def first_line(error: BaseException) -> str:
     """What an exception of unknown origin says, cut to a phrase."""
-    said = str(error).strip().split("\n")[0][:200]
+    said = text_of(error).strip().split("\n")[0][:200]
     return said or type(error).__name__
 
 

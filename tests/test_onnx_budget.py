@@ -113,6 +113,19 @@ TOO_MUCH: dict[str, tuple[Nodes, list[int], Constants]] = {
         [1],
         {"n": np.array([2500, 2500])},
     ),
+    "TopK": (
+        [make_node("TopK", ["k", "n"], ["c", "i"]), make_node("Add", ["x", "c"], ["y"])],
+        [1],
+        {"n": BIG, "k": K},
+    ),
+    "Split": (
+        [
+            make_node("Split", ["k"], ["c"], axis=0, num_outputs=10**10),
+            make_node("Add", ["x", "c"], ["y"]),
+        ],
+        [1],
+        {"k": K},
+    ),
     "CumSum": ([make_node("CumSum", ["x", "a"], ["y"])], [10**6], {"a": np.int64(0)}),
     "LRN": ([make_node("LRN", ["x"], ["y"], size=3)], [1, 10**6, 1, 1], {}),
     "Trilu": ([make_node("Trilu", ["x"], ["y"])], [10**6, 10**6], {}),
@@ -129,6 +142,23 @@ def test_too_much_is_one_error_before_the_work(tmp_path: Path, op: str) -> None:
     assert result.stderr.count("\n") == 1 and f"({op})" in result.stderr
     assert "error[too-large]" in result.stderr or "nothing bounds" in result.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["m.onnx"]
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        make_node("Trilu", ["k"], ["c"]),
+        make_node("Concat", ["x", "k"], ["c"], axis=7),
+        make_node("Softmax", ["x"], ["c"], axis=3),
+        make_node("Gather", ["x", "i"], ["c"], axis=-2),
+    ],
+    ids=lambda node: node.op_type,
+)
+def test_an_axis_that_is_not_there_is_an_error(tmp_path: Path, node: onnx.NodeProto) -> None:
+    nodes = [node, make_node("ReduceSum", ["c"], ["s"]), make_node("Add", ["x", "s"], ["y"])]
+    constants = {"k": np.ones(10**5, np.float32), "i": np.array([0])}
+    result = imported(save(tmp_path / "m.onnx", nodes, [1], constants))
+    assert result.returncode == 2 and f"({node.op_type})" in result.stderr
 
 
 def functions(bodies: list[Nodes]) -> list[onnx.FunctionProto]:

@@ -291,3 +291,12 @@ def test_planted_bytecode_is_told_by_check(project: Path) -> None:
     result = run(project, "check")
     assert result.returncode == 1 and "error[foreign-code]" in result.stderr
     assert "planted" not in result.stdout
+
+
+@pytest.mark.parametrize("path", [f"{LOCKS}/notes.json", "generated/irpytorch.lock.json"])
+@pytest.mark.parametrize("text", ['{"my": 1}', '{"my": "irpytorch.lock.v1 irpytorch.lock.v2"}'])
+def test_a_file_of_the_user_among_the_locks_is_kept(project: Path, path: str, text: str) -> None:
+    (project / path).write_text(text)
+    result = run(project, "regen")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (project / path).read_text() == text

@@ -91,10 +91,25 @@ def test_weights_of_another_graph_are_refused(project: Path, first: str, second:
     assert result.returncode == 2
     assert "trained.safetensors: error[other-graph]" in result.stderr
     assert not (project / "out.safetensors").exists()
-    forced = run(project, *EXPORT, "--force")
+    store = project / "models/net.safetensors"
+    before = store.read_bytes()
+    forced = run(project, *EXPORT[:-1], "models/net.safetensors", "--force")
+    assert forced.returncode == 2 and "error[other-graph]" in forced.stderr
+    assert store.read_bytes() == before
+    told = run(project, *EXPORT, "--other-graph")
     if first == TWO:
-        assert forced.returncode == 0
-    assert "other-graph" not in forced.stderr
+        assert told.returncode == 0
+        assert "note[other-graph]: the parameters are those of another graph" in told.stderr
+
+
+def test_equal_origins_tell_nothing_apart(project: Path) -> None:
+    graph = project / "models/net.ir.json"
+    graph.write_text(graph.read_text().replace('"one"', '"both"').replace('"two"', '"both"'))
+    from safetensors.numpy import load_file, save_file
+
+    save_file(load_file(project / "trained.safetensors"), project / "trained.safetensors")
+    result = run(project, *EXPORT)
+    assert result.returncode == 0 and "no origin tells them apart" in result.stderr
 
 
 def test_weights_that_name_no_graph_get_a_note(project: Path) -> None:
@@ -118,7 +133,7 @@ def test_equal_nodes_without_origin_are_told(project: Path) -> None:
     graph.write_text(json.dumps(document))
     save_file(load_file(project / "trained.safetensors"), project / "trained.safetensors")
     result = run(project, *EXPORT)
-    assert result.returncode == 0 and "are alike and have no origin" in result.stderr
+    assert result.returncode == 0 and "are alike and no origin tells them apart" in result.stderr
 
 
 @pytest.mark.parametrize("trained", ["params", "graph", "removed graph", "foreign"])

@@ -257,7 +257,7 @@ def test_the_path_of_the_command_without_what_is_here(tmp_path: Path) -> None:
     link.symlink_to(output)
     others = ["/usr/lib", str(tmp_path)]
     entries = ["", ".", "generated", str(Path.cwd()), str(output), str(output / "x"), str(link)]
-    assert import_path([*entries, *others], output) == others
+    assert import_path([*entries, *others], tmp_path / "root", output) == others
 
 
 def test_the_worker_takes_nothing_from_its_surroundings(tmp_path: Path) -> None:

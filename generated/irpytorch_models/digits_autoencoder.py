@@ -66,7 +66,8 @@ def save_weights(model: nn.Module, path: str) -> None:
 
     graph = "sha256:1a27d78ca00175dcbc362146c8a4082146b3f3d7ff0796b7a867f6ace729522e"
     metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
-    save_file(model.state_dict(), path, metadata=metadata)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, path, metadata=metadata)
 
 
 def main() -> None:

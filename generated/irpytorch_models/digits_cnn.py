@@ -107,7 +107,8 @@ def save_weights(model: nn.Module, path: str) -> None:
 
     graph = "sha256:869a42513c317ce2d6ee6f959a3caf7ca046c235d0eb415b31cc5a0cbf9d8560"
     metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
-    save_file(model.state_dict(), path, metadata=metadata)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, path, metadata=metadata)
 
 
 def main() -> None:

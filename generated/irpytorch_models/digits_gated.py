@@ -102,7 +102,8 @@ def save_weights(model: nn.Module, path: str) -> None:
 
     graph = "sha256:8889982ddcde54216e4843ecc6f4c9dc474dade4938c401d8a3fadf86511f048"
     metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
-    save_file(model.state_dict(), path, metadata=metadata)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, path, metadata=metadata)
 
 
 def main() -> None:

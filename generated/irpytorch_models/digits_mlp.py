@@ -67,7 +67,8 @@ def save_weights(model: nn.Module, path: str) -> None:
 
     graph = "sha256:84b422de3e671e5ecab785594d9fb4a4e95c67d6b80110b2035d424e942a8fc4"
     metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
-    save_file(model.state_dict(), path, metadata=metadata)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, path, metadata=metadata)
 
 
 def main() -> None:

@@ -170,7 +170,8 @@ def save_weights(model: nn.Module, path: str) -> None:
 
     graph = "sha256:ac743af0634a6276efca5fa1d241a8ef8f15aae2df89e45e5bb409c88323689c"
     metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
-    save_file(model.state_dict(), path, metadata=metadata)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, path, metadata=metadata)
 
 
 def main() -> None:

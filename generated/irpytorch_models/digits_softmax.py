@@ -64,7 +64,8 @@ def save_weights(model: nn.Module, path: str) -> None:
 
     graph = "sha256:3bd5edf1a0481d40a4460f3ce693ae27365ccd2f060147bc89cebf2c896002cb"
     metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
-    save_file(model.state_dict(), path, metadata=metadata)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, path, metadata=metadata)
 
 
 def main() -> None:

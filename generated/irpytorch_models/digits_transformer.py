@@ -131,7 +131,8 @@ def save_weights(model: nn.Module, path: str) -> None:
 
     graph = "sha256:7370b945059b9aa7227b9f7f561a487781107546dc996119e7e8ce864ad342c8"
     metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
-    save_file(model.state_dict(), path, metadata=metadata)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, path, metadata=metadata)
 
 
 def main() -> None:

@@ -87,7 +87,8 @@ def save_weights(model: nn.Module, path: str) -> None:
 
     graph = "sha256:6a4d3d18de0d6c8e283c52fd1e169f6a80361ac0e601c1ac16b0522ace2f7a71"
     metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
-    save_file(model.state_dict(), path, metadata=metadata)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, path, metadata=metadata)
 
 
 def main() -> None:

@@ -82,7 +82,8 @@ def save_weights(model: nn.Module, path: str) -> None:
 
     graph = "sha256:89c9b4d2bfb00522a91c494fd1af945519a3ee707f936af2597a24d88551d7d8"
     metadata = {"hatch-irpytorch": f"trained; graph {graph}"}
-    save_file(model.state_dict(), path, metadata=metadata)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, path, metadata=metadata)
 
 
 def main() -> None:

@@ -30,23 +30,23 @@ STORE_ENDING = ".safetensors"
 
 
 def load_trained(
-    project: Project, manifest: Manifest, state: Path | None, *, force: bool = False
+    project: Project, manifest: Manifest, state: Path | None, *, other_graph: bool = False
 ) -> Model:
     """The checked model of a manifest, with its own parameters or those of a state dict.
 
     A state dict has the attribute names of the generated module, which are positions in the graph:
-    one that names another graph is refused without `force`, one that names none gets a note.
+    one that names another graph is refused without `other_graph`, one that names none is noted.
     Raises `IRPyTorchError`.
     """
     if state is None:
         return load_model(project, manifest)[0]
     graph, name = input_path(project, manifest, manifest.ir, manifest.ir_place)
-    notes = [] if force else _belonging_notes(read_graph(graph, name), state)
+    notes = _belonging_notes(read_graph(graph, name), state, other_graph=other_graph)
     model = read_model(graph, state, graph_name=name)
     return replace(model, notes=(*model.notes, *notes))
 
 
-def _belonging_notes(graph: Graph, state: Path) -> list[Problem]:
+def _belonging_notes(graph: Graph, state: Path, *, other_graph: bool) -> list[Problem]:
     """What cannot be known of whose parameters these are. Raises `other-graph`."""
     place = Place(state.as_posix())
     mark = mark_of_weights(state) or ""
@@ -55,15 +55,17 @@ def _belonging_notes(graph: Graph, state: Path) -> list[Problem]:
     notes = []
     if named and named != graph_digest(graph):
         message = f"the parameters are those of another graph than {shown(graph.file)}"
-        hint = "train the module of this graph, or take them as they are with `--force`"
-        raise fail("other-graph", place, message, hint)
+        if not other_graph:
+            hint = "train the module of this graph, or take them by name with `--other-graph`"
+            raise fail("other-graph", place, message, hint)
+        notes.append(Problem("other-graph", place, f"{message}: taken by name"))
     if not named:
         message = "the file does not say which graph its parameters belong to: taken by name"
         hint = "`save_weights` of the generated module says it"
         notes.append(Problem("other-graph", place, message, hint))
     if alike:
         message = (
-            f"nodes {alike[0].id} and {alike[1].id} are alike and have no origin: "
+            f"nodes {alike[0].id} and {alike[1].id} are alike and no origin tells them apart: "
             "if they changed places since, nothing tells"
         )
         notes.append(Problem("other-graph", place, message))
@@ -72,11 +74,11 @@ def _belonging_notes(graph: Graph, state: Path) -> list[Problem]:
 
 def _interchangeable(graph: Graph) -> tuple[Node, ...]:
     """The first two nodes with payload of one shape that no origin tells apart, if any."""
-    seen: dict[tuple[str, object], Node] = {}
+    seen: dict[tuple[str, str, object], Node] = {}
     for node in graph.nodes:
         slots = tuple((slot.field, slot.shape) for slot in graph.slots(node))
-        if slots and not node.origin:
-            other = seen.setdefault((node.op.tag, slots), node)
+        if slots:
+            other = seen.setdefault((node.op.tag, node.origin, slots), node)
             if other is not node:
                 return other, node
     return ()

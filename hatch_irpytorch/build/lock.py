@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from hatch_irpytorch.build.files import folder_names, output_bytes
-from hatch_irpytorch.build.ownership import module_of
+from hatch_irpytorch.build.ownership import has_conflict, module_of
 from hatch_irpytorch.names import import_name_problem, path_problem
 from hatch_irpytorch.project import Project
 
@@ -96,9 +96,18 @@ def read_locks(project: Project) -> Locks:
         else:
             modules[module] = lock
     old = output_bytes(project.root, old_lock_path(project))
-    if old is None or OLD_FORMAT.encode() not in old:
+    if old is None or not is_lock_text(old, OLD_FORMAT):
         return Locks(modules, tuple(unusable))
     return Locks(modules, tuple(unusable), _old_outputs(old, project))
+
+
+def is_lock_text(data: bytes, form: str) -> bool:
+    """Whether a text is a lock file of this format, or was one before a merge."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return has_conflict(data) and f'"format": "{form}"'.encode("ascii") in data
+    return isinstance(value, dict) and value.get("format") == form
 
 
 def _decoded(data: bytes, module: str) -> ModuleLock | None:

@@ -29,8 +29,10 @@ from hatch_irpytorch.build.files import (
 )
 from hatch_irpytorch.build.lock import (
     LOCK_FOLDER,
+    LOCK_FORMAT,
     Locks,
     ModuleLock,
+    is_lock_text,
     lock_path,
     old_lock_path,
     read_locks,
@@ -192,7 +194,9 @@ def planned_changes(
     notes = [describe(d) for d in others if d.state == "orphaned" and d.before is None]
     texts = ((d.path, d.before) for d in differences if isinstance(d.before, bytes))
     conflicts = [path for path, before in texts if has_conflict(before)]
-    notes += [_rebuilt(path) for path in sorted([*conflicts, *locks.unusable])]
+    made = {lock_path(project, module) for module in new}
+    unusable = [path for path in locks.unusable if path in made]
+    notes += [_rebuilt(path) for path in sorted([*conflicts, *unusable])]
     return Changes(
         tuple(differences),
         tuple(d for d in others if d.before is not None),
@@ -223,7 +227,9 @@ def lock_differences(
     if not whole:
         return found
     known = {lock_path(project, module) for module in new}
-    paths = [*(lock_path(project, module) for module in locks.modules), *locks.unusable]
+    texts = ((path, output_bytes(project.root, path)) for path in locks.unusable)
+    paths = [path for path, text in texts if text is not None and is_lock_text(text, LOCK_FORMAT)]
+    paths += [lock_path(project, module) for module in locks.modules]
     if locks.old is not None:
         paths.append(old_lock_path(project))
     for path in sorted(set(paths) - known):

@@ -66,14 +66,15 @@ def require_output(output: Path, *, force: bool) -> None:
 def write_captured(
     model: Model, output: Path, class_name: str, dtype: str, *, force: bool = False
 ) -> list[Path]:
-    """Write `<output>.ir.json`, `.safetensors` and, unless there is one, `.yaml`: all or none.
+    """Write `<output>.ir.json`, `.safetensors` and, unless there is one, `.yaml`.
 
+    Each is there before the first of them takes its place.
     Returns the paths written. Raises `IRPyTorchError`: as `require_output`, and `cannot-write`.
     """
     require_output(output, force=force)
     graph, params, manifest = captured_paths(output)
     files: dict[Path, bytes] = {}
-    if model.params:
+    if model.params or params.exists():
         files[params] = store_bytes(model, CAPTURED, packed=True)
     mark = digest(document_text(model.graph, None, PRODUCER).encode("ascii"))
     files[graph] = document_text(model.graph, None, {**PRODUCER, WRITTEN: mark}).encode("ascii")

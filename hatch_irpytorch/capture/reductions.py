@@ -19,6 +19,9 @@ from hatch_irpytorch.ir.ops.softmaxes import Softmax
 
 def normal_axes(axes: Sequence[int] | None, rank: int) -> tuple[int, ...]:
     """The axes as natural numbers in rising order; none given means all."""
+    for axis in axes or ():
+        if not -max(rank, 1) <= axis < max(rank, 1):
+            raise InexpressibleError(f"axis {axis} of a tensor with {rank}")
     chosen = range(rank) if not axes else (axis % max(rank, 1) for axis in axes)
     return tuple(sorted(set(chosen))) if rank else ()
 

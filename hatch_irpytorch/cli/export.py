@@ -24,10 +24,12 @@ def add_to(subparsers: Any, doc: str) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help=".json or .safetensors"
     )
+    other = "take parameters that were trained for another graph, by their names"
+    parser.add_argument("--other-graph", action="store_true", help=other)
     parser.add_argument(
         "--force",
         action="store_true",
-        help="replace a file that exists; take parameters of another graph",
+        help="replace a file that exists",
     )
 
 
@@ -50,7 +52,9 @@ def run(options: argparse.Namespace) -> int:
     project = find_project(Path())
     manifests = read_manifests(project, {}, [options.module])
     (manifest,) = (m for m in manifests if m.module == options.module)
-    model = export.load_trained(project, manifest, options.state_dict, force=options.force)
+    model = export.load_trained(
+        project, manifest, options.state_dict, other_graph=options.other_graph
+    )
     print_notes(model.notes)
     if output.suffix == export.JSON_ENDING:
         data = export.exported_json(model)

@@ -45,7 +45,7 @@ def _leave_out(project: Project) -> None:
     from hatch_irpytorch.verify.import_path import import_path
 
     ours = str(Path(__file__).resolve().parents[2])
-    kept = import_path(sys.path, project.root / project.output)
+    kept = import_path(sys.path, project.root, project.root / project.output)
     sys.path[:] = [entry for entry in sys.path if entry in kept or entry == ours]
 
 

@@ -32,7 +32,8 @@ def save_weights(model: nn.Module, path: str) -> None:
 
     graph = "{graph_digest}"
     metadata = {"{key}": f"{trained}; graph {graph}"}
-    save_file(model.state_dict(), path, metadata=metadata)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, path, metadata=metadata)
 '''
 
 _LOSS = "    loss: torch.Tensor = model(x)\n"

@@ -61,7 +61,7 @@ def verify_project(
     with the problems of every manifest before any module is run.
     """
     with ExitStack() as stack:
-        path = import_path(sys.path, project.root / project.output)
+        path = import_path(sys.path, project.root, project.root / project.output)
         first = Worker(path)
         stack.callback(first.close)
         # Torch is imported there while the modules are generated here.

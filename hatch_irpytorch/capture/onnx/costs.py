@@ -38,11 +38,11 @@ _PER_ENTRY = (
 _SLOW_PER_ENTRY = ("Erf", "Gelu")
 _NO_MORE_THAN_THE_INPUTS = (
     *("ArgMax", "ArgMin", "Compress", "Concat", "CumProd", "CumSum", "DepthToSpace"),
-    *("DequantizeLinear", "Dropout", "DynamicQuantizeLinear", "Flatten", "Hardmax", "LogSoftmax"),
-    *("QuantizeLinear", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax"),
+    *("Dropout", "DynamicQuantizeLinear", "Flatten", "Hardmax", "LogSoftmax"),
+    *("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax"),
     *("ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Reshape"),
-    *("ReverseSequence", "Shape", "Size", "Slice", "Softmax", "SpaceToDepth", "Split", "Squeeze"),
-    *("TopK", "Transpose", "Trilu", "Unique", "Unsqueeze"),
+    *("ReverseSequence", "Shape", "Size", "Slice", "Softmax", "SpaceToDepth", "Squeeze"),
+    *("Transpose", "Unique", "Unsqueeze"),
 )
 _SLOW_IN_THE_INPUTS = ("Scatter", "ScatterElements", "ScatterND")
 _OUTPUTS = 4
@@ -87,6 +87,27 @@ def _in_common(inputs: Inputs, attributes: Mapping[str, Any]) -> int:
 def _spread(shapes: Sequence[Sequence[int]]) -> int:
     axes = zip_longest(*(reversed(shape) for shape in shapes), fillvalue=1)
     return math.prod(max(extents) for extents in axes)
+
+
+def _parts(inputs: Inputs, attributes: Mapping[str, Any]) -> int:
+    return _inputs(inputs, attributes) + max(int(attributes.get("num_outputs", 0)), 0)
+
+
+def _largest(inputs: Inputs, attributes: Mapping[str, Any]) -> int:
+    counts = _naturals(_given(inputs, 1)) or [int(attributes.get("k", 0))]
+    return _OUTPUTS * _inputs(inputs, attributes) + max(counts)
+
+
+def _scaled(inputs: Inputs, attributes: Mapping[str, Any]) -> int:
+    """Scales are repeated over the blocks of an axis, and then to the shape of all inputs."""
+    repeated = max(int(attributes.get("block_size", 1)), 1)
+    return repeated * _inputs(inputs, attributes) + _OUTPUTS * _in_common(inputs, attributes)
+
+
+def _triangle(inputs: Inputs, attributes: Mapping[str, Any]) -> int:
+    if len(_extents(inputs[0])) < 2:
+        raise ValueError("a triangle needs a matrix, the input has fewer than two axes")
+    return _OUTPUTS * _inputs(inputs, attributes)
 
 
 def _constant(inputs: Inputs, attributes: Mapping[str, Any]) -> int:
@@ -214,7 +235,12 @@ _SIZES: dict[str, tuple[Size, int]] = {
     "Pad": (_padded, 4),
     "Range": (_range, SLOW),
     "Resize": (_resized, 1 << 6),
+    "DequantizeLinear": (_scaled, 4),
+    "QuantizeLinear": (_scaled, 4),
+    "Split": (_parts, 4),
     "Tile": (_tiled, 1),
+    "TopK": (_largest, 4),
+    "Trilu": (_triangle, 4),
     "Upsample": (_resized, 1 << 6),
 }
 """By op: how many entries it makes, and how many steps each entry of it and its inputs takes."""

@@ -14,7 +14,7 @@ from hatch_irpytorch.capture import windows as w
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.movement import apply_matrix, repeat_entries, take
 from hatch_irpytorch.capture.onnx.folding import interpolation
-from hatch_irpytorch.capture.onnx.tensors import Array, Call
+from hatch_irpytorch.capture.onnx.tensors import Array, Call, axis_of
 from hatch_irpytorch.ir.ops.elementwise import Abs
 
 Handler = Callable[[Call], Any]
@@ -164,7 +164,7 @@ def _instance_norm(c: Call) -> Value:
 
 
 def _layer_norm(c: Call) -> list[Value | None]:
-    axis = c.get("axis", -1) % c.x.rank
+    axis = axis_of(c.get("axis", -1), c.x.rank)
     eps = c.get("epsilon", 1e-5)
     normalized = c.x.shape[axis:]
     whole = c.is_constant(1) and c.array(1, "a scale").shape == normalized
@@ -202,7 +202,7 @@ def _per_channel(c: Call, x: Value, count: int) -> Value:
 
 
 def _rms_norm(c: Call) -> Value:
-    axes = range(c.get("axis", -1) % c.x.rank, c.x.rank)
+    axes = range(axis_of(c.get("axis", -1), c.x.rank), c.x.rank)
     return n.rms_norm(c.b, c.x, axes, c.value(1), c.get("epsilon", 1e-5))
 
 
@@ -234,7 +234,7 @@ def _resize(c: Call) -> Value:
     """Nearest, linear or cubic: a constant matrix along each axis, a copy for whole factors."""
     x = c.x
     scales_at, sizes_at = (1, None) if c.op == "Upsample" or c.version < 11 else (2, 3)
-    axes = [axis % x.rank for axis in c.get("axes", range(x.rank))]
+    axes = [axis_of(axis, x.rank) for axis in c.get("axes", range(x.rank))]
     if "scales" in c.attributes:
         scales: list[float] | None = list(c.attributes["scales"])
     else:

@@ -11,7 +11,7 @@ import numpy as np
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture import movement as m
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
-from hatch_irpytorch.capture.onnx.tensors import Call, Constant
+from hatch_irpytorch.capture.onnx.tensors import Call, Constant, axis_of
 from hatch_irpytorch.ir.graph import numel
 
 Handler = Callable[[Call], Any]
@@ -29,16 +29,9 @@ def _reshape(c: Call) -> Value:
     return c.b.reshape(c.x, [free if n == -1 else n for n in wanted])
 
 
-def _axis(axis: int, rank: int) -> int:
-    """An axis counted from the front. Raises `InexpressibleError` where there is none."""
-    if not -rank <= axis < rank:
-        raise InexpressibleError(f"axis {axis} of a tensor with {rank}")
-    return axis % rank
-
-
 def _flatten(c: Call) -> Value:
     axis = c.get("axis", 1)
-    axis = axis + c.x.rank if axis < 0 else axis
+    axis = axis if axis == c.x.rank else axis_of(axis, c.x.rank)
     return c.b.reshape(c.x, (numel(c.x.shape[:axis]), numel(c.x.shape[axis:])))
 
 
@@ -49,7 +42,7 @@ def _transpose(c: Call) -> Value:
 def _squeeze(c: Call) -> Value:
     axes = c.ints_of("axes", 1, "axes")
     chosen = [i for i, n in enumerate(c.x.shape) if n == 1] if axes is None else axes
-    dropped = {_axis(axis, c.x.rank) for axis in chosen}
+    dropped = {axis_of(axis, c.x.rank) for axis in chosen}
     if any(c.x.shape[axis] != 1 for axis in dropped):
         raise InexpressibleError(f"the axes {chosen} of a tensor of shape {c.x.shape}")
     return c.b.reshape(c.x, [n for i, n in enumerate(c.x.shape) if i not in dropped])
@@ -58,7 +51,7 @@ def _squeeze(c: Call) -> Value:
 def _unsqueeze(c: Call) -> Value:
     axes = c.ints_of("axes", 1, "axes") or []
     rank = c.x.rank + len(axes)
-    added = {_axis(axis, rank) for axis in axes}
+    added = {axis_of(axis, rank) for axis in axes}
     if len(added) < len(axes):
         raise InexpressibleError(f"the axes {axes}, of which one is given twice")
     rest = iter(c.x.shape)
@@ -66,7 +59,8 @@ def _unsqueeze(c: Call) -> Value:
 
 
 def _concat(c: Call) -> Value:
-    return c.b.concat(c.values(), c.get("axis", 1))
+    values = c.values()
+    return c.b.concat(values, axis_of(c.get("axis", 1), values[0].rank))
 
 
 def _split(c: Call) -> list[Value]:
@@ -99,7 +93,7 @@ def _slice(c: Call) -> Value:
 
 
 def _gather(c: Call) -> Value:
-    axis = c.get("axis", 0) % c.value(0).rank
+    axis = axis_of(c.get("axis", 0), c.value(0).rank)
     x, indices = c.value(0), c.array(1, "an index")
     part = m.take(c.b, x, axis, [int(i) for i in indices.reshape(-1)])
     return c.b.reshape(part, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
@@ -118,7 +112,7 @@ def _by_positions(c: Call, x: Value, move: Callable[[Constant], Constant]) -> Va
 
 
 def _elements_of(c: Call, grid: Constant, position: int = 1) -> Constant:
-    axis = c.get("axis", 0) % grid.ndim
+    axis = axis_of(c.get("axis", 0), grid.ndim)
     indices = c.array(position, "an index")
     wrapped = np.where(indices < 0, indices + grid.shape[axis], indices)
     if all(i <= n for i, n in zip(indices.shape, grid.shape, strict=True)):
@@ -182,7 +176,7 @@ def _pad(c: Call) -> Value:
     half = len(given) // 2
     pads = [(0, 0)] * c.x.rank
     for position, axis in enumerate(axes):
-        pads[axis % c.x.rank] = given[position], given[half + position]
+        pads[axis_of(axis, c.x.rank)] = given[position], given[half + position]
     mode = c.get("mode", "constant")
     if mode != "constant":
         return m.pad_by_positions(c.b, c.x, pads, _MODES[mode])
@@ -225,7 +219,7 @@ def _trilu(c: Call) -> Value:
 def _compress(c: Call) -> Value:
     kept = np.flatnonzero(c.array(1, "a condition"))
     if "axis" in c.attributes:
-        return m.take(c.b, c.x, c.get("axis", 0), kept.tolist())
+        return m.take(c.b, c.x, axis_of(c.get("axis", 0), c.x.rank), kept.tolist())
     return m.take(c.b, c.b.reshape(c.x, (numel(c.x.shape),)), 0, kept.tolist())
 
 

@@ -11,7 +11,7 @@ from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture import products as p
 from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture.builder import Builder, Value
-from hatch_irpytorch.capture.onnx.tensors import Call
+from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
 from hatch_irpytorch.ir.graph import numel
 from hatch_irpytorch.ir.ops.elementwise import Log
 
@@ -49,8 +49,8 @@ def _sum_square(b: Builder, x: Value, axes: Sequence[int] | None, keep: bool) ->
 def _softmax(function: Callable[[Builder, Value, int], Value]) -> Handler:
     def convert(c: Call) -> Value:
         if c.version >= _AXIS_TO_THE_END:
-            return function(c.b, c.x, c.get("axis", -1))
-        axis = c.get("axis", 1) % max(c.x.rank, 1)
+            return function(c.b, c.x, axis_of(c.get("axis", -1), max(c.x.rank, 1)))
+        axis = axis_of(c.get("axis", 1), max(c.x.rank, 1))
         rows = (numel(c.x.shape[:axis]), numel(c.x.shape[axis:]))
         return c.b.reshape(function(c.b, c.b.reshape(c.x, rows), 1), c.x.shape)
 

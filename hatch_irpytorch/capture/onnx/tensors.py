@@ -143,3 +143,10 @@ class Call:
 
     def get(self, attribute: str, default: Any) -> Any:
         return self.attributes.get(attribute, default)
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """An axis counted from the front. Raises `InexpressibleError` where there is none."""
+    if not -rank <= axis < rank:
+        raise InexpressibleError(f"axis {axis} of a tensor with {rank}")
+    return axis % rank

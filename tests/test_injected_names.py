@@ -126,7 +126,9 @@ def test_names_of_nodes_stay_comments(key: str, names: list[str]) -> None:
     text = emit_module(read(graph), EmitOptions()).source
     assert check_source(text, "net.py") == []
     plain = emit_module(read(LINEAR), EmitOptions()).source
-    assert ast.dump(ast.parse(text)) == ast.dump(ast.parse(plain))
+    # The digest of the graph, a string of hex digits, is the one thing that origins change.
+    texts = [re.sub("sha256:[0-9a-f]{64}", "sha256:", each) for each in (text, plain)]
+    assert ast.dump(ast.parse(texts[0])) == ast.dump(ast.parse(texts[1]))
     assert encoding_problems(text.encode("ascii"), "net.py") == []
     said = [token for token in comments(text) if token not in comments(plain)]
     assert all(re.fullmatch(r"# [A-Za-z0-9_.]+", token) for token in said)

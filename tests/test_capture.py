@@ -92,7 +92,6 @@ def test_three_files_that_build_and_verify(folder: Path) -> None:
     body = text[text.index("def forward") :]
     assert [line.strip() for line in body.splitlines() if line.strip().startswith("# ")][:3] == [
         "# stem",
-        "# forward",
         "# head",
     ]
 

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import run
+from safetensors.torch import save_file
 
 from hatch_irpytorch.capture.pytorch.factory import capture_factory
 from hatch_irpytorch.errors import IRPyTorchError, Problem
@@ -87,6 +89,27 @@ class Huge(nn.Module):
         return x + torch.ones(1_000_000, 1_000_000).sum()
 
 
+class Bare(nn.Module):
+    def __init__(self):
+        pass
+
+    def forward(self, x):
+        return x
+
+
+class Listing(nn.Module):
+    def named_parameters(self, *arguments, **more):
+        sys.exit(0)
+
+
+class Loading(nn.Linear):
+    def __init__(self):
+        super().__init__(2, 2)
+
+    def load_state_dict(self, state):
+        raise KeyError("mine")
+
+
 class Width(nn.Module):
     def __init__(self, width):
         super().__init__()
@@ -135,10 +158,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def refused(folder: Path, name: str, shape: tuple[int, ...] = (1, 4)) -> Problem:
+def refused(
+    folder: Path, name: str, shape: tuple[int, ...] = (1, 4), state: Path | None = None
+) -> Problem:
     module = f"nets_{os.getpid()}_{folder.name}"
     with pytest.raises(IRPyTorchError) as caught:
-        capture_factory(f"{module}:{name}", shape, None, 0)
+        capture_factory(f"{module}:{name}", shape, state, 0)
     (problem,) = caught.value.problems
     return problem
 
@@ -176,6 +201,8 @@ def test_a_refusal_says_why(folder: Path, name: str, message: str, hint: str) ->
         ("fails", "raised KeyError: 'weights'", ""),
         ("odd", "raised BaseException: odd", ""),
         ("deep", "raised RecursionError", ""),
+        ("Bare", "listing the parameters", ""),
+        ("Listing", "raised SystemExit: 0", ""),
     ],
 )
 def test_what_a_factory_raises_is_an_error(
@@ -184,6 +211,16 @@ def test_what_a_factory_raises_is_an_error(
     problem = refused(folder, name)
     assert problem.code == "capture-failed" and message in problem.message
     assert hint in problem.hint and bool(hint) == bool(problem.hint)
+
+
+def test_what_a_module_raises_at_its_state_is_an_error(folder: Path) -> None:
+    save_file({"weight": torch.ones(2, 2)}, folder / "state.safetensors")
+    problem = refused(folder, "Loading", (1, 2), folder / "state.safetensors")
+    assert problem.code == "capture-failed" and "raised KeyError: 'mine'" in problem.message
+    problem = refused(folder, "says", (1, 4), folder / "state.safetensors")
+    assert (
+        problem.code == "bad-params" and 'Missing key(s) in state_dict: "bias"' in problem.message
+    )
 
 
 def test_a_name_that_is_not_there_has_the_nearest(folder: Path) -> None:

@@ -206,9 +206,11 @@ def test_a_file_we_did_not_write_is_kept(project: Path, path: str, before: str |
     assert mine.read_text() == "mine"
 
 
-def test_a_user_file_beside_the_outputs_is_never_removed(project: Path) -> None:
+@pytest.mark.parametrize("name", ["generated/mine.py", "tests/golden/.mine.irpytorch-tmp"])
+def test_a_user_file_beside_the_outputs_is_never_removed(project: Path, name: str) -> None:
     assert run(project, "regen")[0] == 0
-    mine = project / "generated/nets/mine.irpytorch-tmp"
+    mine = project / name
+    mine.parent.mkdir(parents=True, exist_ok=True)
     mine.write_text("mine")
     edit_weight(project)
     assert run(project, "regen")[0] == 0

@@ -553,6 +553,48 @@ def test_integer_inputs_and_old_opsets_are_refused(tmp_path: Path) -> None:
         from_onnx(path)
 
 
+def branch(value: float, inner: str) -> onnx.GraphProto:
+    """`x` plus a constant, by way of a name that other branches have too."""
+    stored = [numpy_helper.from_array(np.full(2, value, np.float32), "k")]
+    y = helper.make_tensor_value_info("o", TensorProto.FLOAT, [2])
+    nodes = [make_node("Neg", ["k"], [inner]), make_node("Sub", ["x", inner], ["o"])]
+    return helper.make_graph(nodes, "branch", [], [y], stored)
+
+
+@pytest.mark.parametrize("inner", ["n", "k2"])
+@pytest.mark.parametrize("condition", [True, False])
+def test_branches_may_share_their_inner_names(tmp_path: Path, inner: str, condition: bool) -> None:
+    both = (branch(1.0, inner), branch(2.0, inner)), (branch(3.0, inner), branch(4.0, inner))
+    nodes = [
+        make_node("If", ["c"], [f"y{i}"], then_branch=then, else_branch=other)
+        for i, (then, other) in enumerate(both)
+    ]
+    nodes.append(make_node("Concat", ["y0", "y1"], ["y"], axis=0))
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])
+    stored = [numpy_helper.from_array(np.array(condition), "c")]
+    graph = helper.make_graph(nodes, "graph", [x], [y], stored)
+    imports = [helper.make_opsetid("", 17)]
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=9), path)
+    given = np.array([0.5, -0.5], np.float32)
+    (wanted,) = session(path).run(None, {"x": given})
+    np.testing.assert_array_equal(evaluate(from_onnx(path), given)[0], wanted)
+
+
+@pytest.mark.parametrize("op", ["Div", "Mod"])
+def test_integers_divided_by_zero_are_no_constant(tmp_path: Path, op: str) -> None:
+    nodes = [
+        make_node(op, ["a", "b"], ["c"]),
+        make_node("Cast", ["c"], ["d"], to=TensorProto.FLOAT),
+        make_node("Add", ["x", "d"], ["y"]),
+    ]
+    stored = {"a": np.array([1, 2]), "b": np.array([3, 0])}
+    save(tmp_path / "m.onnx", nodes, [2], 17, stored)
+    result = import_file(tmp_path, "m.onnx", "-o", "net")
+    assert result.returncode == 2 and "integers divided by zero" in result.stderr
+
+
 def test_a_pickled_array_is_never_loaded(tmp_path: Path) -> None:
     two_inputs(tmp_path / "m.onnx")
     np.save(tmp_path / "z.npy", np.array([{}], dtype=object), allow_pickle=True)
@@ -560,8 +602,10 @@ def test_a_pickled_array_is_never_loaded(tmp_path: Path) -> None:
     assert result.returncode == 2 and "z.npy: error[bad-params]" in result.stderr
 
 
-def test_without_onnx_the_command_says_so(tmp_path: Path) -> None:
-    (tmp_path / "onnx.py").write_text("raise ImportError('none here')\n")
+def test_without_onnx_the_command_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none/onnx.py").write_text("raise ImportError('none here')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "none"))
     result = import_file(tmp_path, "m.onnx", "-o", "net")
     assert result.returncode == 2
     assert "error[missing-onnx]" in result.stderr and "hatch-irpytorch[onnx]" in result.stderr

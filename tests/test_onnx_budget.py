@@ -127,6 +127,16 @@ TOO_MUCH: dict[str, tuple[Nodes, list[int], Constants]] = {
         {"k": K},
     ),
     "CumSum": ([make_node("CumSum", ["x", "a"], ["y"])], [10**6], {"a": np.int64(0)}),
+    "GRU": (
+        [make_node("GRU", ["x", "w", "w"], ["y"], hidden_size=2)],
+        [10**6, 1, 2],
+        {"w": np.ones((1, 6, 2), np.float32)},
+    ),
+    "LSTM": (
+        [make_node("LSTM", ["x", "w", "w"], ["", "y"], hidden_size=1, direction="reverse")],
+        [10**6, 1, 1],
+        {"w": np.ones((1, 4, 1), np.float32)},
+    ),
     "LRN": ([make_node("LRN", ["x"], ["y"], size=3)], [1, 10**6, 1, 1], {}),
     "Trilu": ([make_node("Trilu", ["x"], ["y"])], [10**6, 10**6], {}),
     "GatherND": ([make_node("GatherND", ["x", "i"], ["y"])], [10**9], {"i": np.array([[1]])}),

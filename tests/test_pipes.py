@@ -93,6 +93,16 @@ def test_a_file_of_a_command(tmp_path: Path, kind: str, arguments: tuple[str, ..
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_an_export_would_replace(project: Path, kind: str) -> None:
+    """`--force` is for files."""
+    put(project / "back.json", kind)
+    before = (project / "back.json").lstat().st_mode
+    code, stderr = run(project, "export", "affine", "-o", "back.json", "--force")
+    assert code == 2 and "back.json: error[" in stderr
+    assert (project / "back.json").lstat().st_mode == before
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_what_stands_there_is_named(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "x"
     put(path, kind)

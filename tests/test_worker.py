@@ -199,7 +199,7 @@ def test_closing_ends_a_process_that_works(worker: Worker) -> None:
     threading.Timer(0.5, busy.close).start()
     with pytest.raises(WorkerEndedError):
         findings(busy, changed(IMPORT, f"{IMPORT}\nwhile True: pass\n"))
-    assert process.poll() is not None
+    assert process.wait(10) != 0
     with pytest.raises(WorkerEndedError, match="was ended"):
         busy.ask({"smoke": False})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from hatch_irpytorch.errors import IRPyTorchError, Place, fail
 from hatch_irpytorch.source.reading import content, reason
 
 TEMPORARY = ".irpytorch-tmp"
+_LEFTOVER = re.compile(rf"\.\w+\.(py|typed|json|safetensors){re.escape(TEMPORARY)}", re.ASCII)
 _TOGETHER = 500
 _AT_ONCE = 8
 
@@ -194,8 +196,14 @@ def remove_file(path: Path, name: str) -> None:
         ) from None
 
 
+def is_leftover(name: str) -> bool:
+    """Whether a file's name is the temporary one of a file that a build writes."""
+    return _LEFTOVER.fullmatch(name) is not None
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that a killed build left in a folder."""
     for leftover in folder.glob(f".*{TEMPORARY}"):
-        with suppress(OSError):
-            leftover.unlink()
+        if is_leftover(leftover.name):
+            with suppress(OSError):
+                leftover.unlink()

@@ -17,9 +17,9 @@ from hatch_irpytorch.build.content import (
     same_text,
 )
 from hatch_irpytorch.build.files import (
-    TEMPORARY,
     file_bytes,
     folder_names,
+    is_leftover,
     output_bytes,
     output_path,
     output_paths,
@@ -133,7 +133,7 @@ def leftovers(project: Project, locks: Locks, wanted: Collection[str]) -> list[D
     folder = project.package_path
     for name in folder_names(project.root, folder):
         path, full = f"{folder}/{name}", project.root / folder / name
-        if name in wanted or name == "__pycache__" or name.endswith(TEMPORARY):
+        if name in wanted or name == "__pycache__" or is_leftover(name):
             continue
         before = _found(full, path) if module_of(name) and is_regular(full) else None
         if before is None or not _is_marked(full, before):

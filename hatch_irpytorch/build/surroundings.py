@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fnmatch import fnmatch
 
-from hatch_irpytorch.build.files import TEMPORARY, folder_names
+from hatch_irpytorch.build.files import folder_names
 from hatch_irpytorch.build.lock import LOCK_FOLDER, OLD_NAME
 from hatch_irpytorch.names import shadows
 from hatch_irpytorch.project import Project
 
-_OF_TOOLS = ("__pycache__", "*.egg-info", "*.dist-info", ".*", f"*{TEMPORARY}")
+_OF_TOOLS = ("__pycache__", "*.egg-info", "*.dist-info", ".*")
 """What Python, pip, git and editors leave there, and a killed build."""
 
 

@@ -42,6 +42,10 @@ class Budget:
         self.nodes -= nodes
         self.steps -= steps
 
+    def require_nodes(self, nodes: int) -> None:
+        """Raise `OverBudgetError` where so many nodes are more than what is left; take none."""
+        _require(nodes, self.nodes, "nodes would be made")
+
     def spend_for_a_while(self, entries: int) -> None:
         """Take the steps of filling a tensor that is given up at once. Raises `OverBudgetError`."""
         _require(entries, self.entries, "numbers would be stored")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.build import export
     from hatch_irpytorch.build.files import replace_file
     from hatch_irpytorch.build.generate import read_manifests
+    from hatch_irpytorch.build.ownership import is_regular
     from hatch_irpytorch.build.places import require_place
     from hatch_irpytorch.project import find_project
 
@@ -46,7 +48,10 @@ def run(options: argparse.Namespace) -> int:
     if output.suffix not in (export.JSON_ENDING, export.STORE_ENDING):
         message = f"the output must end in `.json` or `.safetensors`, found {shown(output.name)}"
         raise fail("bad-option", Place("--output"), message)
-    if output.is_symlink() or (output.exists() and not options.force):
+    if os.path.lexists(output) and not is_regular(output):
+        message = "no file, but a link or something else, stands there"
+        raise fail("not-ours", Place(name), message, "choose another name")
+    if output.exists() and not options.force:
         hint = "choose another name, or replace it with `--force`"
         raise fail("not-ours", Place(name), "the file exists", hint)
     project = find_project(Path())

@@ -180,11 +180,7 @@ class _Conversion:
         if node.op_type in DRAWING:
             raise InexpressibleError("it draws random numbers")
         constants = {n: t for n in inputs if isinstance(t := self.names.tensors[n], np.ndarray)}
-        results = evaluate_node(node, constants, self.file.opsets, self.builder.budget)
-        real = [name for name in inputs if is_real(constants[name])]
-        if results and real and all(name in self.names.trainable for name in real):
-            self.names.trainable.update(node.output)
-        return results
+        return evaluate_node(node, constants, self.file.opsets, self.builder.budget)
 
     def _types(self, inputs: list[str]) -> dict[str, tuple[int, tuple[int, ...]]]:
         """Element type and shape of each input, for functions that depend on them."""
@@ -205,7 +201,7 @@ class _Conversion:
         chosen = "then_branch" if condition.reshape(()) else "else_branch"
         graph = next(a.g for a in node.attribute if a.name == chosen)
         for tensor in graph.initializer:
-            self.names.tensors[tensor.name] = array_of(tensor, Place(self.file.name))
+            self.names.bind(tensor.name, array_of(tensor, Place(self.file.name)))
         return self._inner(list(graph.node), [o.name for o in graph.output], position)
 
     def _inner(self, nodes: list[onnx.NodeProto], outputs: list[str], position: int) -> list[Any]:
@@ -218,13 +214,21 @@ class _Conversion:
         return [self.names.tensors.get(name) for name in outputs]
 
     def _bind(self, node: onnx.NodeProto, results: list[Any]) -> None:
+        trainable = self._is_trainable(node)
         for name, result in zip(node.output, results, strict=False):
             if name:
-                self.names.tensors[name] = result
+                learned = trainable and isinstance(result, np.ndarray)
+                self.names.bind(name, result, trainable=learned)
                 if result is None and self.names.users.get(name) and any(self.problems):
                     self.failed.add(name)
         for name in node.output[len(results) :]:
-            self.names.tensors[name] = None
+            self.names.bind(name, None)
+
+    def _is_trainable(self, node: onnx.NodeProto) -> bool:
+        """Whether all real numbers that a node is given are parameters, as they are."""
+        given = ((name, self.names.tensors[name]) for name in node.input if name)
+        real = [n for n, tensor in given if not isinstance(tensor, np.ndarray) or is_real(tensor)]
+        return bool(real) and all(name in self.names.trainable for name in real)
 
     def _refuse(self, node: onnx.NodeProto, position: int, why: str) -> None:
         message = f"has no form in torchlean.ir.v1: {why}"

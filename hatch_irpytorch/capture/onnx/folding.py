@@ -34,12 +34,19 @@ def evaluate_node(
     if cost is None:
         return None
     budget.spend(entries=cost.entries, steps=cost.steps)
+    if node.op_type in ("Div", "Mod") and _divides_by_zero(given[-1]):
+        raise InexpressibleError("integers divided by zero")
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             return _evaluated(node, inputs, opsets)
     except Exception as error:  # the evaluator raises what its NumPy code raises
         raise _failed(error) from None
+
+
+def _divides_by_zero(divisor: Constant | None) -> bool:
+    """Whether NumPy would give 0 for what no rule gives a number."""
+    return divisor is not None and divisor.dtype.kind in "iu" and not divisor.all()
 
 
 def _failed(error: Exception) -> InexpressibleError:

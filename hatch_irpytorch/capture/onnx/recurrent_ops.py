@@ -110,9 +110,12 @@ def _run(c: Call, cell: Cell, way: _Way, x: Value) -> tuple[Value, tuple[Value, 
     incoming = linear(b, x, way.weight, way.bias)
     order = range(x.shape[0])
     states, outputs = way.states, {}
-    for t in reversed(order) if way.reverse else order:
+    for step, t in enumerate(reversed(order) if way.reverse else order):
+        before = b.budget.nodes
         states = cell(c, way, select(b, incoming, 0, t), states)
         outputs[t] = _on_axis(b, _on_axis(b, states[0], 0), 0)
+        if step == 1:
+            b.budget.require_nodes((before - b.budget.nodes) * (len(order) - 2))
     return b.concat([outputs[t] for t in order], 0), states
 
 

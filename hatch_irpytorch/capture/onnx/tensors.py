@@ -26,6 +26,12 @@ class Names:
     consts: dict[str, Value] = field(default_factory=dict)
     bare_products: dict[int, tuple[Value, Array]] = field(default_factory=dict)
 
+    def bind(self, name: str, tensor: Tensor | None, *, trainable: bool = False) -> None:
+        """What a name means from now on: branches that run one after the other may share names."""
+        self.tensors[name] = tensor
+        self.consts.pop(name, None)
+        (self.trainable.add if trainable else self.trainable.discard)(name)
+
     def value(self, name: str) -> Value:
         """A tensor as a node of the graph; several uses of one constant share it."""
         tensor = self.tensors[name]

@@ -21,7 +21,7 @@ from hatch_irpytorch.capture.builder import first_line
 from hatch_irpytorch.capture.pytorch.convert import from_torch
 from hatch_irpytorch.capture.pytorch.refusals import shown_path
 from hatch_irpytorch.emit.options import normal_dtype
-from hatch_irpytorch.errors import IRPyTorchError, Place, fail, nearest, shown
+from hatch_irpytorch.errors import IRPyTorchError, Place, fail, nearest, shown, text_of
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.source.reading import require_file
 
@@ -60,7 +60,8 @@ def capture_factory(
         module = load_module(factory)
         if state_dict is not None:
             _load_state(module, state_dict)
-        tensors = [*module.parameters(), *module.buffers()]
+        with _users_code(f"listing the parameters of {shown(factory)}", "capture-failed"):
+            tensors = [*module.parameters(), *module.buffers()]
         kinds = [tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point]
         dtype = kinds[0] if kinds else torch.float32
         model = from_torch(module, _example(shape, dtype))
@@ -145,8 +146,14 @@ def _raised_at(error: BaseException) -> Place:
 
 
 def _load_state(module: nn.Module, path: Path) -> None:
+    place = Place(path.as_posix())
     try:
-        module.load_state_dict(load_file(path))
+        state = load_file(path)
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
-        first = str(error).strip().replace("\n", " ")[:300]
-        raise fail("bad-params", Place(path.as_posix()), first) from None
+        raise fail("bad-params", place, first_line(error)) from None
+    try:
+        with _users_code(f"loading {shown(path.name)}", "capture-failed", RuntimeError):
+            module.load_state_dict(state)
+    except RuntimeError as error:
+        told = text_of(error).strip().replace("\n", " ")[:300]
+        raise fail("bad-params", place, told) from None

@@ -30,11 +30,8 @@ from torch.nn import functional
 from hatch_irpytorch import EmitOptions, Model, emit_module
 from hatch_irpytorch.capture import from_onnx, from_torch
 from hatch_irpytorch.capture.files import write_captured
-from hatch_irpytorch.errors import Problems
-from hatch_irpytorch.ir.check import check_graph
 from hatch_irpytorch.ir.graph import Graph
-from hatch_irpytorch.ir.lower import lower
-from hatch_irpytorch.ir.wire import read_document
+from hatch_irpytorch.ir.read import build_graph
 
 HERE = Path(__file__).parent
 EPOCHS = 60
@@ -76,12 +73,7 @@ def digits() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def initial_model(document: graphs.Document) -> Model:
     """The graph with random weights, zero biases and identity normalisations."""
-    problems = Problems()
-    read = read_document(document, "graph", problems)
-    assert read is not None
-    graph = lower(read, problems).graph
-    check_graph(graph, problems)
-    problems.raise_if_any()
+    graph = build_graph(json.dumps(document).encode("ascii"), "graph")
     return Model(graph, initial_params(graph))
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from hatch_irpytorch import EmitOptions, Model, emit_module, evaluate
 from hatch_irpytorch.capture import from_torch
 from hatch_irpytorch.ir.read import build_model
-from hatch_irpytorch.ir.wire import document_text
+from hatch_irpytorch.ir.write import document_text
 from hatch_irpytorch.verify.source import check_source
 
 TOLERANCE = 1e-5

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hatch_irpytorch import IRPyTorchError, Model
 from hatch_irpytorch.capture import from_onnx
 from hatch_irpytorch.ir.read import build_model
-from hatch_irpytorch.ir.wire import document_text
+from hatch_irpytorch.ir.write import document_text
 
 make_node: Any = helper.make_node
 Nodes = list[onnx.NodeProto]

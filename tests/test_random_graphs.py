@@ -31,7 +31,7 @@ from hatch_irpytorch.ir.ops.convolution import Conv, unpack_kernel
 from hatch_irpytorch.ir.params import StoreFile
 from hatch_irpytorch.ir.read import build_model
 from hatch_irpytorch.ir.stores import Entry
-from hatch_irpytorch.ir.wire import write_document
+from hatch_irpytorch.ir.write import write_document
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}

@@ -14,7 +14,7 @@ from documents import const, document, op, read
 
 from hatch_irpytorch.ir.digest import graph_digest
 from hatch_irpytorch.ir.read import build_model
-from hatch_irpytorch.ir.wire import document_text
+from hatch_irpytorch.ir.write import document_text
 
 PYPROJECT = '[tool.hatch.build.hooks.irpytorch]\npackage = "nets"\n'
 NET = """

@@ -19,7 +19,7 @@ from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import Const, LayerNorm
 from hatch_irpytorch.ir.ops.normalization import DEFAULT_EPS
 from hatch_irpytorch.ir.read import read_graph, read_model
-from hatch_irpytorch.ir.wire import document_text
+from hatch_irpytorch.ir.write import document_text
 
 if TYPE_CHECKING:
     from hatch_irpytorch.manifest import Manifest

@@ -19,9 +19,10 @@ from hatch_irpytorch.build.files import folder_names, output_bytes
 from hatch_irpytorch.build.outputs import Difference
 from hatch_irpytorch.build.ownership import is_regular
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
-from hatch_irpytorch.ir.graph import Model, Shape, numel
+from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.ops.sources import draw_key, draws
 from hatch_irpytorch.ir.reference import evaluate
+from hatch_irpytorch.ir.shapes import Shape, numel
 from hatch_irpytorch.names import import_name_problem
 from hatch_irpytorch.source.json_text import parse_json
 

@@ -12,9 +12,10 @@ from hatch_irpytorch.capture.budget import Budget
 from hatch_irpytorch.capture.inexpressible import InexpressibleError
 from hatch_irpytorch.capture.limits import require_attributes, require_payload, require_shape
 from hatch_irpytorch.errors import text_of
-from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
+from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import Const, Input, Op, RuleError
 from hatch_irpytorch.ir.ops.movement import BroadcastTo, Concat, Permute, Reshape, Transpose
+from hatch_irpytorch.ir.shapes import Shape, numel
 from hatch_irpytorch.names import dotted_name
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from hatch_irpytorch.emit.marks import CAPTURED
 from hatch_irpytorch.emit.options import class_name_problem
 from hatch_irpytorch.emit.weights import store_bytes
 from hatch_irpytorch.errors import Place, Problems, fail, shown
-from hatch_irpytorch.ir.graph import Model, numel
-from hatch_irpytorch.ir.wire import document_text
+from hatch_irpytorch.ir.graph import Model
+from hatch_irpytorch.ir.shapes import numel
+from hatch_irpytorch.ir.write import document_text
 from hatch_irpytorch.names import import_name_problem
 
 CAPTURED_INLINE = 100_000

@@ -13,7 +13,7 @@ from hatch_irpytorch.ir.ops import attribute_name
 from hatch_irpytorch.ir.params import StoreFile
 from hatch_irpytorch.ir.read import build_model
 from hatch_irpytorch.ir.stores import Entry
-from hatch_irpytorch.ir.wire import document_text
+from hatch_irpytorch.ir.write import document_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hatch_irpytorch.capture.inexpressible import InexpressibleError
-from hatch_irpytorch.ir.attributes import MAX_EXTENT, MAX_RANK
-from hatch_irpytorch.ir.graph import Shape, numel, shape_text
 from hatch_irpytorch.ir.ops import Op
+from hatch_irpytorch.ir.shapes import MAX_EXTENT, MAX_RANK, Shape, numel, shape_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

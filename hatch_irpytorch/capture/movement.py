@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Padded, Value, split_at
-from hatch_irpytorch.ir.graph import Shape, numel
 from hatch_irpytorch.ir.ops.movement import Concat
 from hatch_irpytorch.ir.ops.pooling import AvgPool
 from hatch_irpytorch.ir.ops.products import Matmul
+from hatch_irpytorch.ir.shapes import Shape, numel
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

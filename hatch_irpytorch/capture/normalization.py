@@ -9,8 +9,8 @@ import numpy as np
 from hatch_irpytorch.capture.builder import Builder, Value
 from hatch_irpytorch.capture.elementwise import add, mul, rsqrt, shifted, square, sub
 from hatch_irpytorch.capture.reductions import mean
-from hatch_irpytorch.ir.graph import numel
 from hatch_irpytorch.ir.ops.normalization import DEFAULT_EPS, BatchNormEval, LayerNorm
+from hatch_irpytorch.ir.shapes import numel
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 

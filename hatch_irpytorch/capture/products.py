@@ -7,8 +7,8 @@ import numpy as np
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.elementwise import add, mul, scaled
 from hatch_irpytorch.capture.reductions import softmax, total
-from hatch_irpytorch.ir.graph import numel
 from hatch_irpytorch.ir.ops.products import Linear, Matmul
+from hatch_irpytorch.ir.shapes import numel
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 

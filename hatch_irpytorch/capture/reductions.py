@@ -9,12 +9,12 @@ import numpy as np
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value, split_at
 from hatch_irpytorch.capture.elementwise import add, exp, mul, neg, power, scaled, square, sub
 from hatch_irpytorch.capture.movement import apply_matrix, take
-from hatch_irpytorch.ir.graph import numel
 from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.elementwise import Abs, Log, Sqrt
 from hatch_irpytorch.ir.ops.pooling import MaxPool
 from hatch_irpytorch.ir.ops.reduction import ReduceMean, ReduceSum
 from hatch_irpytorch.ir.ops.softmaxes import Softmax
+from hatch_irpytorch.ir.shapes import numel
 
 
 def normal_axes(axes: Sequence[int] | None, rank: int) -> tuple[int, ...]:

@@ -19,9 +19,9 @@ from hatch_irpytorch.capture.movement import (
     take,
 )
 from hatch_irpytorch.capture.reductions import largest
-from hatch_irpytorch.ir.graph import numel
 from hatch_irpytorch.ir.ops.convolution import Conv, unpack_kernel
 from hatch_irpytorch.ir.ops.pooling import AvgPool, MaxPool
+from hatch_irpytorch.ir.shapes import numel
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 LOWEST = -float(np.finfo(np.float32).max)

@@ -14,10 +14,11 @@ from hatch_irpytorch.emit.literals import rounded
 from hatch_irpytorch.emit.options import EmitOptions
 from hatch_irpytorch.emit.plan import Attribute, Binding, Form
 from hatch_irpytorch.ir.code import Code, call
-from hatch_irpytorch.ir.graph import Graph, Model, Node, Shape, numel
+from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import Const, LayerNorm
 from hatch_irpytorch.ir.ops.elementwise import Add, MulElem
 from hatch_irpytorch.ir.params import COMPRESSED
+from hatch_irpytorch.ir.shapes import Shape, numel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

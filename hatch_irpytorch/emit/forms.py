@@ -63,7 +63,7 @@ class Forms:
 
     def of(self, node: Node, zero_sign_matters: bool) -> tuple[Form, list[Binding]]:
         """What a node says and holds."""
-        payload = self._payload(node) if node.op.has_payload else []
+        payload = self._payload(node) if node.op.payload_fields else []
         signature = self.graph.signatures[node.id]
         alike = (signature, len(payload), zero_sign_matters)
         form = self._known.get(alike)
@@ -80,7 +80,7 @@ class Forms:
         if node.op.has_buffers or _is_grouped(node):
             return
         given = {binding.attribute for binding in payload}
-        slots = self._slots_of(node) if node.op.has_payload else {}
+        slots = self._slots_of(node) if node.op.payload_fields else {}
         held = tuple([(a, self.arrays[field]) for field, a in slots.items() if a in given])
         absent = [self.arrays.get(field) for field, a in slots.items() if a not in given]
         lacking = tuple([arrays for arrays in absent if arrays])

@@ -8,7 +8,8 @@ from itertools import chain
 
 from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, layouts, places, statement
 from hatch_irpytorch.emit.plan import Form, ModulePlan, blocks
-from hatch_irpytorch.ir.graph import Node, Shape, numel, shape_text
+from hatch_irpytorch.ir.graph import Node
+from hatch_irpytorch.ir.shapes import Shape, numel, shape_text
 from hatch_irpytorch.names import dotted_name
 
 

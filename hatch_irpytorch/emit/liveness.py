@@ -15,7 +15,8 @@ import numpy as np
 
 from hatch_irpytorch.emit.fusion.ops import FusedLinears
 from hatch_irpytorch.emit.plan import Variables
-from hatch_irpytorch.ir.graph import Graph, Node, numel
+from hatch_irpytorch.ir.graph import Graph, Node
+from hatch_irpytorch.ir.shapes import numel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

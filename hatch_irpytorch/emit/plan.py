@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from hatch_irpytorch.ir.code import Code, Function, mapped
-from hatch_irpytorch.ir.graph import Node, Shape, numel
+from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.ir.ops import Mask, attribute_name
+from hatch_irpytorch.ir.shapes import Shape, numel
 
 if TYPE_CHECKING:
     import numpy as np

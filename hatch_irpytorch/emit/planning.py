@@ -24,8 +24,9 @@ from hatch_irpytorch.emit.plan import (
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.code import Code, Function
 from hatch_irpytorch.ir.digest import graph_digest
-from hatch_irpytorch.ir.graph import Graph, Model, Node, numel
+from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import Const
+from hatch_irpytorch.ir.shapes import numel
 
 
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:

@@ -18,12 +18,13 @@ import numpy as np
 from hatch_irpytorch.emit.layout import LINE_WIDTH
 from hatch_irpytorch.emit.literals import decimals, rounded
 from hatch_irpytorch.ir.code import Function
-from hatch_irpytorch.ir.graph import numel
+from hatch_irpytorch.ir.shapes import numel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from hatch_irpytorch.ir.graph import Array, Shape
+    from hatch_irpytorch.ir.graph import Array
+    from hatch_irpytorch.ir.shapes import Shape
 
 VALUES_PER_LINE = {"float64": 5, "float32": 10, "float16": 10, "bfloat16": 10}
 """How many values of a row stand in one line, whatever they are: a value never moves another."""

@@ -7,21 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from hatch_irpytorch.errors import Place, Problems
-from hatch_irpytorch.ir.attributes import decode_fields
-from hatch_irpytorch.ir.graph import Shape, shape_text
 from hatch_irpytorch.ir.ops import Const, Op
 from hatch_irpytorch.ir.ops.elementwise import MulElem
 from hatch_irpytorch.ir.ops.movement import Reshape, Transpose
 from hatch_irpytorch.ir.ops.products import Linear, Matmul
 from hatch_irpytorch.ir.ops.softmaxes import Softmax
+from hatch_irpytorch.ir.shapes import Shape, shape_text
 
-_ATTRIBUTES: dict[str, tuple[object, bool]] = {
-    "embed_dim": (int, True),
-    "num_heads": (int, True),
-    "batch_first": (bool, True),
-    "dropout_zero": (bool, True),
-    "scale": (float, True),
+ATTENTION_ATTRIBUTES: dict[str, type] = {
+    "embed_dim": int,
+    "num_heads": int,
+    "batch_first": bool,
+    "dropout_zero": bool,
+    "scale": float,
 }
+ATTENTION_PAYLOAD = (
+    *("q_weight", "q_bias", "k_weight", "k_bias", "v_weight", "v_bias", "out_weight", "out_bias"),
+)
 
 Append = Callable[[Op, tuple[int, ...], Shape], int]
 """Appends a tensor node and returns its id."""
@@ -45,18 +47,15 @@ class Expansion:
     result: int
 
 
-def read_attention(
-    values: dict[str, object], x: Shape, declared: Shape, place: Place, problems: Problems
+def checked_attention(
+    a: Any, x: Shape, declared: Shape, place: Place, problems: Problems
 ) -> Attention | None:
-    """The attention in a raw node, or None after a problem with its fields or shapes."""
-    a: dict[str, Any] | None = decode_fields(_ATTRIBUTES, values, place, problems)
-    if a is None:
-        return None
+    """The attention that a node's attributes describe, or None after a problem with them."""
     before = len(problems)
     for name in ("batch_first", "dropout_zero"):
-        if not a[name]:
+        if not getattr(a, name):
             problems.mismatch("unsupported", place, name, "`true`", "`false`")
-    embed, heads = a["embed_dim"], a["num_heads"]
+    embed, heads = a.embed_dim, a.num_heads
     if heads < 1 or embed % heads:
         expected = f"a positive divisor of {embed}, the `embed_dim`"
         problems.mismatch("bad-attribute", place, "num_heads", expected, f"`{heads}`")
@@ -66,7 +65,7 @@ def read_attention(
     elif declared != x:
         expected = shape_text(x)
         problems.mismatch("shape-mismatch", place, "shape", expected, shape_text(declared))
-    return Attention(heads, a["scale"], x) if len(problems) == before else None
+    return Attention(heads, a.scale, x) if len(problems) == before else None
 
 
 def expand(attention: Attention, x: int, append: Append) -> Expansion:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from hatch_irpytorch.errors import Problems
-from hatch_irpytorch.ir.graph import Graph, Node, shape_text
+from hatch_irpytorch.ir.graph import Graph, Node
 from hatch_irpytorch.ir.lower import Unreadable
 from hatch_irpytorch.ir.ops import RuleError
+from hatch_irpytorch.ir.shapes import shape_text
 
 
 def check_graph(graph: Graph, problems: Problems) -> Collection[int]:

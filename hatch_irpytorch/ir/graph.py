@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from itertools import repeat
+from functools import cached_property
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hatch_irpytorch.errors import Place, Problem
-from hatch_irpytorch.ir.structure import Structure
+from hatch_irpytorch.ir.ops.base import Op, Slot
+from hatch_irpytorch.ir.shapes import Shape
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hatch_irpytorch.ir.ops.base import Op, Slot
-
     Array = NDArray[np.floating[Any]]
     Ids = NDArray[np.int64]
     Flags = NDArray[np.bool_]
-
-Shape = tuple[int, ...]
-_MAX_SHOWN = 32
-
-
-def numel(shape: Shape) -> int:
-    """The number of entries of a tensor: 1 for a scalar."""
-    return math.prod(shape)
-
-
-@lru_cache(maxsize=4096)
-def shape_text(shape: Shape) -> str:
-    """A shape as Python writes a tuple: `()`, `(3,)`, `(2, 3)`; only the first of many extents."""
-    if len(shape) > _MAX_SHOWN:
-        first = ", ".join(map(str, shape[:3]))
-        return f"({first}, ...) of {len(shape)} axes"
-    return str(tuple(shape))
 
 
 class Node(NamedTuple):
@@ -76,25 +57,23 @@ class Graph:
     def output_shapes(self) -> tuple[Shape, ...]:
         return tuple(self.nodes[i].shape for i in self.output_ids)
 
-    @classmethod
-    def noted(
-        cls,
-        nodes: tuple[Node, ...],
-        input_id: int,
-        output_ids: tuple[int, ...],
-        file: str,
-        structure: Structure,
-    ) -> Graph:
-        """A graph whose structure was noted while its nodes were read."""
-        graph = cls(nodes, input_id, output_ids, file)
-        graph.__dict__["_structure"] = structure
-        return graph
-
     @cached_property
-    def _structure(self) -> Structure:
-        found = Structure()
-        found.add(self.nodes)
-        return found
+    def _signed(self) -> tuple[tuple[int, ...], tuple[Node, ...]]:
+        shapes: dict[Shape, int] = {}
+        shape_of: list[int] = []
+        known: dict[tuple[int, ...], int] = {}
+        found: list[int] = []
+        first: list[Node] = []
+        for node in self.nodes:
+            shape = shapes.setdefault(node.shape, len(shapes))
+            shape_of.append(shape)
+            # Ops of the same attributes are one object, which its first node keeps alive.
+            form = (id(node.op), shape, *[shape_of[parent] for parent in node.parents])
+            signature = known.setdefault(form, len(known))
+            if signature == len(first):
+                first.append(node)
+            found.append(signature)
+        return tuple(found), tuple(first)
 
     @property
     def signatures(self) -> tuple[int, ...]:
@@ -103,17 +82,19 @@ class Graph:
         Nodes with one signature are checked as one, have the same payload slots and the same
         code but for names. Numbers are given in order of first use.
         """
-        return self._structure.signatures
+        return self._signed[0]
 
     @property
-    def signature_ids(self) -> Ids:
-        """`signatures` as an array."""
-        return self._structure.signature_ids
-
-    @cached_property
     def signature_nodes(self) -> tuple[Node, ...]:
         """The first node of each signature."""
-        return self._structure.signature_nodes
+        return self._signed[1]
+
+    @cached_property
+    def signature_ids(self) -> Ids:
+        """`signatures` as an array."""
+        import numpy as np
+
+        return np.array(self.signatures, dtype=np.int64)
 
     @cached_property
     def _alike(self) -> list[int]:
@@ -159,7 +140,7 @@ class Graph:
 
     def slots(self, node: Node) -> tuple[Slot, ...]:
         """The payload slots of a node, whose parents must have shapes that its op allows."""
-        if not node.op.has_payload:
+        if not node.op.payload_fields:
             return ()
         signature = self.signatures[node.id]
         found = self._slots.get(signature)
@@ -167,10 +148,16 @@ class Graph:
             found = self._slots[signature] = node.op.payload(*self._parent_shapes[signature])
         return found
 
-    @property
+    @cached_property
     def uses(self) -> tuple[Ids, Ids]:
         """Every use of a value as a parent: the users in order, and what they use."""
-        return self._structure.uses
+        import numpy as np
+
+        parents = [node.parents for node in self.nodes]
+        lengths = np.fromiter(map(len, parents), np.int64, len(parents))
+        users = np.repeat(np.arange(len(parents)), lengths)
+        used = np.fromiter(chain.from_iterable(parents), np.int64, len(users))
+        return users, used
 
     def live_ids(self) -> Collection[int]:
         """The nodes that an output depends on."""

@@ -6,51 +6,59 @@ torchlean.ir.v1: 3. Ids of tensor nodes are positions in the lowered list.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Any, cast
 
-from hatch_irpytorch.errors import Place, Problems, nearest, shown
-from hatch_irpytorch.ir import attention, legacy
-from hatch_irpytorch.ir.attributes import WITHOUT_ATTRIBUTES, decode_fields
-from hatch_irpytorch.ir.columns import origin
-from hatch_irpytorch.ir.decoded import DecodedOps
-from hatch_irpytorch.ir.graph import Graph, Node, Shape, shape_text
-from hatch_irpytorch.ir.kinds import (
-    ATTENTION,
-    CUSTOM,
-    KINDS,
-    LEGACY_KINDS,
-    PROJECTION,
-    TUPLE_KINDS,
-    kind_label,
-)
-from hatch_irpytorch.ir.lowered import Lowered
+import msgspec
+from msgspec import UNSET, Raw
+
+from hatch_irpytorch.errors import Place, Problems, shown
+from hatch_irpytorch.ir.attention import checked_attention, expand
+from hatch_irpytorch.ir.document import KIND_OF, Document, UnsoundNode, kind_of
+from hatch_irpytorch.ir.graph import Graph, Node
+from hatch_irpytorch.ir.kinds import ATTENTION, PROJECTION
+from hatch_irpytorch.ir.legacy import LEGACY_KINDS, normalised
 from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.movement import Reshape
 from hatch_irpytorch.ir.ops.reduction import ReduceMean, ReduceSum
-from hatch_irpytorch.ir.wire import Document, RawNode
+from hatch_irpytorch.ir.shapes import Shape, shape_text
+from hatch_irpytorch.names import dotted_name
 
 _REDUCTIONS = {"reduce_sum": ReduceSum, "reduce_mean": ReduceMean}
-_PAYLOAD_PAIR = ("weight", "bias")
 
 
 class Unreadable(Op):
-    """Stands for a node whose problems are reported already, so that later nodes can be checked."""
+    """Stands for a node whose problems are told already, so that later nodes can be checked."""
 
     tag = "unreadable"
     prefix = "unreadable"
 
 
+@dataclass(frozen=True)
+class Lowered:
+    """A graph, and for its nodes with payload the raw nodes that hold it.
+
+    `fills` are numbers for all entries of a tensor. `names` are those under which a raw node gives
+    fields where it calls them otherwise.
+    """
+
+    graph: Graph
+    holders: Mapping[int, Any] = field(default_factory=dict)
+    fills: Mapping[int, float] = field(default_factory=dict)
+    names: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+
+    def value(self, node_id: int, slot: str) -> object:
+        """What the document gives for a slot: JSON text, a JSON value, or `UNSET`."""
+        return getattr(self.holders[node_id], self.name(node_id, slot))
+
+    def name(self, node_id: int, slot: str) -> str:
+        """The name under which the document gives a slot: `q_weight` for `weight`."""
+        return self.names[node_id][slot] if node_id in self.names else slot
+
+
 def lower(document: Document, problems: Problems) -> Lowered:
-    """The tensor graph of a document and the payload found in it."""
-    plain = document.plain
-    if plain is None:
-        return _Lowering(document, problems).run()
-    # Ids of nodes that are not there have been told.
-    known = range(len(plain.nodes))
-    outputs = tuple([output if output in known else 0 for output in document.output_ids])
-    input_id = document.input_id if document.input_id in known else 0
-    graph = Graph.noted(plain.nodes, input_id, outputs, document.file, plain.structure)
-    return Lowered(graph, packed=plain.payload)
+    """The tensor graph of a document, and where its payload is."""
+    return _Lowering(document, problems).run()
 
 
 class _Lowering:
@@ -58,138 +66,129 @@ class _Lowering:
         self.document = document
         self.problems = problems
         self.nodes: list[Node] = []
-        self.inline: dict[int, Mapping[str, object]] = {}
+        self.holders: dict[int, Any] = {}
         self.fills: dict[int, float] = {}
         self.names: dict[int, Mapping[str, str]] = {}
         self.tensor_ids: list[int | None] = []
         self.projected: dict[int, int] = {}
-        self.decoded = DecodedOps()
+        self.ops: dict[object, Op] = {}
+        self.shapes: dict[Shape, Shape] = {}
 
     def run(self) -> Lowered:
         document = self.document
-        for raw in document.nodes:
-            self.tensor_ids.append(self._lower(raw))
+        for position, raw in enumerate(document.nodes):
+            self.tensor_ids.append(self._lower(position, raw))
         outputs = []
         for position, raw_id in enumerate(document.output_ids):
-            tensor_id = self._tensor(raw_id) if raw_id < len(self.tensor_ids) else 0
+            tensor_id = self._tensor(raw_id)
             if tensor_id is None:
-                where = f"output_ids[{position}]"
                 place = Place(document.file)
-                expected = "the id of a tensor node"
                 found = f"`{raw_id}`, a tuple node"
+                where = f"output_ids[{position}]"
+                expected = "the id of a tensor node"
                 self.problems.mismatch("bad-tuple", place, where, expected, found)
             outputs.append(tensor_id or 0)
-        input_id = (
-            self._tensor(document.input_id) if document.input_id < len(self.tensor_ids) else 0
-        )
-        graph = Graph(tuple(self.nodes), input_id or 0, tuple(outputs), document.file)
-        return Lowered(graph, self.inline, self.fills, self.names)
+        input_id = self._tensor(document.input_id) or 0
+        graph = Graph(tuple(self.nodes), input_id, tuple(outputs), document.file)
+        return Lowered(graph, self.holders, self.fills, self.names)
 
     def _tensor(self, raw_id: int) -> int | None:
-        return self.tensor_ids[raw_id]
+        """The tensor of a raw node, None for a tuple; the first one for no node at all."""
+        return self.tensor_ids[raw_id] if raw_id < len(self.tensor_ids) else 0
 
-    def _place(self, raw: RawNode) -> Place:
-        kind = kind_label(raw.kind)
-        return Place(self.document.file, node=raw.id, kind=kind, tensor=len(self.nodes))
+    def _place(self, raw: Any) -> Place:
+        return Place(self.document.file, node=raw.id, kind=kind_of(raw), tensor=len(self.nodes))
 
-    def _append(
-        self, raw: RawNode, op: Op, parents: tuple[int, ...], shape: Shape, *, holds: bool = False
-    ) -> int:
-        """Append a node; whether it `holds` the payload of the raw one."""
+    def _append(self, raw: Any, op: Op, parents: tuple[int, ...], shape: Shape) -> int:
         node_id = len(self.nodes)
-        self.nodes.append(
-            Node(node_id, op, parents, shape, raw.id, kind_label(raw.kind), origin(raw.fields))
-        )
-        if holds and op.has_payload:
-            self.inline[node_id] = raw.fields
+        known = self.shapes.setdefault(shape, shape)
+        tag = KIND_OF[type(raw)].tag
+        self.nodes.append(Node(node_id, op, parents, known, raw.id, tag, _origin(raw)))
         return node_id
 
-    def _lower(self, raw: RawNode) -> int | None:
-        op = WITHOUT_ATTRIBUTES.get(raw.kind) or self.decoded.like(raw.kind, raw.shape, raw.fields)
-        if op is not None and raw.sound and not raw.is_tuple:
-            parents = tuple([self.tensor_ids[parent] for parent in raw.parents])
-            if None not in parents:
-                ids = cast("tuple[int, ...]", parents)
-                return self._append(raw, op, ids, raw.shape, holds=True)
-        place = self._place(raw)
-        if (raw.kind or raw.sound) and not self._known_kind(raw, place):
-            return None if raw.is_tuple else self._append(raw, Unreadable(), (), raw.shape)
-        if raw.is_tuple:
-            if raw.kind not in TUPLE_KINDS:
-                self.problems.mismatch(
-                    "bad-tuple", place, "value_kind", "`tensor` for this kind", "`tuple`"
-                )
+    def _lower(self, position: int, raw: Any) -> int | None:
+        if isinstance(raw, UnsoundNode):
+            return None if raw.shape is None else self._unreadable(position, raw.kind, raw.shape)
+        kind = KIND_OF[type(raw)]
+        if kind.is_tuple:
             return None
-        if raw.kind in TUPLE_KINDS:
-            self.problems.mismatch(
-                "bad-tuple", place, "value_kind", "`tuple` for this kind", "`tensor`"
-            )
-            return self._append(raw, Unreadable(), (), raw.shape)
-        lowered = self._lower_tensor(raw, place) if raw.sound else None
-        return self._append(raw, Unreadable(), (), raw.shape) if lowered is None else lowered
-
-    def _known_kind(self, raw: RawNode, place: Place) -> bool:
-        if raw.kind in KINDS:
-            return True
-        if raw.kind == CUSTOM:
-            message = "`custom` needs its Lean body, which has no JSON form"
-            hint = "replace it by ops of the table before exporting"
-            self.problems.add("custom-op", place, message, hint)
+        if kind.tag == PROJECTION:
+            lowered = self._lower_projection(raw)
         else:
-            message = f"unknown kind {shown(raw.kind)}"
-            self.problems.add("unknown-kind", place, message, nearest(raw.kind, KINDS))
-        return False
+            parents = self._tensor_parents(raw)
+            if parents is None:
+                lowered = None
+            elif kind.op is not None:
+                lowered = self._append(raw, self._op(raw), parents, raw.shape)
+                if kind.payload:
+                    self.holders[lowered] = raw
+            elif kind.tag in LEGACY_KINDS:
+                lowered = self._lower_legacy(raw, parents)
+            else:
+                lowered = self._lower_reduction(raw, parents)
+        return self._unreadable(position, kind.tag, raw.shape) if lowered is None else lowered
 
-    def _lower_tensor(self, raw: RawNode, place: Place) -> int | None:
-        if raw.kind == PROJECTION:
-            return self._lower_projection(raw, place)
-        parents = self._tensor_parents(raw, place)
-        if parents is None:
-            return None
-        if raw.kind in _REDUCTIONS:
-            return self._lower_reduction(raw, parents, place)
-        if raw.kind in LEGACY_KINDS:
-            op = self._legacy_op(raw, parents, place)
-        else:
-            op = self.decoded.decode(
-                raw.kind, raw.shape, raw.fields, len(self.nodes), place, self.problems
-            )
-        if op is None:
-            return None
-        return self._append(raw, op, parents, raw.shape, holds=True)
+    def _unreadable(self, position: int, kind: str, shape: Shape) -> int:
+        node_id = len(self.nodes)
+        self.nodes.append(Node(node_id, Unreadable(), (), shape, position, kind))
+        return node_id
 
-    def _tensor_parents(self, raw: RawNode, place: Place) -> tuple[int, ...] | None:
-        parents = tuple(map(self.tensor_ids.__getitem__, raw.parents))
+    def _op(self, raw: Any) -> Op:
+        """The op of a node; nodes of the same attributes share one."""
+        kind = KIND_OF[type(raw)]
+        op = kind.op
+        assert op is not None
+        values = [getattr(raw, name) for name in kind.attributes]
+        if "shape" in op.from_node:
+            values.append(raw.shape)
+        if "node_id" in op.from_node:
+            values.append(len(self.nodes))
+        # `repr` tells -0.0 from 0.0.
+        key = (kind.tag, *map(repr, values))
+        known = self.ops.get(key)
+        if known is None:
+            names = (*kind.attributes, *(n for n in ("shape", "node_id") if n in op.from_node))
+            known = self.ops[key] = op(**dict(zip(names, values, strict=True)))
+        return known
+
+    def _tensor_parents(self, raw: Any) -> tuple[int, ...] | None:
+        parents = tuple([self.tensor_ids[parent] for parent in raw.parents])
         if None not in parents:
             return cast("tuple[int, ...]", parents)
         index = parents.index(None)
         found = f"`{raw.parents[index]}`, a tuple node"
         hint = "read one of its values with `tuple_getitem`"
-        self.problems.mismatch(
-            "bad-tuple", place, f"parents[{index}]", "a tensor node", found, hint
-        )
+        place, where = self._place(raw), f"parents[{index}]"
+        self.problems.mismatch("bad-tuple", place, where, "a tensor node", found, hint)
         return None
 
-    def _has_parents(self, count: int, found: int, place: Place) -> bool:
+    def _has_parents(self, raw: Any, count: int) -> bool:
+        found = len(raw.parents)
         if found != count:
             expected = f"{count} node id{'s' if count != 1 else ''}"
+            place = self._place(raw)
             self.problems.mismatch("bad-arity", place, "parents", expected, str(found))
         return found == count
 
-    def _legacy_op(self, raw: RawNode, parents: tuple[int, ...], place: Place) -> Op | None:
-        if not self._has_parents(1, len(parents), place):
+    def _lower_legacy(self, raw: Any, parents: tuple[int, ...]) -> int | None:
+        if not self._has_parents(raw, 1):
             return None
         x = self.nodes[parents[0]].shape
-        return legacy.decode_legacy(raw.kind, raw.fields, x, place, self.problems)
+        op = normalised(kind_of(raw), raw, x, self._place(raw), self.problems)
+        if op is None:
+            return None
+        lowered = self._append(raw, op, parents, raw.shape)
+        if op.payload_fields:
+            self.holders[lowered] = raw
+        return lowered
 
-    def _lower_reduction(self, raw: RawNode, parents: tuple[int, ...], place: Place) -> int | None:
-        if not self._has_parents(1, len(parents), place):
+    def _lower_reduction(self, raw: Any, parents: tuple[int, ...]) -> int | None:
+        if not self._has_parents(raw, 1):
             return None
-        shape = self.nodes[parents[0]].shape
-        read = self._reduction_axes(raw, place)
-        if read is None:
-            return None
-        axes, keepdim = read
+        shape, place = self.nodes[parents[0]].shape, self._place(raw)
+        is_legacy = raw.axis is not UNSET and self.document.legacy
+        axes: tuple[int, ...] = (raw.axis,) if is_legacy else raw.axes
+        keepdim = not is_legacy and raw.keepdim
         if len(set(axes)) != len(axes) or any(axis >= len(shape) for axis in axes):
             expected = f"different axes of {shape_text(shape)}"
             self.problems.mismatch("bad-attribute", place, "axes", expected, shown(axes))
@@ -203,51 +202,33 @@ class _Lowering:
         return self._append_reductions(raw, parents[0], axes, keepdim)
 
     def _append_reductions(
-        self, raw: RawNode, current: int, axes: tuple[int, ...], keepdim: bool
+        self, raw: Any, current: int, axes: tuple[int, ...], keepdim: bool
     ) -> int:
-        op = _REDUCTIONS[raw.kind]
+        op = _REDUCTIONS[kind_of(raw)]
         remaining = len(axes)
         for axis in sorted(axes, reverse=True):
             remaining -= 1
             before = self.nodes[current].shape
             after = before[:axis] + before[axis + 1 :]
             last = remaining == 0 and not keepdim
-            current = self._append(raw, op(axis), (current,), raw.shape if last else after)
+            reduction = self.ops.setdefault((op, axis), op(axis))
+            current = self._append(raw, reduction, (current,), raw.shape if last else after)
             if keepdim:
                 kept = (*before[:axis], 1, *before[axis + 1 :])
                 declared = raw.shape if remaining == 0 else kept
                 current = self._append(raw, Reshape(after, kept), (current,), declared)
         return current
 
-    def _reduction_axes(self, raw: RawNode, place: Place) -> tuple[tuple[int, ...], bool] | None:
-        values = raw.fields
-        if "axis" in values and ("axes" in values or "keepdim" in values):
-            message = (
-                "`axis` (legacy dialect) and `axes`, `keepdim` (v1 dialect) exclude each other"
-            )
-            self.problems.add("mixed-dialects", place, message)
+    def _lower_projection(self, raw: Any) -> int | None:
+        if not self._has_parents(raw, 1):
             return None
-        if self.document.legacy and "axis" in values:
-            decoded = decode_fields({"axis": (int, True)}, values, place, self.problems)
-            return None if decoded is None else ((decoded["axis"],), False)
-        wanted: dict[str, tuple[object, bool]] = {
-            "axes": (tuple[int, ...], True),
-            "keepdim": (bool, True),
-        }
-        decoded = decode_fields(wanted, values, place, self.problems)
-        return None if decoded is None else (decoded["axes"], decoded["keepdim"])
-
-    def _lower_projection(self, raw: RawNode, place: Place) -> int | None:
-        decoded = decode_fields({"index": (int, True)}, raw.fields, place, self.problems)
-        if decoded is None or not self._has_parents(1, len(raw.parents), place):
+        source, place = self.document.nodes[raw.parents[0]], self._place(raw)
+        if isinstance(source, UnsoundNode):
             return None
-        source = self.document.nodes[raw.parents[0]]
-        if not source.sound or source.kind not in KINDS:
-            return None
-        index: int = decoded["index"]
-        if source.kind != ATTENTION or source.tuple_shapes is None:
+        index: int = raw.index
+        if kind_of(source) != ATTENTION:
             expected = f"a node of kind `{ATTENTION}`"
-            found = f"node {source.id} (`{source.kind}`)"
+            found = f"node {source.id} (`{kind_of(source)}`)"
             self.problems.mismatch("bad-tuple", place, "parents[0]", expected, found)
             return None
         if index >= len(source.tuple_shapes):
@@ -264,39 +245,41 @@ class _Lowering:
             self.problems.add("unsupported", place, message)
             return None
         if source.id not in self.projected:
-            result = self._expand_attention(source, raw)
+            result = self._expand_attention(source, raw.shape)
             if result is None:
                 return None
             self.projected[source.id] = result
         return self.projected[source.id]
 
-    def _expand_attention(self, source: RawNode, raw: RawNode) -> int | None:
+    def _expand_attention(self, source: Any, declared: Shape) -> int | None:
+        if not self._has_parents(source, 3):
+            return None
         place = self._place(source)
-        if not self._has_parents(3, len(source.parents), place):
-            return None
         if len(set(source.parents)) != 1:
-            expected = "one node three times (self-attention)"
-            self.problems.mismatch(
-                "unsupported", place, "parents", expected, shown(tuple(source.parents))
-            )
+            expected, found = "one node three times (self-attention)", shown(source.parents)
+            self.problems.mismatch("unsupported", place, "parents", expected, found)
             return None
-        parents = self._tensor_parents(source, place)
+        parents = self._tensor_parents(source)
         if parents is None:
             return None
         x = parents[0]
-        declared, problems = raw.shape, self.problems
-        checked = attention.read_attention(
-            source.fields, self.nodes[x].shape, declared, place, problems
-        )
+        checked = checked_attention(source, self.nodes[x].shape, declared, place, self.problems)
         if checked is None:
             return None
-        expansion = attention.expand(
-            checked, x, lambda op, ids, shape: self._append(source, op, ids, shape)
-        )
+        expansion = expand(checked, x, lambda op, ids, shape: self._append(source, op, ids, shape))
         for node_id, part in expansion.linears.items():
-            names = {slot: f"{part}_{slot}" for slot in _PAYLOAD_PAIR}
-            fields = source.fields
-            self.names[node_id] = names
-            self.inline[node_id] = {s: fields[name] for s, name in names.items() if name in fields}
+            self.holders[node_id] = source
+            self.names[node_id] = {slot: f"{part}_{slot}" for slot in ("weight", "bias")}
         self.fills[expansion.scale_id] = checked.scale
         return expansion.result
+
+
+def _origin(raw: Any) -> str:
+    """Where a node came from, by the fields that adapters write for people; or nothing."""
+    return _name(raw.debug_target) or _name(raw.onnx_name)
+
+
+def _name(text: object) -> str:
+    if isinstance(text, Raw) and bytes(memoryview(text)[:1]) == b'"':
+        return dotted_name(msgspec.json.decode(text))
+    return ""

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import UNSET
 
 from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
-from hatch_irpytorch.ir.attributes import ValueFormError, describe_tensor, tensor
-from hatch_irpytorch.ir.graph import Graph, Node, ParamStore, Shape, shape_text
-from hatch_irpytorch.ir.lowered import Lowered
+from hatch_irpytorch.ir.arrays import describe_tensor, tensor
+from hatch_irpytorch.ir.attributes import ValueFormError
+from hatch_irpytorch.ir.graph import Graph, Node, ParamStore
+from hatch_irpytorch.ir.lower import Lowered
 from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel, unpack_kernel
-from hatch_irpytorch.ir.packing import ABSENT
-from hatch_irpytorch.ir.payload import read_payload
+from hatch_irpytorch.ir.shapes import Shape, shape_text
 from hatch_irpytorch.ir.stores import DTYPES, Entry
 
 if TYPE_CHECKING:
@@ -50,18 +51,15 @@ def bind_params(
     """
     graph = lowered.graph
     whole = len(sound) == len(graph.nodes)
-    found = read_payload(lowered) if whole and store is None else None
-    if found is None:
-        binder = _Binder(lowered, store)
-        live = graph.live_ids() if whole else ()
-        for node in graph.nodes:
-            if node.id in sound:
-                binder.bind(node, node.id in live)
-        if whole:
-            binder.report_extra()
-        problems.extend(binder.problems)
-        found = binder.params
-    return found, () if len(problems) else tuple(_unused_weights(graph, found))
+    binder = _Binder(lowered, store)
+    live = graph.live_ids() if whole else ()
+    for node in graph.nodes:
+        if node.op.payload_fields and node.id in sound:
+            binder.bind(node, node.id in live)
+    if whole:
+        binder.report_extra()
+    problems.extend(binder.problems)
+    return binder.params, () if len(problems) else tuple(_unused_weights(graph, binder.params))
 
 
 def _unused_weights(graph: Graph, params: ParamStore) -> Iterator[Problem]:
@@ -134,7 +132,7 @@ class _Binder:
         if fill is not None:
             return np.broadcast_to(np.float64(fill), slot.shape)
         value = self.lowered.value(node.id, slot.field)
-        if value is ABSENT:
+        if value is UNSET:
             return None
         try:
             return tensor(value, slot.shape, isinstance(node.op, Const))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 
-from hatch_irpytorch.errors import Problems
+from hatch_irpytorch.errors import IRPyTorchError, Problems
 from hatch_irpytorch.garbage import collection_paused
 from hatch_irpytorch.ir.check import check_graph
+from hatch_irpytorch.ir.document import Document, read_document
+from hatch_irpytorch.ir.explain import explained_document
 from hatch_irpytorch.ir.graph import Graph, Model
 from hatch_irpytorch.ir.lower import lower
-from hatch_irpytorch.ir.lowered import Lowered
 from hatch_irpytorch.ir.params import StoreFile, bind_params
 from hatch_irpytorch.ir.stores import read_store
-from hatch_irpytorch.ir.wire import NODES, read_document
-from hatch_irpytorch.source.json_text import parse_json
+from hatch_irpytorch.source.json_text import check_text
 from hatch_irpytorch.source.reading import read_bytes
 
 
@@ -42,32 +41,44 @@ def read_model(
 def build_model(data: bytes, file: str, store: StoreFile | None = None) -> Model:
     """The checked model in the bytes of a graph document. Raises `IRPyTorchError`."""
     with collection_paused():
-        return _build_model(data, file, store)
+        check_text(data, file)
+        problems = Problems()
+        document = read_document(data, file)
+        model = _model(document, store, problems) if document is not None else None
+        if model is None or len(problems):
+            raise _explained(data, file, store)
+        return model
+
+
+def build_graph(data: bytes, file: str) -> Graph:
+    """The checked graph in the bytes of a document, without payload. Raises `IRPyTorchError`."""
+    with collection_paused():
+        check_text(data, file)
+        problems = Problems()
+        document = read_document(data, file)
+        if document is not None:
+            lowered = lower(document, problems)
+            check_graph(lowered.graph, problems)
+            if not len(problems):
+                return lowered.graph
+        raise _explained(data, file, None)
 
 
 def read_graph(graph: Path, file: str) -> Graph:
     """The checked graph in a file, without its payload. Raises `IRPyTorchError`."""
-    problems = Problems()
-    with collection_paused():
-        lowered, _ = _checked_graph(read_bytes(graph, file), file, problems)
-    problems.raise_if_any()
-    return lowered.graph
+    return build_graph(read_bytes(graph, file), file)
 
 
-def _build_model(data: bytes, file: str, store: StoreFile | None) -> Model:
-    problems = Problems()
-    lowered, sound = _checked_graph(data, file, problems)
+def _model(document: Document, store: StoreFile | None, problems: Problems) -> Model:
+    lowered = lower(document, problems)
+    sound = check_graph(lowered.graph, problems)
     params, notes = bind_params(lowered, sound, store, problems)
-    problems.raise_if_any()
     return Model(lowered.graph, params, notes)
 
 
-def _checked_graph(data: bytes, file: str, problems: Problems) -> tuple[Lowered, Collection[int]]:
-    """The lowered graph and the nodes that are sound; what is wrong goes to `problems`."""
-    value = parse_json(data, file, long_arrays=True, parts=NODES)
-    document = read_document(value, file, problems)
-    if document is None:
-        problems.raise_if_any()
-        raise AssertionError("a document is missing only after a problem")
-    lowered = lower(document, problems)
-    return lowered, check_graph(lowered.graph, problems)
+def _explained(data: bytes, file: str, store: StoreFile | None) -> IRPyTorchError:
+    problems = Problems()
+    document = explained_document(data, file, problems)
+    if document is not None:
+        _model(document, store, problems)
+    return IRPyTorchError(problems)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hatch_irpytorch.errors import Place, fail
-from hatch_irpytorch.ir.graph import Model, Node, numel, shape_text
+from hatch_irpytorch.ir.graph import Model, Node
 from hatch_irpytorch.ir.ops import DomainError, Input
 from hatch_irpytorch.ir.ops.sources import RandUniform
+from hatch_irpytorch.ir.shapes import numel, shape_text
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -10,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from hatch_irpytorch.errors import Place, fail, shown
-from hatch_irpytorch.ir.attributes import tensor
-from hatch_irpytorch.ir.graph import Shape
-from hatch_irpytorch.source.json_text import parse_json
-from hatch_irpytorch.source.number_text import NumberText
+from hatch_irpytorch.ir.arrays import tensor
+from hatch_irpytorch.ir.shapes import Shape
+from hatch_irpytorch.source.json_text import check_text, parse_json
 from hatch_irpytorch.source.reading import read_bytes, require_file
 
 if TYPE_CHECKING:
@@ -143,23 +144,37 @@ def _read_npy(path: Path, file: str, member: str, shape: Shape) -> Array:
 
 
 def _read_json(path: Path, file: str) -> Mapping[str, Entry]:
-    value = parse_json(read_bytes(path, file), file, long_arrays=True)
-    if not isinstance(value, dict):
-        message = f"the root must be an object of arrays by name, found {shown(value)}"
-        raise fail("bad-params", Place(file), message)
-    return _JsonEntries(value)
+    data = read_bytes(path, file)
+    check_text(data, file)
+    try:
+        texts = _ENTRIES.decode(data)
+    except msgspec.DecodeError:
+        texts = None
+    # A repeated name leaves more colons than names, and so does one that holds a colon.
+    if texts is None or data.count(b":") != len(texts):
+        value = parse_json(data, file)
+        if not isinstance(value, dict):
+            message = f"the root must be an object of arrays by name, found {shown(value)}"
+            raise fail("bad-params", Place(file), message)
+        return _JsonEntries(value)
+    return _JsonEntries(texts)
+
+
+_ENTRIES = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class _JsonEntries(Mapping[str, Entry]):
     """Entries made when they are asked for: a file may hold many that no node names."""
 
-    def __init__(self, values: dict[str, object]) -> None:
+    def __init__(self, values: Mapping[str, object]) -> None:
         self._values = values
 
     def __getitem__(self, name: str) -> Entry:
-        nested = self._values[name]
-        shape = _nested_shape(nested)
-        return Entry(shape, "float64", partial(tensor, nested, shape))
+        value = self._values[name]
+        if isinstance(value, msgspec.Raw):
+            value = json.loads(bytes(memoryview(value)))
+        shape = _nested_shape(value)
+        return Entry(shape, "float64", partial(tensor, value, shape))
 
     def __contains__(self, name: object) -> bool:
         return name in self._values
@@ -173,8 +188,6 @@ class _JsonEntries(Mapping[str, Entry]):
 
 def _nested_shape(value: object) -> Shape:
     """The shape that the first entries of nested arrays suggest."""
-    if isinstance(value, NumberText):
-        return value.shape()
     shape: list[int] = []
     while isinstance(value, list):
         shape.append(len(value))

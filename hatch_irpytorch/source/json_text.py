@@ -6,120 +6,84 @@ import json
 import re
 
 from hatch_irpytorch.errors import Place, fail, shown
-from hatch_irpytorch.source.number_text import NumberText, long_runs
-from hatch_irpytorch.source.quick_json import PLACEHOLDER, Parts, load_quickly
 from hatch_irpytorch.source.reading import decode_text, line_and_column
-from hatch_irpytorch.source.scanning import count, has_negative_zero, structure
 
 MAX_DEPTH = 64
 """How deep arrays and objects may nest: a tensor of 32 axes in a node needs 36."""
 
-
-class _DuplicateKeyError(Exception):
-    def __init__(self, key: str, owner: object) -> None:
-        self.key = key
-        self.owner = owner
-
-
-def _unique_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    result = dict(pairs)
-    if len(result) == len(pairs):
-        return result
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            raise _DuplicateKeyError(key, result.get("id"))
-        seen.add(key)
-    return result
+_MAX_DIGITS = 4300
+_FREE_BYTES = 1 << 24
+_PER_BYTE = 10
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{},"'))
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'
+_STRING_OR_CONSTANT = re.compile(rf"{_STRING}|NaN|-?Infinity", re.DOTALL)
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F]|(?P<half>u[dD][89a-fA-F])|.)", re.DOTALL
+)
 
 
-def _signed_integer(text: str) -> int | float:
-    """`-0` keeps its sign as a float, so that it is never taken for a natural number."""
-    return -0.0 if text == "-0" else int(text)
+class JsonObject(dict[str, object]):
+    """An object whose last value of a repeated key counts; `repeated` are the earlier ones."""
+
+    def __init__(self, pairs: list[tuple[str, object]]) -> None:
+        super().__init__(pairs)
+        self.repeated: list[tuple[str, object]] = []
+        if len(self) < len(pairs):
+            last = {key: position for position, (key, _) in enumerate(pairs)}
+            self.repeated = [pair for i, pair in enumerate(pairs) if last[pair[0]] != i]
 
 
-def parse_json(
-    data: bytes, file: str, long_arrays: bool = False, parts: Parts | None = None
-) -> object:
-    """The JSON value in `data`: duplicate keys, NaN and infinities are errors.
+def parse_json(data: bytes, file: str, *, repeated_keys: bool = False) -> object:
+    """The JSON value in `data`: NaN, infinities and halves of characters are errors.
 
-    With `long_arrays`, long arrays of numbers come as `NumberText`. With `parts`, an array of
-    objects may come as what that makes of it.
+    Repeated keys are errors too; with `repeated_keys` each object is a `JsonObject`.
     Raises: `bad-encoding`, `bad-json`, `duplicate-key`, `not-finite`, `too-deep`, `too-large`.
     """
-    if (b"N" in data and b"NaN" in data) or (b"I" in data and b"Infinity" in data):
-        _refuse_constants(decode_text(data, file), file)
-    outline, blocks = _split(data) if long_arrays else (data, [])
-    _refuse_too_many(outline, file)
-    _refuse_too_deep(outline, file)
-    texts = [NumberText(data, start, end) for start, end in blocks]
-    found = load_quickly(outline, texts, parts)
-    if found is not None:
+    _refuse_constants(data, file)
+    check_text(data, file)
+    text = decode_text(data, file)
+    _refuse_halves(text, file)
+
+    def unique(pairs: list[tuple[str, object]]) -> JsonObject:
+        found = JsonObject(pairs)
+        if found.repeated:
+            message = f"the key {shown(found.repeated[0][0])} is given twice in one object"
+            raise fail("duplicate-key", Place(file), message)
         return found
-    text = decode_text(outline if _is_text(outline) else data, file)
-    waiting = iter(texts)
 
-    def constant(name: str) -> object:
-        return next(waiting)
-
-    parse_int = _signed_integer if has_negative_zero(outline) else None
+    hook = JsonObject if repeated_keys else unique
     try:
-        value: object = json.loads(
-            text,
-            object_pairs_hook=_unique_object,
-            parse_constant=constant,
-            parse_int=parse_int,
-        )
+        value: object = json.loads(text, object_pairs_hook=hook, parse_int=_integer)
     except json.JSONDecodeError as error:
-        before = _original(text[: error.pos], data, blocks)
-        place = Place(file, *line_and_column(before))
+        place = Place(file, *line_and_column(text[: error.pos]))
         end = error.pos >= len(text.rstrip())
         hint = "the file may be cut off" if end else ""
         raise fail("bad-json", place, _lower_first(error.msg), hint) from None
-    except _DuplicateKeyError as error:
-        node = error.owner if type(error.owner) is int else None
-        message = f"the key {shown(error.key)} is given twice in one object"
-        raise fail("duplicate-key", Place(file, node=node), message) from None
-    except ValueError:
-        raise fail("bad-json", Place(file), "an integer has too many digits") from None
     return value
 
 
-_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'
-_STRING_OR_CONSTANT = re.compile(rf"{_STRING}|NaN|-?Infinity", re.DOTALL)
+def _integer(text: str) -> int | float:
+    """An integer of any length; Python reads no longer ones as such."""
+    return int(text) if len(text) <= _MAX_DIGITS else float(text)
 
 
-def _split(data: bytes) -> tuple[bytes, list[tuple[int, int]]]:
-    """The text with `NaN` in place of each long array of numbers, and where those stand."""
-    pieces: list[bytes] = []
-    blocks: list[tuple[int, int]] = []
-    done = counted = quotes = 0
-    plain = _without_escapes(data)
-    for start, stop in long_runs(data):
-        quotes += plain.count(b'"', counted, start)
-        counted = start
-        if quotes % 2:
-            continue
-        first = data.find(b"[", start, stop)
-        end = data.rfind(b"]", start, stop) + 1
-        balanced = data.count(b"[", first, end) == data.count(b"]", first, end)
-        if first < 0 or end <= first or not balanced:
-            continue
-        pieces += [data[done:first], PLACEHOLDER]
-        blocks.append((first, end))
-        done = end
-    return b"".join([*pieces, data[done:]]) if blocks else data, blocks
+def check_text(data: bytes, file: str) -> None:
+    """Refuse a text that no parser should be given.
+
+    Raises: `bad-encoding`, `too-deep`, `too-large`.
+    """
+    structure = data.translate(None, _NOT_STRUCTURE)
+    _refuse_too_many(structure, len(data), file)
+    _refuse_too_deep(data, structure, file)
+    if not data.isascii():
+        decode_text(data, file)
 
 
-def _without_escapes(data: bytes) -> bytes:
-    """The text, as long as before, in which every `"` begins or ends a string."""
-    if b"\\" not in data:
-        return data
-    return data.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
-
-
-def _refuse_constants(text: str, file: str) -> None:
-    """Refuse NaN and infinities before `NaN` gets a meaning of its own."""
+def _refuse_constants(data: bytes, file: str) -> None:
+    """Refuse NaN and infinities, which the standard library would take."""
+    if b"NaN" not in data and b"Infinity" not in data:
+        return
+    text = decode_text(data, file)
     for match in _STRING_OR_CONSTANT.finditer(text):
         if not match[0].startswith('"'):
             line, column = line_and_column(text[: match.start()])
@@ -127,36 +91,29 @@ def _refuse_constants(text: str, file: str) -> None:
             raise fail("not-finite", Place(file, line, column), message)
 
 
-def _original(before: str, data: bytes, blocks: list[tuple[int, int]]) -> str:
-    """The text before a position, with the arrays that stand there in it again."""
-    waiting = iter(blocks)
-
-    def restored(match: re.Match[str]) -> str:
-        if match[0].startswith('"'):
-            return match[0]
-        return data[slice(*next(waiting))].decode("ascii")
-
-    return _STRING_OR_CONSTANT.sub(restored, before) if blocks else before
+def _refuse_halves(text: str, file: str) -> None:
+    """Refuse escapes of surrogates that are no pair, which the standard library would take."""
+    for match in _ESCAPE.finditer(text) if "\\u" in text else ():
+        if match["half"]:
+            line, column = line_and_column(text[: match.start()])
+            message = f"`{match[0]}...` is half of a character, the other half is missing"
+            raise fail("bad-json", Place(file, line, column), message)
 
 
-_FREE_BYTES = 1 << 24
-_PER_BYTE = 10
-
-
-def _refuse_too_many(text: bytes, file: str) -> None:
+def _refuse_too_many(structure: bytes, size: int, file: str) -> None:
     """Refuse text whose arrays and objects would take far more memory than the text."""
-    needed = 72 * count(text, "[") + 240 * count(text, "{") + 32 * count(text, ",")
-    if needed > _FREE_BYTES + _PER_BYTE * len(text):
+    needed = 72 * structure.count(b"[") + 240 * structure.count(b"{") + 32 * structure.count(b",")
+    if needed > _FREE_BYTES + _PER_BYTE * size:
         message = "the text has more brackets and commas than any real document of its size"
         raise fail("too-large", Place(file), message)
 
 
-def _refuse_too_deep(data: bytes, file: str) -> None:
-    """Refuse nesting beyond `MAX_DEPTH`, before a parser recurses into it.
-
-    Long arrays are not looked into: no parser recurses into them before their shape is known.
-    """
-    brackets = b"".join(structure(_without_escapes(data)).replace(b'""', b"").split(b'"')[::2])
+def _refuse_too_deep(data: bytes, structure: bytes, file: str) -> None:
+    """Refuse nesting beyond `MAX_DEPTH`, before a parser recurses into it."""
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
+        structure = data.translate(None, _NOT_STRUCTURE)
+    brackets = b"".join(structure.replace(b",", b"").replace(b'""', b"").split(b'"')[::2])
     for _ in range(MAX_DEPTH):
         if not brackets:
             return
@@ -167,14 +124,6 @@ def _refuse_too_deep(data: bytes, file: str) -> None:
         if depth > MAX_DEPTH:
             message = f"arrays and objects may be nested {MAX_DEPTH} deep, here they go deeper"
             raise fail("too-deep", Place(file), message)
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _lower_first(message: str) -> str:

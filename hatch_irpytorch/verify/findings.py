@@ -11,7 +11,7 @@ import numpy as np
 
 from hatch_irpytorch.build.golden import GoldenCase
 from hatch_irpytorch.errors import Place, Problem
-from hatch_irpytorch.ir.graph import numel
+from hatch_irpytorch.ir.shapes import numel
 from hatch_irpytorch.verify.numbers import Limits, Output, Outputs, differences
 from hatch_irpytorch.verify.worker import Header, Message, last_line
 

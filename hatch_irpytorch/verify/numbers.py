@@ -16,8 +16,9 @@ import numpy as np
 from hatch_irpytorch.build.golden import GoldenCase
 from hatch_irpytorch.emit.literals import rounded
 from hatch_irpytorch.errors import IRPyTorchError
-from hatch_irpytorch.ir.graph import Model, shape_text
+from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.reference import Numbers, as_float64, evaluate
+from hatch_irpytorch.ir.shapes import shape_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,7 +19,7 @@ from hatch_irpytorch.capture.onnx.external import load_external, unknown_type
 from hatch_irpytorch.capture.onnx.local_functions import without_functions
 from hatch_irpytorch.capture.onnx.tensors import Constant
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problems, fail, nearest, shown
-from hatch_irpytorch.ir.graph import numel
+from hatch_irpytorch.ir.shapes import numel
 from hatch_irpytorch.source.reading import MAX_BYTES, read_bytes
 
 OLDEST_OPSET = 7

@@ -12,7 +12,7 @@ from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture import movement as m
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.onnx.tensors import Call, Constant, axis_of
-from hatch_irpytorch.ir.graph import numel
+from hatch_irpytorch.ir.shapes import numel
 
 Handler = Callable[[Call], Any]
 

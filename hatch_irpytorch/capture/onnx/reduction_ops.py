@@ -12,8 +12,8 @@ from hatch_irpytorch.capture import products as p
 from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture.builder import Builder, Value
 from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
-from hatch_irpytorch.ir.graph import numel
 from hatch_irpytorch.ir.ops.elementwise import Log
+from hatch_irpytorch.ir.shapes import numel
 
 Handler = Callable[[Call], Any]
 Reduce = Callable[[Builder, Value, Sequence[int] | None, bool], Value]

@@ -13,7 +13,7 @@ from hatch_irpytorch.capture import movement as m
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
-from hatch_irpytorch.ir.graph import numel
+from hatch_irpytorch.ir.shapes import numel
 
 
 def _index_select(c: Context, x: Tensor, dim: int, index: Tensor) -> Value:

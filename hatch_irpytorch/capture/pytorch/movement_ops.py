@@ -10,7 +10,7 @@ from hatch_irpytorch.capture import movement as m
 from hatch_irpytorch.capture.builder import Value
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
-from hatch_irpytorch.ir.graph import numel
+from hatch_irpytorch.ir.shapes import numel
 
 
 def _view(c: Context, x: Tensor, shape: Ints) -> Value:

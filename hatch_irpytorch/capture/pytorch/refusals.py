@@ -14,7 +14,7 @@ from torch import nn
 
 from hatch_irpytorch.capture.builder import first_line
 from hatch_irpytorch.errors import IRPyTorchError, Place, fail
-from hatch_irpytorch.ir.graph import shape_text
+from hatch_irpytorch.ir.shapes import shape_text
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _NOT_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent), "<")

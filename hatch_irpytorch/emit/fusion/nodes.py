@@ -14,9 +14,10 @@ import numpy as np
 
 from hatch_irpytorch.emit.consts import read_const
 from hatch_irpytorch.emit.literals import decimals, rounded
-from hatch_irpytorch.ir.graph import Model, Node, Shape
+from hatch_irpytorch.ir.graph import Model, Node
 from hatch_irpytorch.ir.ops import Const, LayerNorm, Op
 from hatch_irpytorch.ir.ops.movement import BroadcastTo
+from hatch_irpytorch.ir.shapes import Shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -61,6 +61,8 @@ class FusedLinears(Op, tag="fused_linears", prefix="linears"):
     children: tuple[int, ...]
     widths: tuple[int, ...]
 
+    payload_fields = ("weight", "bias")
+
     def payload(self, x: Shape) -> tuple[Slot, ...]:
         outputs = sum(self.widths)
         return (Slot("weight", "W", (outputs, x[-1])), Slot("bias", "b", (outputs,)))

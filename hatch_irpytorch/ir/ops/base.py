@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import msgspec
+
 from hatch_irpytorch.ir.code import Call, Code, Function, call
-from hatch_irpytorch.ir.graph import Shape, numel, shape_text
+from hatch_irpytorch.ir.shapes import DeclaredShape, Shape, numel, shape_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,11 +83,10 @@ class Slot(NamedTuple):
     packed: Shape | None = None
 
 
-@dataclass(frozen=True)
-class Mask:
+class Mask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A boolean tensor of `shape` in row-major order. torchlean.ir.v1: 2.6."""
 
-    shape: Shape
+    shape: DeclaredShape
     allowed: tuple[bool, ...]
 
 
@@ -168,8 +168,8 @@ class Op:
     infer: ClassVar[Callable[..., Shape]]
     payload: ClassVar[Callable[..., tuple[Slot, ...]]] = _no_payload
     """The payload slots for parents of the shapes it is called with."""
-    has_payload: ClassVar[bool] = False
-    """Whether there are any, for some shapes."""
+    payload_fields: ClassVar[tuple[str, ...]] = ()
+    """The fields of all slots that there are for some shapes."""
     has_buffers: ClassVar[bool] = False
     """Whether the code reads tensors that follow from the attributes alone."""
     code_reads_payload: ClassVar[bool] = False
@@ -178,7 +178,6 @@ class Op:
 
     def __init_subclass__(cls, *, tag: str = "", prefix: str = "") -> None:
         super().__init_subclass__()
-        cls.has_payload = cls.payload is not _no_payload
         cls.has_buffers = cls.buffers is not Op.buffers
         if tag:
             cls.tag = tag

@@ -74,6 +74,7 @@ class Conv(Op, tag="conv"):
     input_spatial: tuple[int, ...] | None = None
 
     repeated_fields = frozenset({"input_spatial"})
+    payload_fields = ("weight", "bias")
 
     def infer(self, x: Shape) -> Shape:
         self._check_attributes()

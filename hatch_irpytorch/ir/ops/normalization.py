@@ -48,6 +48,8 @@ class LayerNorm(Op, tag="layernorm"):
     axis: int
     eps: float | None = None
 
+    payload_fields = ("gamma", "beta")
+
     def infer(self, x: Shape) -> Shape:
         require_axis(self.axis, x)
         if numel(x[self.axis :]) == 0:
@@ -120,6 +122,7 @@ class BatchNormEval(Op, tag="batch_norm_eval", prefix="batchnorm"):
     channels: int
     eps: float | None = None
 
+    payload_fields = ("gamma", "beta", "mean", "var")
     code_reads_payload = True
 
     def infer(self, x: Shape) -> Shape:

@@ -29,6 +29,7 @@ class Linear(Op, tag="linear"):
 
     from_node = frozenset({"shape"})
     repeated_fields = frozenset({"out_dim", "in_dim"})
+    payload_fields = ("weight", "bias")
 
     def infer(self, x: Shape) -> Shape:
         if not x:

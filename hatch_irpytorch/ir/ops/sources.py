@@ -55,6 +55,7 @@ class Const(Op, tag="const"):
 
     parents = 0
     from_node = frozenset({"shape"})
+    payload_fields = ("values",)
 
     def infer(self) -> Shape:
         return self.shape if self.value_shape is None else self.value_shape

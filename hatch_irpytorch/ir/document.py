@@ -1,0 +1,173 @@
+"""A `torchlean.ir.v1` document, typed: one struct for each kind of node. torchlean.ir.v1: 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Union
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from hatch_irpytorch.errors import Place, Problems, shown
+from hatch_irpytorch.ir.kinds import KINDS, Attribute, Kind
+from hatch_irpytorch.ir.ops import Mask
+from hatch_irpytorch.ir.shapes import DeclaredShape, Shape
+
+FORMAT = "torchlean.ir.v1"
+
+_Nat = Annotated[int, Meta(ge=0)]
+_TYPES: dict[object, Any] = {
+    int: _Nat,
+    bool: bool,
+    float: float,
+    tuple[int, ...]: tuple[_Nat, ...],
+    Mask: Mask,
+}
+_MaybeRaw: Any = Raw | UnsetType
+
+
+class RawNode(msgspec.Struct, tag_field="kind", gc=False):
+    """What the nodes of every kind have. Payload is kept as its JSON text until it is asked for."""
+
+    id: int
+    parents: tuple[_Nat, ...]
+    debug_target: _MaybeRaw = UNSET
+    onnx_name: _MaybeRaw = UNSET
+
+
+class UnsoundNode(NamedTuple):
+    """Stands for a node whose problems are told already. A tuple has no shape."""
+
+    kind: str
+    shape: Shape | None
+
+
+def _struct(kind: Kind) -> type[RawNode]:
+    required: list[Any] = [("shape", DeclaredShape)]
+    optional: list[Any] = [("value_kind", Literal["tensor"], "tensor")]
+    if kind.is_tuple:
+        required = [("value_kind", Literal["tuple"]), ("tuple_shapes", tuple[DeclaredShape, ...])]
+        optional = []
+    for name, attribute in kind.attributes.items():
+        if attribute.required and not kind.legacy:
+            required.append((name, _TYPES[attribute.type]))
+        else:
+            optional.append(_optional(name, attribute))
+    optional += [_optional(name, attribute) for name, attribute in kind.legacy.items()]
+    optional += [(name, _MaybeRaw, UNSET) for name in (*kind.payload, *kind.foreign)]
+    name = "".join(part.capitalize() for part in kind.tag.split("_"))
+    struct: Any = msgspec.defstruct(
+        f"{name}Node",
+        [*required, *optional],
+        bases=(RawNode,),
+        tag=kind.tag,
+        gc=False,
+        kw_only=True,
+    )
+    return struct
+
+
+def _optional(name: str, attribute: Attribute) -> tuple[str, Any, object]:
+    if attribute.required:
+        return name, _TYPES[attribute.type] | UnsetType, UNSET
+    return name, _TYPES[attribute.type], attribute.default
+
+
+STRUCTS: dict[str, type[RawNode]] = {tag: _struct(kind) for tag, kind in KINDS.items()}
+KIND_OF: dict[type[RawNode], Kind] = {STRUCTS[tag]: kind for tag, kind in KINDS.items()}
+
+
+_AnyNode: Any = Union[tuple(STRUCTS.values())]  # noqa: UP007
+
+
+class Root(msgspec.Struct, gc=False):
+    format: Literal["torchlean.ir.v1"]
+    input_id: _Nat
+    nodes: Annotated[list[_AnyNode], Meta(min_length=1)]
+    output_id: _Nat | UnsetType = UNSET
+    output_ids: Annotated[tuple[_Nat, ...], Meta(min_length=1)] | UnsetType = UNSET
+
+
+_DECODER = msgspec.json.Decoder(Root)
+
+
+class Document(NamedTuple):
+    """A graph as its file spells it. `legacy`: the dialect of torchlean.ir.v1: 1.6."""
+
+    file: str
+    legacy: bool
+    input_id: int
+    output_ids: tuple[int, ...]
+    nodes: Sequence[Any]
+
+
+def read_document(data: bytes, file: str) -> Document | None:
+    """The document in a text whose types and links are all right; None for any other."""
+    try:
+        root = _DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    legacy = isinstance(root.output_id, int)
+    if legacy == isinstance(root.output_ids, tuple):
+        return None
+    outputs: Any = (root.output_id,) if legacy else root.output_ids
+    document = Document(file, legacy, root.input_id, outputs, root.nodes)
+    problems = Problems()
+    place = Place(file)
+    for position, node in enumerate(root.nodes):
+        kind = KIND_OF[type(node)]
+        if (kind.foreign or kind.legacy) and not _is_of_one_dialect(node, kind, legacy):
+            return None
+        if not check_links(position, node.id, node.parents, place, problems):
+            return None
+    check_root(document, problems)
+    return None if len(problems) else document
+
+
+def _is_of_one_dialect(node: RawNode, kind: Kind, legacy: bool) -> bool:
+    names = (*kind.foreign, *kind.legacy, *kind.attributes)
+    given = [name for name in names if getattr(node, name) is not UNSET]
+    spelling = kind.spelling(given, legacy=legacy)
+    complete = all(name in given for name, attribute in spelling.items() if attribute.required)
+    return complete and kind.mixed(given) is None
+
+
+def check_links(
+    position: int, node_id: object, parents: tuple[int, ...], place: Place, problems: Problems
+) -> bool:
+    """Whether a node has the id of its position and only earlier ones as parents."""
+    if type(node_id) is int and node_id == position and max(parents, default=-1) < position:
+        return True
+    if type(node_id) is not int or node_id != position:
+        expected = f"`{position}`, its position in `nodes`"
+        problems.mismatch("bad-id", place, "id", expected, shown(node_id))
+    for index, parent in enumerate(parents):
+        if parent >= position:
+            hint = "a graph has no cycles and no forward references"
+            expected = f"smaller than {position}, the node's own id"
+            field = f"parents[{index}]"
+            problems.mismatch("bad-parent", place, field, expected, shown(parent), hint)
+    return False
+
+
+def kind_of(node: Any) -> str:
+    """The kind of a node, sound or not."""
+    return node.kind if isinstance(node, UnsoundNode) else KIND_OF[type(node)].tag
+
+
+def check_root(document: Document, problems: Problems) -> None:
+    """Tell when the input or an output is not the id of a node that can be one."""
+    root, count = Place(document.file), len(document.nodes)
+    inputs = [i for i, node in enumerate(document.nodes) if kind_of(node) == "input"]
+    if len(inputs) != 1:
+        found = "none" if not inputs else f"nodes {', '.join(map(str, inputs[:5]))}"
+        message = f"a graph must have exactly one `input` node, found {found}"
+        problems.add("bad-format", root, message)
+    elif document.input_id != inputs[0]:
+        expected = f"`{inputs[0]}`, the node of kind `input`"
+        problems.mismatch("bad-id", root, "input_id", expected, f"`{document.input_id}`")
+    for position, output in enumerate(document.output_ids):
+        if output >= count:
+            field = "output_id" if document.legacy else f"output_ids[{position}]"
+            expected = f"the id of one of the {count} nodes"
+            problems.mismatch("bad-id", root, field, expected, f"`{output}`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _NUMBERS = frozenset({int, float})
+_AT_ONCE = 1 << 12
+"""How many numbers of small arrays are read together."""
+
 _RANGE = "numbers within the range of binary64"
 
 
@@ -48,6 +52,23 @@ def tensor(value: object, expected: Shape, flat: bool = False) -> Array:
     if not np.isfinite(result).all():
         raise ValueFormError(_RANGE, "a larger one")
     return result
+
+
+def tensors(texts: Sequence[msgspec.Raw], expected: Shape, flat: bool = False) -> list[Array]:
+    """The array of one shape in each text; many small ones are read at once.
+
+    Raises `ValueFormError`.
+    """
+    levels = (numel(expected),) if flat else expected
+    at_once = max(1, _AT_ONCE // max(1, numel(expected)))
+    found: list[Array] = []
+    for start in range(0, len(texts), at_once):
+        some = texts[start : start + at_once]
+        joined = msgspec.Raw(b"[%b]" % b",".join(map(memoryview, some)))
+        whole = _parsed(joined, (len(some), *levels)).reshape(len(some), *expected)
+        # The items of a vector are no arrays.
+        found += list(whole) if expected else [whole[i, ...] for i in range(len(some))]
+    return found
 
 
 def _parsed(text: msgspec.Raw, levels: Shape) -> Array:

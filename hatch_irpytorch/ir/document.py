@@ -64,7 +64,7 @@ def _struct(kind: Kind) -> type[RawNode]:
         gc=False,
         kw_only=True,
     )
-    return struct
+    return struct  # type: ignore[no-any-return]
 
 
 def _optional(name: str, attribute: Attribute) -> tuple[str, Any, object]:

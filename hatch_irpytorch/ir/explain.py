@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from hatch_irpytorch.errors import Place, Problems, nearest, shown
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problems, nearest, shown
 from hatch_irpytorch.ir.attributes import (
     ValueFormError,
     nat,
@@ -20,6 +20,7 @@ from hatch_irpytorch.ir.attributes import (
     shape,
     shapes,
 )
+from hatch_irpytorch.ir.check import check_graph
 from hatch_irpytorch.ir.document import (
     FORMAT,
     STRUCTS,
@@ -30,12 +31,31 @@ from hatch_irpytorch.ir.document import (
     check_root,
 )
 from hatch_irpytorch.ir.kinds import CUSTOM, KINDS, Kind
+from hatch_irpytorch.ir.lower import lower
 from hatch_irpytorch.ir.ops import Mask
+from hatch_irpytorch.ir.params import StoreFile, bind_params
 from hatch_irpytorch.ir.shapes import Shape
 from hatch_irpytorch.source.json_text import JsonObject, parse_json
 
 
-def explained_document(data: bytes, file: str, problems: Problems) -> Document | None:
+def explain(
+    data: bytes, file: str, store: StoreFile | None = None, *, graph_only: bool = False
+) -> IRPyTorchError:
+    """Everything that is wrong with a graph, and with its payload unless `graph_only`."""
+    problems = Problems()
+    try:
+        document = _document(data, file, problems)
+    except IRPyTorchError as error:
+        return error
+    if document is not None:
+        lowered = lower(document, problems)
+        sound = check_graph(lowered.graph, problems)
+        if not graph_only:
+            bind_params(lowered, sound, store, problems)
+    return IRPyTorchError(problems)
+
+
+def _document(data: bytes, file: str, problems: Problems) -> Document | None:
     """What is usable of a document; what is wrong with it goes to `problems`.
 
     None when the root is not usable. Raises `IRPyTorchError` for a text that is no JSON.
@@ -129,10 +149,9 @@ def _node(item: object, position: int, file: str, legacy: bool, problems: Proble
     if kind is None or attributes is None or len(problems) > before:
         return UnsoundNode(tag, declared)
     payload = {name: item[name] for name in kind.payload if name in item}
-    said: dict[str, Any] = {"id": position, "parents": parents, **attributes, **payload}
-    if is_tuple:
-        return STRUCTS[kind.tag](value_kind="tuple", tuple_shapes=several, **said)
-    return STRUCTS[kind.tag](shape=declared, **said)
+    shaped = {"value_kind": "tuple", "tuple_shapes": several} if is_tuple else {"shape": declared}
+    struct: Any = STRUCTS[kind.tag]
+    return struct(id=position, parents=parents, **shaped, **attributes, **payload)
 
 
 def _links(item: JsonObject, position: int, place: Place, problems: Problems) -> tuple[int, ...]:

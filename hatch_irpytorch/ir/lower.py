@@ -5,12 +5,12 @@ torchlean.ir.v1: 3. Ids of tensor nodes are positions in the lowered list.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
 from hatch_irpytorch.errors import Place, Problems, shown
 from hatch_irpytorch.ir.attention import checked_attention, expand
@@ -49,7 +49,7 @@ class Lowered:
 
     def value(self, node_id: int, slot: str) -> object:
         """What the document gives for a slot: JSON text, a JSON value, or `UNSET`."""
-        return getattr(self.holders[node_id], self.name(node_id, slot))
+        return getattr(self.holders.get(node_id), self.name(node_id, slot), UNSET)
 
     def name(self, node_id: int, slot: str) -> str:
         """The name under which the document gives a slot: `q_weight` for `weight`."""
@@ -119,7 +119,9 @@ class _Lowering:
             if parents is None:
                 lowered = None
             elif kind.op is not None:
-                lowered = self._append(raw, self._op(raw), parents, raw.shape)
+                lowered = self._append(
+                    raw, self._op(raw, kind.op, kind.attributes), parents, raw.shape
+                )
                 if kind.payload:
                     self.holders[lowered] = raw
             elif kind.tag in LEGACY_KINDS:
@@ -133,22 +135,19 @@ class _Lowering:
         self.nodes.append(Node(node_id, Unreadable(), (), shape, position, kind))
         return node_id
 
-    def _op(self, raw: Any) -> Op:
+    def _op(self, raw: Any, op: type[Op], names: Iterable[str]) -> Op:
         """The op of a node; nodes of the same attributes share one."""
-        kind = KIND_OF[type(raw)]
-        op = kind.op
-        assert op is not None
-        values = [getattr(raw, name) for name in kind.attributes]
-        if "shape" in op.from_node:
-            values.append(raw.shape)
-        if "node_id" in op.from_node:
-            values.append(len(self.nodes))
+        said = [getattr(raw, name) for name in names]
+        shape = raw.shape if "shape" in op.from_node else None
         # `repr` tells -0.0 from 0.0.
-        key = (kind.tag, *map(repr, values))
+        key = (op, shape, repr(said))
         known = self.ops.get(key)
         if known is None:
-            names = (*kind.attributes, *(n for n in ("shape", "node_id") if n in op.from_node))
-            known = self.ops[key] = op(**dict(zip(names, values, strict=True)))
+            of_node = {"shape": shape, "node_id": len(self.nodes)}
+            taken = {name: of_node[name] for name in op.from_node}
+            known = op(**dict(zip(names, said, strict=True)), **taken)
+            if "node_id" not in op.from_node:
+                self.ops[key] = known
         return known
 
     def _tensor_parents(self, raw: Any) -> tuple[int, ...] | None:
@@ -276,10 +275,9 @@ class _Lowering:
 
 def _origin(raw: Any) -> str:
     """Where a node came from, by the fields that adapters write for people; or nothing."""
-    return _name(raw.debug_target) or _name(raw.onnx_name)
-
-
-def _name(text: object) -> str:
-    if isinstance(text, Raw) and bytes(memoryview(text)[:1]) == b'"':
-        return dotted_name(msgspec.json.decode(text))
+    for text in (raw.debug_target, raw.onnx_name):
+        if text is not UNSET and bytes(memoryview(text)[:1]) == b'"':
+            name = dotted_name(msgspec.json.decode(text))
+            if name:
+                return name
     return ""

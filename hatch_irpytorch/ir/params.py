@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
-from hatch_irpytorch.ir.arrays import describe_tensor, tensor
+from hatch_irpytorch.ir.arrays import describe_tensor, tensor, tensors
 from hatch_irpytorch.ir.attributes import ValueFormError
-from hatch_irpytorch.ir.graph import Graph, Node, ParamStore
+from hatch_irpytorch.ir.graph import FieldArrays, Graph, Node, ParamStore
 from hatch_irpytorch.ir.lower import Lowered
 from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel, unpack_kernel
@@ -53,9 +55,13 @@ def bind_params(
     whole = len(sound) == len(graph.nodes)
     binder = _Binder(lowered, store)
     live = graph.live_ids() if whole else ()
+    alike: dict[int, list[Node]] = defaultdict(list)
     for node in graph.nodes:
         if node.op.payload_fields and node.id in sound:
-            binder.bind(node, node.id in live)
+            alike[graph.signatures[node.id]].append(node)
+    rest = [nodes for nodes in alike.values() if not binder.bind_alike(nodes)]
+    for node in sorted(chain.from_iterable(rest), key=lambda node: node.id):
+        binder.bind(node, node.id in live)
     if whole:
         binder.report_extra()
     problems.extend(binder.problems)
@@ -86,9 +92,29 @@ class _Binder:
         self.graph = lowered.graph
         self.store = store
         self.problems = Problems()
-        self.params: dict[tuple[int, str], Array] = {}
+        self.params = FieldArrays()
         self.used: set[str] = set()
         self.known: set[str] = set()
+
+    def bind_alike(self, nodes: Sequence[Node]) -> bool:
+        """Bind nodes of one signature together, where the document holds all they need."""
+        op, slots = nodes[0].op, self.graph.slots(nodes[0])
+        if self.store is not None or [*op.payload_problems(frozenset(s.field for s in slots))]:
+            return False
+        ids = [node.id for node in nodes]
+        found = []
+        for slot in slots:
+            texts = [self.lowered.value(node_id, slot.field) for node_id in ids]
+            if not all(isinstance(text, Raw) for text in texts):
+                return False
+            try:
+                arrays = tensors(cast("list[Raw]", texts), slot.shape, isinstance(op, Const))
+            except ValueFormError:
+                return False
+            found.append((slot.field, arrays))
+        for field, arrays in found:
+            self.params.by_field[field].update(zip(ids, arrays, strict=True))
+        return True
 
     def bind(self, node: Node, live: bool) -> None:
         slots = self.graph.slots(node)
@@ -124,7 +150,7 @@ class _Binder:
             array = self._from_document(node, slot)
         if array is None:
             return False
-        self.params[node.id, slot.field] = array
+        self.params.by_field[slot.field][node.id] = array
         return True
 
     def _from_document(self, node: Node, slot: Slot) -> Array | None:

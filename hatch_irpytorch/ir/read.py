@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hatch_irpytorch.errors import IRPyTorchError, Problems
+from hatch_irpytorch.errors import Problems
 from hatch_irpytorch.garbage import collection_paused
 from hatch_irpytorch.ir.check import check_graph
 from hatch_irpytorch.ir.document import Document, read_document
-from hatch_irpytorch.ir.explain import explained_document
+from hatch_irpytorch.ir.explain import explain
 from hatch_irpytorch.ir.graph import Graph, Model
 from hatch_irpytorch.ir.lower import lower
 from hatch_irpytorch.ir.params import StoreFile, bind_params
@@ -46,7 +46,7 @@ def build_model(data: bytes, file: str, store: StoreFile | None = None) -> Model
         document = read_document(data, file)
         model = _model(document, store, problems) if document is not None else None
         if model is None or len(problems):
-            raise _explained(data, file, store)
+            raise explain(data, file, store)
         return model
 
 
@@ -61,7 +61,7 @@ def build_graph(data: bytes, file: str) -> Graph:
             check_graph(lowered.graph, problems)
             if not len(problems):
                 return lowered.graph
-        raise _explained(data, file, None)
+        raise explain(data, file, graph_only=True)
 
 
 def read_graph(graph: Path, file: str) -> Graph:
@@ -74,11 +74,3 @@ def _model(document: Document, store: StoreFile | None, problems: Problems) -> M
     sound = check_graph(lowered.graph, problems)
     params, notes = bind_params(lowered, sound, store, problems)
     return Model(lowered.graph, params, notes)
-
-
-def _explained(data: bytes, file: str, store: StoreFile | None) -> IRPyTorchError:
-    problems = Problems()
-    document = explained_document(data, file, problems)
-    if document is not None:
-        _model(document, store, problems)
-    return IRPyTorchError(problems)

@@ -123,10 +123,8 @@ SHAPES = {"conv": [1, 2, 4, 4], "max_pool": [1, 2, 4, 4], "avg_pool": [1, 2, 4, 
 
 
 def texts(value: Document) -> list[str]:
-    planned = plan(value)
-    return [
-        flat(expression) for expression in planned.expressions(planned.nodes[-1], planned.said[-1])
-    ]
+    said = plan(value).model.statements[-1]
+    return [flat(expression) for expression in said.template.filled(said.names)]
 
 
 @pytest.mark.parametrize("tag", TEXTS)

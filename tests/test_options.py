@@ -132,8 +132,8 @@ def test_a_log_is_trained_on_positive_inputs() -> None:
 
 def test_learnable_consts() -> None:
     on, off = plan(rows_document()), plan(rows_document(), learnable_consts=False)
-    assert [(b.name, b.learned) for b in on.bindings] == [("const_1_vec", True)]
-    assert [(b.name, b.learned) for b in off.bindings] == [("const_1", False)]
+    assert [(b.name, b.learned) for b in on.tensors] == [("const_1_vec", True)]
+    assert [(b.name, b.learned) for b in off.tensors] == [("const_1", False)]
     assert "const_1" in dict(
         module(source(rows_document(), learnable_consts=False)).named_buffers()
     )
@@ -154,11 +154,11 @@ def test_a_const_that_says_whether_it_is_learnable(
     """A project extension: without it the rule of 5.3 decides, and the option is above it."""
     graph = document([2, 2], const([2, 2], values) | mark, op("add", [0, 1], [2, 2]))
     for compress in (True, False):
-        (binding,) = plan(graph, compress_broadcast_params=compress).bindings
+        (binding,) = plan(graph, compress_broadcast_params=compress).tensors
         assert binding.learned is learned
         # Rows that are equal by chance are tied only where nobody said that it is a parameter.
         assert binding.name == ("const_1_vec" if learned and compress and not mark else "const_1")
-    (binding,) = plan(graph, learnable_consts=False).bindings
+    (binding,) = plan(graph, learnable_consts=False).tensors
     assert not binding.learned
 
 
@@ -202,7 +202,7 @@ def test_an_origin_named_like_a_call_brings_no_import() -> None:
 
 def test_compress_broadcast_params() -> None:
     loose = plan(rows_document(), compress_broadcast_params=False)
-    assert [(b.name, b.shape) for b in loose.bindings] == [("const_1", (2, 3))]
+    assert [(b.name, b.shape) for b in loose.tensors] == [("const_1", (2, 3))]
     tied = module(source(rows_document()))
     x = torch.zeros(2, 3)
     torch.testing.assert_close(tied(x), torch.tensor(ROWS, dtype=torch.float32))
@@ -224,7 +224,7 @@ def test_compress_broadcast_params() -> None:
 )
 def test_what_is_compressed(shape: list[int], values: Any, name: str) -> None:
     value = document(shape, const(shape, values), op("add", [0, 1], shape))
-    assert [b.name for b in plan(value).bindings] == [name]
+    assert [b.name for b in plan(value).tensors] == [name]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_what_is_compressed(shape: list[int], values: Any, name: str) -> None:
 def test_uniform_consts_are_buffers(values: list[float], learned: bool) -> None:
     shape = [len(values)]
     value = document(shape, const(shape, values), op("add", [0, 1], shape))
-    assert [b.learned for b in plan(value).bindings] == [learned]
+    assert [b.learned for b in plan(value).tensors] == [learned]
     x = torch.zeros(shape, dtype=torch.float64)
     found = module(source(value, dtype="float64")).state_dict()["const_1"]
     assert torch.equal(
@@ -244,14 +244,14 @@ def test_uniform_consts_are_buffers(values: list[float], learned: bool) -> None:
 
 def test_more_numbers_than_the_limit_are_an_error_that_names_the_option() -> None:
     graph = read(regression())
-    assert plan_module(graph, EmitOptions(inline_limit=9)).bindings
+    assert plan_module(graph, EmitOptions(inline_limit=9)).tensors
     with pytest.raises(IRPyTorchError) as caught:
         plan_module(graph, EmitOptions(inline_limit=8))
     assert str(caught.value) == (
         "graph.json: error[too-large]: the module would hold 9 numbers in its source, "
         "more than `inline_limit`, which is 8; set `weights: safetensors`"
     )
-    assert plan_module(graph, EmitOptions(inline_limit=0, weights="safetensors")).bindings
+    assert plan_module(graph, EmitOptions(inline_limit=0, weights="safetensors")).tensors
     with pytest.raises(ValueError, match="inline_limit must be a natural number"):
         EmitOptions(inline_limit=-1)
 

@@ -22,7 +22,7 @@ from safetensors.torch import save as save_tensors
 
 from hatch_irpytorch import EmitOptions, Graph, Model, emit_module, evaluate
 from hatch_irpytorch.emit import literals
-from hatch_irpytorch.emit.plan import Binding
+from hatch_irpytorch.emit.plan import Tensor
 from hatch_irpytorch.emit.planning import plan_module
 from hatch_irpytorch.errors import IRPyTorchError
 from hatch_irpytorch.ir.graph import Node
@@ -253,13 +253,13 @@ def compare_gradients(model: Model, x: Array, base: dict[int, Array], tally: Tal
             tally,
         )
     parameters = dict(module.named_parameters())
-    for binding in plan_module(model, EmitOptions(dtype="float64")).bindings:
-        parameter = parameters.get(binding.name)
+    for held in plan_module(model, EmitOptions(dtype="float64")).tensors:
+        parameter = parameters.get(held.name)
         for entry in rng.permutation(0 if parameter is None else parameter.numel())[:2]:
             assert parameter is not None
             compare_slope(
                 entry_of(parameter.grad, entry),
-                partial(lambda b, e, h: total(shifted(model, b, e, h), x), binding, entry),
+                partial(lambda b, e, h: total(shifted(model, b, e, h), x), held, entry),
                 tally,
             )
 
@@ -303,14 +303,14 @@ def one_hot(shape: tuple[int, ...], entry: int) -> Array:
     return array
 
 
-def shifted(model: Model, binding: Binding, entry: int, h: float) -> Model:
+def shifted(model: Model, held: Tensor, entry: int, h: float) -> Model:
     """The model with one entry of an emitted parameter moved by `h`."""
-    node = model.graph.nodes[binding.node_id]
+    node = model.graph.nodes[held.node_id]
     field = "values"
     for slot in node.op.payload(*model.graph.parent_shapes(node)):
-        if slot.name and binding.name.endswith(f"_{node.id}_{slot.name}"):
+        if slot.name and held.name.endswith(f"_{node.id}_{slot.name}"):
             field = slot.field
-    delta = one_hot(binding.shape, entry)
+    delta = one_hot(held.shape, entry)
     array: Array = model.params[node.id, field].astype(np.float64)
     if delta.shape != array.shape and isinstance(node.op, Conv):
         delta = unpack_kernel(delta, node.op.groups).astype(np.float64)

@@ -183,14 +183,14 @@ def test_6_14_learnable_consts_are_the_used_ones_that_are_not_uniform() -> None:
         op("add", [0, 1], [2]),
         op("add", [4, 2], [2]),
     )
-    bound = {b.name: b.learned for b in plan(value).bindings}
+    bound = {b.name: b.learned for b in plan(value).tensors}
     assert bound == {"const_1": True, "const_2": False}
-    assert not any(b.learned for b in plan(value, learnable_consts=False).bindings)
+    assert not any(b.learned for b in plan(value, learnable_consts=False).tensors)
 
 
 def test_6_15_dead_consts_get_no_binding() -> None:
     value = document([2], const([3], [1.0, 2.0, 3.0]), op("relu", [0], [2]))
-    assert plan(value).bindings == ()
+    assert plan(value).tensors == ()
     assert (1, "values") in read(value).params
 
 
@@ -203,11 +203,11 @@ def test_6_16_affine_part_is_found_in_payload_and_in_consts() -> None:
         op("mul_elem", [2, 1], [2, 2]),
         op("add", [4, 3], [2, 2]),
     )
-    bound = plan(around, compress_broadcast_params=False).bindings
+    bound = plan(around, compress_broadcast_params=False).tensors
     assert [(b.name, b.learned) for b in bound] == [("const_2", True), ("const_3", True)]
     payload = {"gamma": [1.0, 1.0], "beta": [0.0, 0.0], "eps": 1e-5}
     inside = document([2, 2], op("layernorm", [0], [2, 2], axis=1, **payload))
-    assert [(b.name, b.learned) for b in plan(inside).bindings] == [
+    assert [(b.name, b.learned) for b in plan(inside).tensors] == [
         ("layernorm_1_gamma", True),
         ("layernorm_1_beta", True),
     ]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from hatch_irpytorch.emit.forward import body, returns
-from hatch_irpytorch.emit.layout import LINE_WIDTH, filled, flat, layouts, statement
-from hatch_irpytorch.emit.plan import Binding, ModulePlan, alike, blocks
+from hatch_irpytorch.emit.layout import LINE_WIDTH, flat, statement
+from hatch_irpytorch.emit.plan import ClassPlan, Declaration, ModulePlan, Tensor
 from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64, flag_table, tables
 from hatch_irpytorch.emit.weights import MAPPED_TENSORS
 from hatch_irpytorch.ir.code import Code, Function, call
-from hatch_irpytorch.ir.shapes import numel, shape_text
+from hatch_irpytorch.ir.shapes import Shape, numel, shape_text
 
 _DTYPE = re.compile(r"\bdtype\b(?!=)")
 
@@ -33,11 +34,11 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     lines += _standard_imports(functions)
     lines += _imports(plan, _use_functional(plan, [*sources, *training]))
     parts = [[source.rstrip()] for source in sources]
-    parts.append(_class(plan, weights_file if plan.in_file else None))
+    file = weights_file if plan.in_file else None
+    parts += [_class(plan, part, file) for part in plan.classes]
     parts += [[text.rstrip()] for text in training]
     if plan.has_tables:
-        held = (_tables(plan, some) for some in blocks(plan.bindings))
-        parts.append([text for text in held if text])
+        parts.append(_tables(plan))
     if plan.skeleton is not None:
         parts.append([RUN_AS_PROGRAM.rstrip()])
     for part in parts:
@@ -50,17 +51,17 @@ def _use_functional(plan: ModulePlan, blocks: list[str]) -> bool:
 
     The text of `forward` is not asked: it holds remarks from the graph, which may say anything.
     """
-    said = (flat(code) for form in plan.forms for code in form.expressions)
+    said = (flat(code) for template in plan.templates for code in template.expressions)
     return any("F." in text for text in chain(said, blocks))
 
 
 def _summary(plan: ModulePlan) -> str:
     outputs = ", ".join(shape_text(shape) for shape in plan.output_shapes)
     counts = f"{_count(plan.node_count, 'node')}, {_count(plan.parameter_count, 'parameter')}"
-    line = f"{plan.class_name}: {shape_text(plan.input_shape)} -> {outputs}; {counts}."
+    line = f"{plan.model.name}: {shape_text(plan.input_shape)} -> {outputs}; {counts}."
     if len(line) + 6 <= LINE_WIDTH:
         return line
-    return f"{plan.class_name}: {_count(len(plan.returns), 'output')}; {counts}."
+    return f"{plan.model.name}: {_count(len(plan.output_shapes), 'output')}; {counts}."
 
 
 def _count(number: int, noun: str) -> str:
@@ -82,94 +83,88 @@ def _imports(plan: ModulePlan, uses_functional: bool) -> list[str]:
     return lines
 
 
-def _class(plan: ModulePlan, weights_file: str | None) -> list[str]:
-    lines = [f"class {plan.class_name}(nn.Module):"]
-    buffers = [f"    {b.name}: torch.Tensor" for b in plan.bindings if not b.learned]
+def _class(plan: ModulePlan, part: ClassPlan, weights_file: str | None) -> list[str]:
+    lines = [f"class {part.name}(nn.Module):"]
+    buffers = [f"    {held.name}: torch.Tensor" for held in part.tensors if not held.learned]
     lines += [*buffers, ""] if buffers else []
-    if plan.bindings:
+    if part.tensors:
         lines += ["    def __init__(self) -> None:", "        super().__init__()"]
-        lines += _constructor(plan, weights_file)
+        lines += _constructor(plan, part, weights_file)
         lines.append("")
     kind = "torch.Tensor"
-    if len(plan.returns) > 1:
-        kind = f"tuple[{', '.join([kind] * len(plan.returns))}]"
+    if len(part.returns) > 1:
+        kind = f"tuple[{', '.join([kind] * len(part.returns))}]"
     signature = f"    def forward(self, x: torch.Tensor) -> {kind}:"
     if len(signature) > LINE_WIDTH:
         signature = "    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:"
     lines.append(signature)
-    return [*lines, *body(plan), *returns(plan.returns)]
+    return [*lines, *body(part.statements), *returns(part.returns)]
 
 
-def _constructor(plan: ModulePlan, weights_file: str | None) -> list[str]:
+def _constructor(plan: ModulePlan, part: ClassPlan, weights_file: str | None) -> list[str]:
     lines: list[str] = []
-    bound = [_bound_lines(plan, some) for some in blocks(plan.bindings)]
-    if any(map(_DTYPE.search, bound)):
+    made = list(_assignments(plan, part.tensors))
+    if any(map(_DTYPE.search, made)):
         lines.append(f"        dtype = torch.{plan.dtype}")
     if weights_file is not None:
         path = call("Path(__file__).with_name", f'"{weights_file}"')
         lines += statement("weights", call("mapped_tensors", path))
-    return lines + bound
+    return lines + made
 
 
-def _bound_lines(plan: ModulePlan, bindings: Sequence[Binding]) -> str:
-    """The statements for bindings; those that are alike are laid out at once."""
-    found: list[str | None] = [None] * len(bindings)
-    for _, indexes in alike(bindings):
-        same = [index for index in indexes if bindings[index].code is None]
-        if same:
-            alternatives = layouts(*_bound(plan, bindings[same[0]], "{0}"))
-            ids = [str(bindings[index].node_id) for index in same]
-            for index, text in zip(same, filled(alternatives, {"0": ids}), strict=True):
-                found[index] = text
-    lines: list[str] = []
-    for binding, text in zip(bindings, found, strict=True):
-        if text is None:
-            lines += statement(*_bound(plan, binding, binding.node_id))
+def _assignments(plan: ModulePlan, tensors: Sequence[Tensor]) -> Iterator[str]:
+    """The statements of `__init__`: one template for tensors that are declared alike."""
+    short: dict[tuple[Declaration, bool], str] = {}
+    for held in tensors:
+        if held.code is None:
+            alike = (held.declaration, held.mask is None)
+            line = short.get(alike)
+            if line is None:
+                target, code = _held(plan, held, "{0}")
+                line = short[alike] = f"        {target}{flat(code)}"
+            text = line.format(held.node_id)
+            if len(text) <= LINE_WIDTH:
+                yield text
+                continue
+        target, code = _held(plan, held, held.node_id)
+        yield from statement(target.removesuffix(" = "), code)
+
+
+def _held(plan: ModulePlan, held: Tensor, node_id: int | str) -> tuple[str, Code]:
+    """Target and value of the statement that makes a tensor; for the id there may be a place."""
+    name = held.declaration.name(node_id)
+    value = _value(plan, held, name)
+    if held.learned:
+        return f"self.{name} = ", call("nn.Parameter", value)
+    register = "self.register_buffer"
+    if held.declaration.saved:
+        return "", call(register, f'"{name}"', value)
+    return "", call(register, f'"{name}"', value, persistent=False)
+
+
+def _value(plan: ModulePlan, held: Tensor, name: str) -> Code:
+    if held.code is not None:
+        return held.code
+    kind = "torch.bool" if held.mask else "dtype"
+    if numel(held.shape) == 0:
+        return call("torch.zeros", held.shape, dtype=kind)
+    if held.values is not None and plan.weights_in_file:
+        return f'weights["{name}"]'
+    return call(NUMBERS, name.upper(), held.shape, kind)
+
+
+def _tables(plan: ModulePlan) -> list[str]:
+    """The tables of tensors, in order; those of one shape are laid out together."""
+    held = [tensor for tensor in plan.tensors if plan.has_table(tensor)]
+    texts: dict[str, str] = {}
+    alike: dict[Shape, list[Tensor]] = defaultdict(list)
+    for tensor in held:
+        if tensor.mask is not None:
+            texts[tensor.name] = flag_table(tensor.table_name, tensor.mask.allowed, tensor.shape)
         else:
-            lines.append(text)
-    return "\n".join(lines)
-
-
-def _bound(plan: ModulePlan, binding: Binding, node_id: int | str) -> tuple[str, Code]:
-    """The target and the expression of a binding; instead of the id there may be a place."""
-    attribute = binding.attribute
-    name = attribute.name(node_id)
-    value = _value(plan, binding, node_id)
-    if attribute.learned:
-        return f"self.{name}", call("nn.Parameter", value)
-    if attribute.saved:
-        return "", call("self.register_buffer", f'"{name}"', value)
-    return "", call("self.register_buffer", f'"{name}"', value, persistent=False)
-
-
-def _value(plan: ModulePlan, binding: Binding, node_id: int | str) -> Code:
-    if binding.code is not None:
-        return binding.code
-    kind = "torch.bool" if binding.mask else "dtype"
-    if numel(binding.shape) == 0:
-        return call("torch.zeros", binding.shape, dtype=kind)
-    if binding.values is not None and plan.weights_in_file:
-        return f'weights["{binding.attribute.name(node_id)}"]'
-    return call(NUMBERS, binding.attribute.table_name(node_id), binding.shape, kind)
-
-
-def _tables(plan: ModulePlan, bindings: Sequence[Binding]) -> str:
-    """The tables of bindings; those that are alike are laid out at once."""
-    held = [binding for binding in bindings if plan.has_table(binding)]
-    found = [""] * len(held)
-    for attribute, indexes in alike(held):
-        before, _, behind = attribute.table_name("{}").partition("{}")
-        some = [held[index] for index in indexes]
-        names = [f"{before}{binding.node_id}{behind}" for binding in some]
-        arrays = [binding.values for binding in some if binding.values is not None]
-        if len(arrays) == len(some):
-            texts = tables(names, arrays, attribute.shape, plan.dtype)
-        else:
-            masks = [binding.mask.allowed for binding in some if binding.mask is not None]
-            texts = [
-                flag_table(name, flags, attribute.shape)
-                for name, flags in zip(names, masks, strict=True)
-            ]
-        for index, text in zip(indexes, texts, strict=True):
-            found[index] = text
-    return "\n".join(found)
+            alike[tensor.shape].append(tensor)
+    for shape, some in alike.items():
+        arrays = [tensor.values for tensor in some if tensor.values is not None]
+        made = tables([tensor.table_name for tensor in some], arrays, shape, plan.dtype)
+        texts.update(zip([tensor.name for tensor in some], made, strict=True))
+    return [texts[tensor.name] for tensor in held]

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
+from dataclasses import replace
+from functools import lru_cache
 
-from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine, read_consts
-from hatch_irpytorch.emit.forms import Forms
+from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
 from hatch_irpytorch.emit.fusion.ops import FusedLinears, Part
 from hatch_irpytorch.emit.fusion.rules import fuse
 from hatch_irpytorch.emit.liveness import assign_variables
 from hatch_irpytorch.emit.options import EmitOptions
 from hatch_irpytorch.emit.plan import (
-    Binding,
-    Form,
+    ClassPlan,
     ModulePlan,
     Skeleton,
+    Statement,
+    Template,
+    Tensor,
     Variables,
-    alike,
-    blocks,
 )
+from hatch_irpytorch.emit.templates import Templates
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.code import Code, Function
 from hatch_irpytorch.ir.digest import graph_digest
 from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import Const
-from hatch_irpytorch.ir.shapes import numel
+from hatch_irpytorch.ir.shapes import Shape, numel, shape_text
 
 
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
@@ -41,94 +41,95 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     nodes: Sequence[Node] = graph.nodes
     if len(live) < len(nodes):
         nodes = [node for node in nodes if node.id in live]
-    variables = assign_variables(graph, nodes)
-    forms = Forms(model, options.dtype)
-    said_by, said, bindings = _say(model, nodes, forms, variables, options)
-    _refuse_too_many(graph, bindings, options)
-    made = tuple(forms.made.values())
-    codes = [code for form in made for code in form.expressions]
-    codes += [binding.code for binding in bindings if binding.code is not None]
-    return ModulePlan(
-        class_name=options.class_name,
+    whole = _class(model, nodes, options)
+    _refuse_too_many(graph, whole.tensors, options)
+    plan = ModulePlan(
         dtype=options.dtype,
         node_count=count,
         input_shape=graph.input_shape,
         output_shapes=graph.output_shapes,
-        bindings=tuple(bindings),
-        forms=made,
-        nodes=said_by,
-        said=said,
-        variables=variables,
-        returns=tuple(variables.of[output] for output in graph.output_ids),
-        functions=_functions(codes),
-        skeleton=_skeleton(graph, bindings, made, original) if options.training_skeleton else None,
+        classes=(whole,),
+        functions=(),
+        skeleton=None,
         weights_in_file=options.weights == "safetensors",
     )
+    codes = [code for template in plan.templates for code in template.expressions]
+    codes += [tensor.code for tensor in whole.tensors if tensor.code is not None]
+    skeleton = None
+    if options.training_skeleton:
+        skeleton = _skeleton(graph, whole.tensors, plan.templates, original)
+    return replace(plan, functions=_functions(codes), skeleton=skeleton)
 
 
-def _say(
-    model: Model,
-    nodes: Sequence[Node],
-    forms: Forms,
-    variables: Variables,
-    options: EmitOptions,
-) -> tuple[Sequence[Node], list[Form], list[Binding]]:
-    """The nodes that have a line, what each of them says, and what they hold, in order."""
+def _class(model: Model, nodes: Sequence[Node], options: EmitOptions) -> ClassPlan:
     graph = model.graph
+    variables = assign_variables(graph, nodes)
     affine = layer_norm_affine(graph, nodes)
     before_inverse = _ancestors_of_inverse(graph, nodes)
-    usual, signatures, renamed = forms.usual, graph.signatures, variables.renamed
-    bindings: list[Binding] = []
-    said: list[Form] = []
-    parts: set[int] = set()
-    for some in blocks(nodes):
-        consts = read_consts(model, some) if graph.has_op(Const.tag) else {}
-        for node in some:
-            known = usual.get(signatures[node.id])
-            bound: list[Binding] | None = None
-            if known is not None and node.id not in before_inverse:
-                form = known.form
-                bound = known.bind(node.id) if known.has_payload else []
-            if bound is None:
-                if isinstance(node.op, Part):
-                    parts.add(node.id)
-                    continue
-                if isinstance(node.op, FusedLinears):
-                    form, bound = _fused_linears(node, node.op, forms, variables)
-                elif node.id in consts:
-                    form, bound = bind_const(node, consts[node.id], node.id in affine, options)
-                    form = forms.add(form)
-                else:
-                    form, bound = forms.of(node, node.id in before_inverse)
-            bindings += bound
-            if node.id in renamed and not node.covers:
-                form = forms.with_id(form)
-            said.append(form)
-    said_by = [node for node in nodes if node.id not in parts] if parts else nodes
-    return said_by, said, bindings
+    templates = Templates(model, options.dtype)
+    tensors: list[Tensor] = []
+    statements: list[Statement] = []
+    for node in nodes:
+        if isinstance(node.op, Part):
+            continue
+        if isinstance(node.op, Const):
+            array = model.params[node.id, "values"]
+            template, held = bind_const(node, array, node.id in affine, options)
+        else:
+            holds = node.op.payload_fields or node.op.has_buffers
+            held = templates.tensors(node) if holds else []
+            template = templates.of(node, len(held), node.id in before_inverse)
+        tensors += held
+        statements.append(_statement(node, template, variables))
+    returns = tuple(variables.of[output] for output in graph.output_ids)
+    return ClassPlan(options.class_name, tuple(tensors), tuple(statements), returns)
 
 
-def _refuse_too_many(graph: Graph, bindings: list[Binding], options: EmitOptions) -> None:
+def _statement(node: Node, template: Template, variables: Variables) -> Statement:
+    of = variables.of
+    names = (of[node.id], str(node.id), *[of[parent] for parent in node.parents])
+    target, comment = names[0], _shape_comment(node.shape)
+    if template.domain:
+        comment = f"{comment}, {template.domain.format(*names)}"
+    if node.covers:
+        comment = f"{comment}, {_node_list(node.covers)}"
+    elif node.id in variables.renamed:
+        comment = f"v{node.id}: {comment}"
+    if isinstance(node.op, FusedLinears):
+        target = ", ".join([of[child] for child in node.op.children])
+    deleted = variables.deleted.get(node.id, ())
+    return Statement(template, names, target, comment, node.origin, deleted)
+
+
+@lru_cache(maxsize=4096)
+def _shape_comment(shape: Shape) -> str:
+    text = shape_text(shape)
+    return text if len(text) <= 60 else f"rank {len(shape)}, {numel(shape)} values"
+
+
+def _node_list(ids: tuple[int, ...]) -> str:
+    """Ascending ids as `nodes 3-7, 9`."""
+    runs: list[list[int]] = []
+    for node_id in ids:
+        if runs and node_id == runs[-1][1] + 1:
+            runs[-1][1] = node_id
+        else:
+            runs.append([node_id, node_id])
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+    return f"nodes {', '.join(shown)}"
+
+
+def _refuse_too_many(graph: Graph, tensors: Sequence[Tensor], options: EmitOptions) -> None:
     """Numbers by the million belong into a file."""
     if options.weights != "inline":
         return
-    at_most = sum(numel(a.shape) * len(indexes) for a, indexes in alike(bindings))
-    if at_most <= options.inline_limit:
-        return
-    count = sum(binding.values.size for binding in bindings if binding.values is not None)
+    count = sum(tensor.values.size for tensor in tensors if tensor.values is not None)
     if count > options.inline_limit:
         message = (
             f"the module would hold {count} numbers in its source, "
             f"more than `inline_limit`, which is {options.inline_limit}"
         )
         raise fail("too-large", Place(graph.file), message, "set `weights: safetensors`")
-
-
-def _fused_linears(
-    node: Node, op: FusedLinears, forms: Forms, variables: Variables
-) -> tuple[Form, list[Binding]]:
-    form, bound = forms.of(node, False)
-    return form._replace(target=", ".join([variables.of[child] for child in op.children])), bound
 
 
 def _ancestors_of_inverse(graph: Graph, nodes: Sequence[Node]) -> frozenset[int]:
@@ -169,42 +170,28 @@ def _functions(codes: list[Code]) -> tuple[Function, ...]:
 
 
 def _skeleton(
-    graph: Graph, bindings: list[Binding], forms: Iterable[Form], original: Graph
+    graph: Graph, tensors: Sequence[Tensor], templates: Iterable[Template], original: Graph
 ) -> Skeleton:
     single = len(graph.output_ids) == 1
     last = graph.nodes[graph.output_ids[0]]
     return Skeleton(
         output_is_loss=single and last.op.tag == "mse_loss",
-        has_gradient=_has_gradient(graph, bindings),
-        positive_input=any(form.domain for form in forms),
+        has_gradient=_has_gradient(graph, tensors),
+        positive_input=any(template.domain for template in templates),
         graph_digest=graph_digest(original),
     )
 
 
-def _has_gradient(graph: Graph, bindings: list[Binding]) -> bool:
+def _has_gradient(graph: Graph, tensors: Sequence[Tensor]) -> bool:
     """Whether the gradient of an output reaches anything that is learned."""
-    if not any(binding.attribute.learned for binding in bindings):
-        return False
+    learned = {tensor.node_id for tensor in tensors if tensor.learned}
     waiting = list(graph.output_ids)
     seen: set[int] = set()
-    while waiting:
+    while waiting and learned:
         node = graph.nodes[waiting.pop()]
-        if _is_learned(node.id, bindings):
+        if node.id in learned:
             return True
         if node.id not in seen and node.op.passes_gradient(*graph.parent_shapes(node)):
             waiting += node.parents
         seen.add(node.id)
     return False
-
-
-def _is_learned(node_id: int, bindings: list[Binding]) -> bool:
-    """Whether a node holds anything that is learned. Bindings are in the order of their nodes."""
-    index = bisect_left(bindings, node_id, key=_node_id)
-    while index < len(bindings) and bindings[index].node_id == node_id:
-        if bindings[index].attribute.learned:
-            return True
-        index += 1
-    return False
-
-
-_node_id = attrgetter("node_id")

@@ -84,7 +84,7 @@ def save_weights_text(graph_digest: str) -> str:
 
 
 def _target_type(plan: ModulePlan) -> str:
-    return "torch.Tensor" if len(plan.returns) == 1 else "tuple[torch.Tensor, ...]"
+    return "torch.Tensor" if len(plan.output_shapes) == 1 else "tuple[torch.Tensor, ...]"
 
 
 def _train_step(plan: ModulePlan, skeleton: Skeleton) -> str:
@@ -97,7 +97,7 @@ def _train_step(plan: ModulePlan, skeleton: Skeleton) -> str:
     signature = short if len(short) <= 89 else signature
     if skeleton.output_is_loss:
         what, loss = "the module's output is the loss", _LOSS
-    elif len(plan.returns) == 1:
+    elif len(plan.output_shapes) == 1:
         what = "the loss is the mean squared error to y"
         loss = _SINGLE_EMPTY if _has_empty_output(plan) else _SINGLE
     else:
@@ -125,7 +125,7 @@ def _main(plan: ModulePlan, skeleton: Skeleton) -> str:
         '    """Train on random numbers for a few steps and print the loss of each."""',
         "    torch.manual_seed(0)",
         '    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")',
-        f"    model = {plan.class_name}().to(device)",
+        f"    model = {plan.model.name}().to(device)",
         "    opt = make_optimizer(model)",
         *statement("x", _random(source, plan.input_shape, plan.dtype), indent=4),
     ]

@@ -98,9 +98,9 @@ def _data(tensors: Sequence[tuple[Array, str]]) -> Iterator[bytes]:
 def weights_file(plan: ModulePlan, graph: str) -> TensorFile:
     """What a plan has in a file, in its dtype; `graph` is the digest of its graph."""
     tensors = {}
-    for binding in plan.in_file:
-        assert binding.values is not None
-        tensors[binding.name] = binding.values, plan.dtype
+    for tensor in plan.in_file:
+        assert tensor.values is not None
+        tensors[tensor.name] = tensor.values, plan.dtype
     return tensor_file(tensors, weights_mark(GENERATED, graph))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from hatch_irpytorch.errors import Place, Problems, shown
+from hatch_irpytorch.errors import Place, Problems
 from hatch_irpytorch.ir.kinds import KINDS, Attribute, Kind
 from hatch_irpytorch.ir.ops import Mask
 from hatch_irpytorch.ir.shapes import DeclaredShape, Shape
@@ -112,14 +112,13 @@ def read_document(data: bytes, file: str) -> Document | None:
         return None
     outputs: Any = (root.output_id,) if legacy else root.output_ids
     document = Document(file, legacy, root.input_id, outputs, root.nodes)
-    problems = Problems()
-    place = Place(file)
     for position, node in enumerate(root.nodes):
         kind = KIND_OF[type(node)]
         if (kind.foreign or kind.legacy) and not _is_of_one_dialect(node, kind, legacy):
             return None
-        if not check_links(position, node.id, node.parents, place, problems):
+        if node.id != position or max(node.parents, default=-1) >= position:
             return None
+    problems = Problems()
     check_root(document, problems)
     return None if len(problems) else document
 
@@ -130,24 +129,6 @@ def _is_of_one_dialect(node: RawNode, kind: Kind, legacy: bool) -> bool:
     spelling = kind.spelling(given, legacy=legacy)
     complete = all(name in given for name, attribute in spelling.items() if attribute.required)
     return complete and kind.mixed(given) is None
-
-
-def check_links(
-    position: int, node_id: object, parents: tuple[int, ...], place: Place, problems: Problems
-) -> bool:
-    """Whether a node has the id of its position and only earlier ones as parents."""
-    if type(node_id) is int and node_id == position and max(parents, default=-1) < position:
-        return True
-    if type(node_id) is not int or node_id != position:
-        expected = f"`{position}`, its position in `nodes`"
-        problems.mismatch("bad-id", place, "id", expected, shown(node_id))
-    for index, parent in enumerate(parents):
-        if parent >= position:
-            hint = "a graph has no cycles and no forward references"
-            expected = f"smaller than {position}, the node's own id"
-            field = f"parents[{index}]"
-            problems.mismatch("bad-parent", place, field, expected, shown(parent), hint)
-    return False
 
 
 def kind_of(node: Any) -> str:

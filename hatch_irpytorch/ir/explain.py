@@ -27,7 +27,6 @@ from hatch_irpytorch.ir.document import (
     Document,
     Root,
     UnsoundNode,
-    check_links,
     check_root,
 )
 from hatch_irpytorch.ir.kinds import CUSTOM, KINDS, Kind
@@ -161,8 +160,22 @@ def _links(item: JsonObject, position: int, place: Place, problems: Problems) ->
     except ValueFormError as problem:
         found = problem.found if "parents" in item else "nothing"
         problems.mismatch("bad-parent", place, "parents", "an array of node ids", found)
-    check_links(position, item.get("id", "nothing"), parents, place, problems)
+    _check_links(position, item.get("id", "nothing"), parents, place, problems)
     return parents
+
+
+def _check_links(
+    position: int, node_id: object, parents: tuple[int, ...], place: Place, problems: Problems
+) -> None:
+    if type(node_id) is not int or node_id != position:
+        expected = f"`{position}`, its position in `nodes`"
+        problems.mismatch("bad-id", place, "id", expected, shown(node_id))
+    for index, parent in enumerate(parents):
+        if parent >= position:
+            hint = "a graph has no cycles and no forward references"
+            expected = f"smaller than {position}, the node's own id"
+            field = f"parents[{index}]"
+            problems.mismatch("bad-parent", place, field, expected, shown(parent), hint)
 
 
 def _is_tuple(item: JsonObject, place: Place, problems: Problems) -> bool:

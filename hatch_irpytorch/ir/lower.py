@@ -102,8 +102,9 @@ class _Lowering:
     def _append(self, raw: Any, op: Op, parents: tuple[int, ...], shape: Shape) -> int:
         node_id = len(self.nodes)
         known = self.shapes.setdefault(shape, shape)
-        tag = KIND_OF[type(raw)].tag
-        self.nodes.append(Node(node_id, op, parents, known, raw.id, tag, _origin(raw)))
+        has_origin = raw.debug_target is not UNSET or raw.onnx_name is not UNSET
+        origin = _origin(raw) if has_origin else ""
+        self.nodes.append(Node(node_id, op, parents, known, raw.id, kind_of(raw), origin))
         return node_id
 
     def _lower(self, position: int, raw: Any) -> int | None:

@@ -1,0 +1,67 @@
+"""The code of nodes and the tensors that they hold, found once for nodes that are alike."""
+
+from __future__ import annotations
+
+from hatch_irpytorch.emit.plan import Declaration, Template, Tensor
+from hatch_irpytorch.ir.graph import Model, Node
+from hatch_irpytorch.ir.ops import Site
+from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
+
+
+class Templates:
+    """The templates of a model's nodes, by signature."""
+
+    def __init__(self, model: Model, dtype: str) -> None:
+        self.graph = model.graph
+        self.params = model.params
+        self.dtype = dtype
+        self._known: dict[tuple[int, int, bool], Template] = {}
+        self._declared: dict[int, dict[str, Declaration]] = {}
+
+    def of(self, node: Node, tensors: int, zero_sign_matters: bool) -> Template:
+        """The code of a node that holds so many tensors."""
+        alike = (self.graph.signatures[node.id], tensors, zero_sign_matters)
+        found = self._known.get(alike)
+        if found is None:
+            op = node.op
+            code = op.torch(self._site(node, zero_sign_matters))
+            expressions = tuple(code) if isinstance(code, list) else (code,)
+            found = Template(expressions, f"defined for {{2}} {op.domain}" if op.domain else "")
+            if not op.code_reads_payload:
+                self._known[alike] = found
+        return found
+
+    def tensors(self, node: Node) -> list[Tensor]:
+        """The payload that a node has, and what its code reads besides."""
+        found = []
+        if node.op.payload_fields:
+            for field, declaration in self._declarations(node).items():
+                values = self.params.get((node.id, field))
+                if values is not None:
+                    if isinstance(node.op, Conv) and values.shape != declaration.shape:
+                        values = pack_kernel(values, node.op.groups)
+                    found.append(Tensor(node.id, declaration, values))
+        if node.op.has_buffers:
+            for buffer in node.op.buffers(self._site(node, False)):
+                shape = node.shape if buffer.table is None else buffer.table.shape
+                declaration = Declaration(node.op.prefix, buffer.name, shape, False, False)
+                tensor = Tensor(node.id, declaration, code=buffer.code, mask=buffer.table)
+                found.append(tensor)
+        return found
+
+    def _declarations(self, node: Node) -> dict[str, Declaration]:
+        signature = self.graph.signatures[node.id]
+        found = self._declared.get(signature)
+        if found is None:
+            prefix = node.op.prefix
+            found = self._declared[signature] = {
+                slot.field: Declaration(prefix, slot.name, slot.packed or slot.shape, slot.learned)
+                for slot in self.graph.slots(node)
+            }
+        return found
+
+    def _site(self, node: Node, zero_sign_matters: bool) -> Site:
+        keys = [(node.id, slot.field) for slot in self.graph.slots(node)]
+        stored = {key[1]: self.params[key] for key in keys if key in self.params}
+        shapes = self.graph.parent_shapes(node)
+        return Site(node.op.prefix, shapes, node.shape, stored, self.dtype, zero_sign_matters)

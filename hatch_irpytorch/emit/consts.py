@@ -11,9 +11,10 @@ import numpy as np
 from hatch_irpytorch.emit.literals import rounded
 from hatch_irpytorch.emit.options import EmitOptions
 from hatch_irpytorch.emit.plan import Declaration, Template, Tensor
-from hatch_irpytorch.ir.code import Code, call
+from hatch_irpytorch.emit.templates import shape_comment
 from hatch_irpytorch.ir.graph import Graph, Node
 from hatch_irpytorch.ir.ops import Const, LayerNorm
+from hatch_irpytorch.ir.ops.code import Code, call
 from hatch_irpytorch.ir.ops.elementwise import Add, MulElem
 from hatch_irpytorch.ir.params import COMPRESSED
 from hatch_irpytorch.ir.shapes import Shape, numel
@@ -117,7 +118,7 @@ def _const(suffix: str, shape: Shape, held: Shape, learned: bool) -> tuple[Templ
     declaration = Declaration(Const.prefix, suffix, held, learned)
     name = f"self.{declaration.name('{1}')}"
     code = call(f"{name}.unsqueeze(0).expand", shape[0], -1) if suffix else name
-    return Template((code,)), declaration
+    return Template((code,), shape_comment(shape)), declaration
 
 
 def _filled(shape: Shape, value: float) -> Code:

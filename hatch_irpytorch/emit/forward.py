@@ -21,11 +21,13 @@ def body(statements: Iterable[Statement]) -> Iterator[str]:
             origin = named
         if said.deleted:
             yield from _deletions(said.deleted)
-        line = lines.get(said.template)
-        if line is None:
-            line = lines[said.template] = _short(said.template)
-        text = line.format(*said.names, target=said.target, comment=said.comment)
-        yield text if _fits(text) else _broken(said)
+        text = ""
+        if not said.target and not said.comment:
+            line = lines.get(said.template)
+            if line is None:
+                line = lines[said.template] = _short(said.template)
+            text = line.format(*said.names)
+        yield text if text and _fits(text) else _statements(said)
 
 
 def _telling(origin: str) -> str:
@@ -35,8 +37,8 @@ def _telling(origin: str) -> str:
 
 def _short(template: Template) -> str:
     """The statements of a template, each on one line."""
-    lines = [f"        {{target}} = {flat(code)}" for code in template.expressions]
-    return "\n".join(lines) + "  # {comment}"
+    lines = [f"        {{0}} = {flat(code)}" for code in template.expressions]
+    return "\n".join(lines) + f"  # {template.comment}"
 
 
 def _fits(text: str) -> bool:
@@ -45,11 +47,13 @@ def _fits(text: str) -> bool:
     return "\n" in text and all(len(line) <= LINE_WIDTH for line in text.split("\n"))
 
 
-def _broken(said: Statement) -> str:
-    """The statements of a node, broken where they are too long for one line."""
+def _statements(said: Statement) -> str:
+    """The statements of any node, broken where they are too long for one line."""
+    target = said.target or said.names[0]
+    comment = (said.comment or said.template.comment).format(*said.names)
     *first, last = said.template.filled(said.names)
-    lines = [line for code in first for line in statement(said.target, code)]
-    return "\n".join([*lines, *statement(said.target, last, said.comment)])
+    lines = [line for code in first for line in statement(target, code)]
+    return "\n".join([*lines, *statement(target, last, comment)])
 
 
 def _deletions(names: tuple[str, ...]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hatch_irpytorch.ir.code import Call, Code
+from hatch_irpytorch.ir.ops.code import Call, Code
 
 LINE_WIDTH = 88
 

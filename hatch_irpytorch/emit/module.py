@@ -13,7 +13,7 @@ from hatch_irpytorch.emit.plan import ClassPlan, Declaration, ModulePlan, Tensor
 from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64, flag_table, tables
 from hatch_irpytorch.emit.weights import MAPPED_TENSORS
-from hatch_irpytorch.ir.code import Code, Function, call
+from hatch_irpytorch.ir.ops.code import Code, Function, call
 from hatch_irpytorch.ir.shapes import Shape, numel, shape_text
 
 _DTYPE = re.compile(r"\bdtype\b(?!=)")

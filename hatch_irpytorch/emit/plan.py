@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hatch_irpytorch.ir.code import Code, Function, mapped
 from hatch_irpytorch.ir.ops import Mask, attribute_name
+from hatch_irpytorch.ir.ops.code import Code, Function, mapped
 from hatch_irpytorch.ir.shapes import Shape, numel
 
 if TYPE_CHECKING:
@@ -68,11 +68,12 @@ class Template:
     """The code of nodes that are alike: in its texts `{0}` is the variable of the node, `{1}` its
     id, and the variables of its parents follow.
 
-    `domain` says for which values of the first parent the code is defined, when not for all.
+    The comment says the shape and, when that is `partial`, for which values the code is defined.
     """
 
     expressions: tuple[Code, ...]
-    domain: str = ""
+    comment: str
+    partial: bool = False
 
     def filled(self, names: Sequence[str]) -> tuple[Code, ...]:
         """The expressions with names in their places."""
@@ -88,18 +89,19 @@ class Template:
 
 
 class Statement(NamedTuple):
-    """The line of one node in `forward`: the value of each expression is bound to `target`.
+    """The line of one node in `forward`: a template and the names in its places.
 
-    `origin` is the name of the place in the program that the node came from, `deleted` are the
-    variables that are given up before the line.
+    The value is bound to the first name, or to a `target` of several. `comment` stands in place of
+    the template's own. `origin` is the name of the place in the program that the node came from,
+    `deleted` are the variables that are given up before the line.
     """
 
     template: Template
     names: tuple[str, ...]
-    target: str
-    comment: str
     origin: str = ""
     deleted: tuple[str, ...] = ()
+    target: str = ""
+    comment: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
 from hatch_irpytorch.emit.fusion.ops import FusedLinears, Part
@@ -22,11 +21,10 @@ from hatch_irpytorch.emit.plan import (
 )
 from hatch_irpytorch.emit.templates import Templates
 from hatch_irpytorch.errors import Place, fail
-from hatch_irpytorch.ir.code import Code, Function
 from hatch_irpytorch.ir.digest import graph_digest
 from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import Const
-from hatch_irpytorch.ir.shapes import Shape, numel, shape_text
+from hatch_irpytorch.ir.ops.code import Code, Function
 
 
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
@@ -70,9 +68,9 @@ def _class(model: Model, nodes: Sequence[Node], options: EmitOptions) -> ClassPl
     tensors: list[Tensor] = []
     statements: list[Statement] = []
     for node in nodes:
-        if isinstance(node.op, Part):
+        if node.op.tag == Part.tag:
             continue
-        if isinstance(node.op, Const):
+        if node.op.tag == Const.tag:
             array = model.params[node.id, "values"]
             template, held = bind_const(node, array, node.id in affine, options)
         else:
@@ -88,23 +86,15 @@ def _class(model: Model, nodes: Sequence[Node], options: EmitOptions) -> ClassPl
 def _statement(node: Node, template: Template, variables: Variables) -> Statement:
     of = variables.of
     names = (of[node.id], str(node.id), *[of[parent] for parent in node.parents])
-    target, comment = names[0], _shape_comment(node.shape)
-    if template.domain:
-        comment = f"{comment}, {template.domain.format(*names)}"
-    if node.covers:
-        comment = f"{comment}, {_node_list(node.covers)}"
-    elif node.id in variables.renamed:
-        comment = f"v{node.id}: {comment}"
-    if isinstance(node.op, FusedLinears):
-        target = ", ".join([of[child] for child in node.op.children])
     deleted = variables.deleted.get(node.id, ())
-    return Statement(template, names, target, comment, node.origin, deleted)
-
-
-@lru_cache(maxsize=4096)
-def _shape_comment(shape: Shape) -> str:
-    text = shape_text(shape)
-    return text if len(text) <= 60 else f"rank {len(shape)}, {numel(shape)} values"
+    said = Statement(template, names, node.origin, deleted)
+    if node.covers:
+        said = said._replace(comment=f"{template.comment}, {_node_list(node.covers)}")
+    elif node.id in variables.renamed:
+        said = said._replace(comment=f"v{node.id}: {template.comment}")
+    if isinstance(node.op, FusedLinears):
+        said = said._replace(target=", ".join([of[child] for child in node.op.children]))
+    return said
 
 
 def _node_list(ids: tuple[int, ...]) -> str:
@@ -177,7 +167,7 @@ def _skeleton(
     return Skeleton(
         output_is_loss=single and last.op.tag == "mse_loss",
         has_gradient=_has_gradient(graph, tensors),
-        positive_input=any(template.domain for template in templates),
+        positive_input=any(template.partial for template in templates),
         graph_digest=graph_digest(original),
     )
 

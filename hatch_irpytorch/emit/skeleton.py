@@ -5,7 +5,7 @@ from __future__ import annotations
 from hatch_irpytorch.emit.layout import statement
 from hatch_irpytorch.emit.marks import TRAINED, WEIGHTS_KEY
 from hatch_irpytorch.emit.plan import ModulePlan, Skeleton
-from hatch_irpytorch.ir.code import Code, call
+from hatch_irpytorch.ir.ops.code import Code, call
 from hatch_irpytorch.ir.shapes import numel
 
 _MAKE_OPTIMIZER = '''\

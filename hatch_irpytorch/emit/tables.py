@@ -17,7 +17,7 @@ import numpy as np
 
 from hatch_irpytorch.emit.layout import LINE_WIDTH
 from hatch_irpytorch.emit.literals import decimals, rounded
-from hatch_irpytorch.ir.code import Function
+from hatch_irpytorch.ir.ops.code import Function
 from hatch_irpytorch.ir.shapes import numel
 
 if TYPE_CHECKING:

@@ -6,6 +6,13 @@ from hatch_irpytorch.emit.plan import Declaration, Template, Tensor
 from hatch_irpytorch.ir.graph import Model, Node
 from hatch_irpytorch.ir.ops import Site
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
+from hatch_irpytorch.ir.shapes import Shape, numel, shape_text
+
+
+def shape_comment(shape: Shape) -> str:
+    """What the comment of a node says of its shape."""
+    text = shape_text(shape)
+    return text if len(text) <= 60 else f"rank {len(shape)}, {numel(shape)} values"
 
 
 class Templates:
@@ -26,7 +33,10 @@ class Templates:
             op = node.op
             code = op.torch(self._site(node, zero_sign_matters))
             expressions = tuple(code) if isinstance(code, list) else (code,)
-            found = Template(expressions, f"defined for {{2}} {op.domain}" if op.domain else "")
+            comment = shape_comment(node.shape)
+            if op.domain:
+                comment = f"{comment}, defined for {{2}} {op.domain}"
+            found = Template(expressions, comment, partial=bool(op.domain))
             if not op.code_reads_payload:
                 self._known[alike] = found
         return found

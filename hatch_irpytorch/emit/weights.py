@@ -16,9 +16,9 @@ import numpy as np
 from hatch_irpytorch.emit.literals import rounded
 from hatch_irpytorch.emit.marks import GENERATED, WEIGHTS_KEY, tensors_digest, weights_mark
 from hatch_irpytorch.emit.plan import ModulePlan
-from hatch_irpytorch.ir.code import Function
 from hatch_irpytorch.ir.digest import graph_digest
 from hatch_irpytorch.ir.ops import attribute_name
+from hatch_irpytorch.ir.ops.code import Function
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 
 if TYPE_CHECKING:

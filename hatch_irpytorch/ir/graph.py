@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain, repeat
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hatch_irpytorch.errors import Place, Problem
@@ -96,27 +95,9 @@ class Graph:
 
         return np.array(self.signatures, dtype=np.int64)
 
-    @cached_property
-    def _alike(self) -> list[int]:
-        """How many nodes each signature has."""
-        import numpy as np
-
-        counts: list[int] = np.bincount(self.signature_ids).tolist()
-        return counts
-
-    def is_repeated(self, node: Node) -> bool:
-        """Whether another node has the same signature."""
-        return self._alike[self.signatures[node.id]] > 1
-
     def has_op(self, tag: str) -> bool:
         """Whether any node has an op of this tag."""
         return any(node.op.tag == tag for node in self.signature_nodes)
-
-    def is_op(self, tag: str) -> Flags:
-        """By node, whether its op has this tag."""
-        import numpy as np
-
-        return np.array([node.op.tag == tag for node in self.signature_nodes])[self.signature_ids]
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
@@ -184,39 +165,6 @@ class Graph:
 
 ParamStore = Mapping[tuple[int, str], "Array"]
 """(tensor node id, payload field) to an array of the slot's shape, in its stored dtype."""
-
-
-class FieldArrays(Mapping[tuple[int, str], "Array"]):
-    """A ParamStore that is kept field by field: whoever goes from node to node finds the arrays of
-    a field in the order of the nodes, in memory too.
-    """
-
-    def __init__(self) -> None:
-        self.by_field: dict[str, dict[int, Array]] = defaultdict(dict)
-
-    def __getitem__(self, key: tuple[int, str]) -> Array:
-        node_id, field_name = key
-        return self.by_field.get(field_name, _NO_ARRAYS)[node_id]
-
-    def __iter__(self) -> Iterator[tuple[int, str]]:
-        for field_name, arrays in self.by_field.items():
-            yield from zip(arrays, repeat(field_name), strict=False)
-
-    def __len__(self) -> int:
-        return sum(map(len, self.by_field.values()))
-
-
-_NO_ARRAYS: Mapping[int, Array] = {}
-
-
-def arrays_by_field(params: ParamStore) -> Mapping[str, Mapping[int, Array]]:
-    """The arrays of a ParamStore by field, and then by node."""
-    if isinstance(params, FieldArrays):
-        return params.by_field
-    found = FieldArrays()
-    for (node_id, field_name), array in params.items():
-        found.by_field[field_name][node_id] = array
-    return found.by_field
 
 
 @dataclass(frozen=True)

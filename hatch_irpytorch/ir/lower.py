@@ -16,7 +16,7 @@ from hatch_irpytorch.errors import Place, Problems, shown
 from hatch_irpytorch.ir.attention import checked_attention, expand
 from hatch_irpytorch.ir.document import KIND_OF, Document, UnsoundNode, kind_of
 from hatch_irpytorch.ir.graph import Graph, Node
-from hatch_irpytorch.ir.kinds import ATTENTION, PROJECTION
+from hatch_irpytorch.ir.kinds import ATTENTION, KINDS, PROJECTION
 from hatch_irpytorch.ir.legacy import LEGACY_KINDS, normalised
 from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.movement import Reshape
@@ -25,6 +25,14 @@ from hatch_irpytorch.ir.shapes import Shape, shape_text
 from hatch_irpytorch.names import dotted_name
 
 _REDUCTIONS = {"reduce_sum": ReduceSum, "reduce_mean": ReduceMean}
+
+
+_WITHOUT_ATTRIBUTES = {
+    kind.tag: kind.op()
+    for kind in KINDS.values()
+    if kind.op is not None and not kind.attributes and not kind.op.from_node
+}
+"""The ops that are the same wherever they stand."""
 
 
 class Unreadable(Op):
@@ -101,35 +109,42 @@ class _Lowering:
 
     def _append(self, raw: Any, op: Op, parents: tuple[int, ...], shape: Shape) -> int:
         node_id = len(self.nodes)
+        origin = ""
+        if raw.debug_target is not UNSET or raw.onnx_name is not UNSET:
+            origin = _origin(raw)
+        kind = KIND_OF[type(raw)].tag
         known = self.shapes.setdefault(shape, shape)
-        has_origin = raw.debug_target is not UNSET or raw.onnx_name is not UNSET
-        origin = _origin(raw) if has_origin else ""
-        self.nodes.append(Node(node_id, op, parents, known, raw.id, kind_of(raw), origin))
+        self.nodes.append(Node(node_id, op, parents, known, raw.id, kind, origin))
         return node_id
 
     def _lower(self, position: int, raw: Any) -> int | None:
-        if isinstance(raw, UnsoundNode):
+        kind = KIND_OF.get(type(raw))
+        if kind is None:
             return None if raw.shape is None else self._unreadable(position, raw.kind, raw.shape)
-        kind = KIND_OF[type(raw)]
         if kind.is_tuple:
             return None
-        if kind.tag == PROJECTION:
-            lowered = self._lower_projection(raw)
+        if kind.op is None:
+            lowered = self._lower_other(raw, kind.tag)
         else:
+            lowered = None
             parents = self._tensor_parents(raw)
-            if parents is None:
-                lowered = None
-            elif kind.op is not None:
-                lowered = self._append(
-                    raw, self._op(raw, kind.op, kind.attributes), parents, raw.shape
-                )
+            if parents is not None:
+                op = _WITHOUT_ATTRIBUTES.get(kind.tag) or self._op(raw, kind.op, kind.attributes)
+                lowered = self._append(raw, op, parents, raw.shape)
                 if kind.payload:
                     self.holders[lowered] = raw
-            elif kind.tag in LEGACY_KINDS:
-                lowered = self._lower_legacy(raw, parents)
-            else:
-                lowered = self._lower_reduction(raw, parents)
         return self._unreadable(position, kind.tag, raw.shape) if lowered is None else lowered
+
+    def _lower_other(self, raw: Any, kind: str) -> int | None:
+        """What is no op of its own: a value of a tuple, a legacy kind, a reduction."""
+        if kind == PROJECTION:
+            return self._lower_projection(raw)
+        parents = self._tensor_parents(raw)
+        if parents is None or not self._has_parents(raw, 1):
+            return None
+        if kind in LEGACY_KINDS:
+            return self._lower_legacy(raw, parents)
+        return self._lower_reduction(raw, parents)
 
     def _unreadable(self, position: int, kind: str, shape: Shape) -> int:
         node_id = len(self.nodes)
@@ -171,8 +186,6 @@ class _Lowering:
         return found == count
 
     def _lower_legacy(self, raw: Any, parents: tuple[int, ...]) -> int | None:
-        if not self._has_parents(raw, 1):
-            return None
         x = self.nodes[parents[0]].shape
         op = normalised(kind_of(raw), raw, x, self._place(raw), self.problems)
         if op is None:
@@ -183,8 +196,6 @@ class _Lowering:
         return lowered
 
     def _lower_reduction(self, raw: Any, parents: tuple[int, ...]) -> int | None:
-        if not self._has_parents(raw, 1):
-            return None
         shape, place = self.nodes[parents[0]].shape, self._place(raw)
         is_legacy = raw.axis is not UNSET and self.document.legacy
         axes: tuple[int, ...] = (raw.axis,) if is_legacy else raw.axes

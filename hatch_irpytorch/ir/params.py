@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw
 from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
 from hatch_irpytorch.ir.arrays import describe_tensor, tensor, tensors
 from hatch_irpytorch.ir.attributes import ValueFormError
-from hatch_irpytorch.ir.graph import FieldArrays, Graph, Node, ParamStore
+from hatch_irpytorch.ir.graph import Graph, Node, ParamStore
 from hatch_irpytorch.ir.lower import Lowered
 from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel, unpack_kernel
@@ -92,7 +92,7 @@ class _Binder:
         self.graph = lowered.graph
         self.store = store
         self.problems = Problems()
-        self.params = FieldArrays()
+        self.params: dict[tuple[int, str], Array] = {}
         self.used: set[str] = set()
         self.known: set[str] = set()
 
@@ -113,7 +113,7 @@ class _Binder:
                 return False
             found.append((slot.field, arrays))
         for field, arrays in found:
-            self.params.by_field[field].update(zip(ids, arrays, strict=True))
+            self.params.update(zip([(node_id, field) for node_id in ids], arrays, strict=True))
         return True
 
     def bind(self, node: Node, live: bool) -> None:
@@ -150,7 +150,7 @@ class _Binder:
             array = self._from_document(node, slot)
         if array is None:
             return False
-        self.params.by_field[slot.field][node.id] = array
+        self.params[node.id, slot.field] = array
         return True
 
     def _from_document(self, node: Node, slot: Slot) -> Array | None:

@@ -18,8 +18,8 @@ from hatch_irpytorch.emit.skeleton import save_weights_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64
 from hatch_irpytorch.emit.weights import MAPPED_TENSORS
 from hatch_irpytorch.errors import Place, Problem
-from hatch_irpytorch.ir.code import Function
 from hatch_irpytorch.ir.ops import OPS
+from hatch_irpytorch.ir.ops.code import Function
 
 IMPORTS = frozenset(
     {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
 
-from hatch_irpytorch.ir.code import Call, Code, Function, call
+from hatch_irpytorch.ir.ops.code import Call, Code, Function, call
 from hatch_irpytorch.ir.shapes import DeclaredShape, Shape, numel, shape_text
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,54 @@ def test_modules_are_short_and_described(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") <= 350
     assert ast.get_docstring(ast.parse(text))
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """What is imported for types alone counts too."""
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in SOURCES}
+    known = {name.removesuffix(".__init__") for name in names.values()}
+    wanted: dict[str, set[str]] = {}
+    for path, name in names.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and not n.level]
+        named = {n.module or "" for n in found if n.col_offset == 0 or n in _for_types(tree)}
+        wanted[name.removesuffix(".__init__")] = named & known
+    TopologicalSorter(wanted).prepare()
+
+
+def _for_types(tree: ast.Module) -> list[ast.stmt]:
+    """What stands below `if TYPE_CHECKING:`."""
+    return [
+        statement
+        for block in tree.body
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for statement in block.body
+    ]
+
+
+def test_a_document_passes_through_few_rooms() -> None:
+    """From its bytes to the model; the ops, and the words for errors, are no rooms."""
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from hatch_irpytorch.ir.read import build_model\n"
+        "data = Path('tests/sample_project/models/affine.ir.json').read_bytes()\n"
+        "entered = []\n"
+        "def note(frame, event, argument):\n"
+        "    name = frame.f_globals['__name__']\n"
+        "    if name.startswith(('hatch_irpytorch.ir', 'hatch_irpytorch.source')):\n"
+        "        entered.append(name)\n"
+        "build_model(data, 'graph')\n"
+        "sys.setprofile(note)\n"
+        "build_model(data, 'graph')\n"
+        "sys.setprofile(None)\n"
+        "print(*(name for name in dict.fromkeys(entered) if '.ops.' not in name))"
+    )
+    command = [sys.executable, "-c", program]
+    result = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    rooms = [name.removeprefix("hatch_irpytorch.") for name in result.stdout.split()]
+    walk = ["ir.read", "source.json_text", "ir.document", "ir.lower", "ir.graph", "ir.check"]
+    assert rooms == [*walk, "ir.params", "ir.arrays", "ir.shapes"]
 
 
 def modules_after(program: str, folder: Path) -> set[str]:

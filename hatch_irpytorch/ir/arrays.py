@@ -64,6 +64,9 @@ def tensors(texts: Sequence[msgspec.Raw], expected: Shape, flat: bool = False) -
     found: list[Array] = []
     for start in range(0, len(texts), at_once):
         some = texts[start : start + at_once]
+        if len(some) == 1:
+            found.append(tensor(some[0], expected, flat))
+            continue
         joined = msgspec.Raw(b"[%b]" % b",".join(map(memoryview, some)))
         whole = _parsed(joined, (len(some), *levels)).reshape(len(some), *expected)
         # The items of a vector are no arrays.

@@ -184,6 +184,8 @@ def test_hostile_graphs(name: str) -> None:
         ('"parents":[5]', ""),
         ('"parents":[-1]', "duplicate-key"),
         ('"unknown":1,"unknown":[]', ""),
+        ('"unknown":1e999,"unknown":[]', ""),
+        ('"debug_target":1e999,"debug_target":"x"', ""),
         ('"debug_target":1,"debug_target":"x"', ""),
     ],
 )

@@ -123,8 +123,9 @@ SHAPES = {"conv": [1, 2, 4, 4], "max_pool": [1, 2, 4, 4], "avg_pool": [1, 2, 4, 
 
 
 def texts(value: Document) -> list[str]:
-    said = plan(value).model.statements[-1]
-    return [flat(expression) for expression in said.template.filled(said.names)]
+    part = plan(value).model
+    node, template = part.statements[-1]
+    return [flat(expression) for expression in template.filled(part.variables.names(node))]
 
 
 @pytest.mark.parametrize("tag", TEXTS)

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
+from hatch_irpytorch.emit.fusion.ops import FusedLinears
 from hatch_irpytorch.emit.layout import LINE_WIDTH, flat, statement
-from hatch_irpytorch.emit.plan import Statement, Template
+from hatch_irpytorch.emit.plan import ClassPlan, Template, Variables
+from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.names import dotted_name
 
 
-def body(statements: Iterable[Statement]) -> Iterator[str]:
+def body(part: ClassPlan) -> Iterator[str]:
     """The lines of the statements; each run of one origin stands under its name."""
     origin = ""
-    lines: dict[Template, str] = {}
-    for said in statements:
-        if said.origin:
-            named = _telling(dotted_name(said.origin))
+    short: dict[Template, str] = {}
+    variables = part.variables
+    for node, template in part.statements:
+        if node.origin:
+            named = _telling(dotted_name(node.origin))
             if named and named != origin:
                 yield f"        # {named}"
             origin = named
-        if said.deleted:
-            yield from _deletions(said.deleted)
-        text = ""
-        if not said.target and not said.comment:
-            line = lines.get(said.template)
-            if line is None:
-                line = lines[said.template] = _short(said.template)
-            text = line.format(*said.names)
-        yield text if text and _fits(text) else _statements(said)
+        if node.id in variables.deleted:
+            yield from _deletions(variables.deleted[node.id])
+        line = short.get(template)
+        if line is None:
+            line = short[template] = _short(template)
+        names = variables.names(node)
+        text = line.format(*names)
+        if node.covers or node.id in variables.renamed or not _fits(text):
+            text = _statements(node, template, names, variables)
+        yield text
 
 
 def _telling(origin: str) -> str:
@@ -47,13 +51,30 @@ def _fits(text: str) -> bool:
     return "\n" in text and all(len(line) <= LINE_WIDTH for line in text.split("\n"))
 
 
-def _statements(said: Statement) -> str:
+def _statements(node: Node, template: Template, names: Sequence[str], variables: Variables) -> str:
     """The statements of any node, broken where they are too long for one line."""
-    target = said.target or said.names[0]
-    comment = (said.comment or said.template.comment).format(*said.names)
-    *first, last = said.template.filled(said.names)
+    target, comment = names[0], template.comment.format(*names)
+    if isinstance(node.op, FusedLinears):
+        target = ", ".join([variables.of[child] for child in node.op.children])
+    if node.covers:
+        comment = f"{comment}, {_node_list(node.covers)}"
+    elif node.id in variables.renamed:
+        comment = f"v{node.id}: {comment}"
+    *first, last = template.filled(names)
     lines = [line for code in first for line in statement(target, code)]
     return "\n".join([*lines, *statement(target, last, comment)])
+
+
+def _node_list(ids: tuple[int, ...]) -> str:
+    """Ascending ids as `nodes 3-7, 9`."""
+    runs: list[list[int]] = []
+    for node_id in ids:
+        if runs and node_id == runs[-1][1] + 1:
+            runs[-1][1] = node_id
+        else:
+            runs.append([node_id, node_id])
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+    return f"nodes {', '.join(shown)}"
 
 
 def _deletions(names: tuple[str, ...]) -> list[str]:

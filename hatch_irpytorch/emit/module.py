@@ -98,7 +98,7 @@ def _class(plan: ModulePlan, part: ClassPlan, weights_file: str | None) -> list[
     if len(signature) > LINE_WIDTH:
         signature = "    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:"
     lines.append(signature)
-    return [*lines, *body(part.statements), *returns(part.returns)]
+    return [*lines, *body(part), *returns(part.returns)]
 
 
 def _constructor(plan: ModulePlan, part: ClassPlan, weights_file: str | None) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.ir.ops import Mask, attribute_name
 from hatch_irpytorch.ir.ops.code import Code, Function, mapped
 from hatch_irpytorch.ir.shapes import Shape, numel
@@ -89,19 +90,10 @@ class Template:
 
 
 class Statement(NamedTuple):
-    """The line of one node in `forward`: a template and the names in its places.
+    """The line of one node in `forward`."""
 
-    The value is bound to the first name, or to a `target` of several. `comment` stands in place of
-    the template's own. `origin` is the name of the place in the program that the node came from,
-    `deleted` are the variables that are given up before the line.
-    """
-
+    node: Node
     template: Template
-    names: tuple[str, ...]
-    origin: str = ""
-    deleted: tuple[str, ...] = ()
-    target: str = ""
-    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,6 +106,10 @@ class Variables:
     of: Sequence[str]
     deleted: Mapping[int, tuple[str, ...]]
     renamed: frozenset[int]
+
+    def names(self, node: Node) -> tuple[str, ...]:
+        """What stands in the places of a node's template."""
+        return (self.of[node.id], str(node.id), *[self.of[parent] for parent in node.parents])
 
 
 @dataclass(frozen=True)
@@ -133,6 +129,7 @@ class ClassPlan:
     name: str
     tensors: tuple[Tensor, ...]
     statements: tuple[Statement, ...]
+    variables: Variables
     returns: tuple[str, ...]
 
 

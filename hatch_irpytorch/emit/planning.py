@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
-from hatch_irpytorch.emit.fusion.ops import FusedLinears, Part
+from hatch_irpytorch.emit.fusion.ops import Part
 from hatch_irpytorch.emit.fusion.rules import fuse
 from hatch_irpytorch.emit.liveness import assign_variables
 from hatch_irpytorch.emit.options import EmitOptions
@@ -17,7 +17,6 @@ from hatch_irpytorch.emit.plan import (
     Statement,
     Template,
     Tensor,
-    Variables,
 )
 from hatch_irpytorch.emit.templates import Templates
 from hatch_irpytorch.errors import Place, fail
@@ -78,35 +77,9 @@ def _class(model: Model, nodes: Sequence[Node], options: EmitOptions) -> ClassPl
             held = templates.tensors(node) if holds else []
             template = templates.of(node, len(held), node.id in before_inverse)
         tensors += held
-        statements.append(_statement(node, template, variables))
+        statements.append(Statement(node, template))
     returns = tuple(variables.of[output] for output in graph.output_ids)
-    return ClassPlan(options.class_name, tuple(tensors), tuple(statements), returns)
-
-
-def _statement(node: Node, template: Template, variables: Variables) -> Statement:
-    of = variables.of
-    names = (of[node.id], str(node.id), *[of[parent] for parent in node.parents])
-    deleted = variables.deleted.get(node.id, ())
-    said = Statement(template, names, node.origin, deleted)
-    if node.covers:
-        said = said._replace(comment=f"{template.comment}, {_node_list(node.covers)}")
-    elif node.id in variables.renamed:
-        said = said._replace(comment=f"v{node.id}: {template.comment}")
-    if isinstance(node.op, FusedLinears):
-        said = said._replace(target=", ".join([of[child] for child in node.op.children]))
-    return said
-
-
-def _node_list(ids: tuple[int, ...]) -> str:
-    """Ascending ids as `nodes 3-7, 9`."""
-    runs: list[list[int]] = []
-    for node_id in ids:
-        if runs and node_id == runs[-1][1] + 1:
-            runs[-1][1] = node_id
-        else:
-            runs.append([node_id, node_id])
-    shown = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
-    return f"nodes {', '.join(shown)}"
+    return ClassPlan(options.class_name, tuple(tensors), tuple(statements), variables, returns)
 
 
 def _refuse_too_many(graph: Graph, tensors: Sequence[Tensor], options: EmitOptions) -> None:

@@ -23,7 +23,8 @@ _TYPES: dict[object, Any] = {
     tuple[int, ...]: tuple[_Nat, ...],
     Mask: Mask,
 }
-_MaybeRaw: Any = Raw | UnsetType
+JSON_TEXT: Any = Raw | UnsetType
+"""The type of a field whose value is not looked at, or only later."""
 
 
 class RawNode(msgspec.Struct, tag_field="kind", gc=False):
@@ -31,8 +32,8 @@ class RawNode(msgspec.Struct, tag_field="kind", gc=False):
 
     id: int
     parents: tuple[_Nat, ...]
-    debug_target: _MaybeRaw = UNSET
-    onnx_name: _MaybeRaw = UNSET
+    debug_target: JSON_TEXT = UNSET
+    onnx_name: JSON_TEXT = UNSET
 
 
 class UnsoundNode(NamedTuple):
@@ -54,7 +55,7 @@ def _struct(kind: Kind) -> type[RawNode]:
         else:
             optional.append(_optional(name, attribute))
     optional += [_optional(name, attribute) for name, attribute in kind.legacy.items()]
-    optional += [(name, _MaybeRaw, UNSET) for name in (*kind.payload, *kind.foreign)]
+    optional += [(name, JSON_TEXT, UNSET) for name in (*kind.payload, *kind.foreign)]
     name = "".join(part.capitalize() for part in kind.tag.split("_"))
     struct: Any = msgspec.defstruct(
         f"{name}Node",

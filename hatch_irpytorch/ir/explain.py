@@ -23,6 +23,7 @@ from hatch_irpytorch.ir.attributes import (
 from hatch_irpytorch.ir.check import check_graph
 from hatch_irpytorch.ir.document import (
     FORMAT,
+    JSON_TEXT,
     STRUCTS,
     Document,
     Root,
@@ -232,13 +233,16 @@ def _refuse_repeated(
     """Of a repeated key the last value counts, and all have the type of the field."""
     types = {field.name: field.type for field in msgspec.structs.fields(struct)}
     for key, earlier in item.repeated:
-        sound = earlier == item[key] if key == "kind" else _fits(earlier, types.get(key, object))
+        wanted = types.get(key, JSON_TEXT)
+        sound = earlier == item[key] if key == "kind" else _fits(earlier, wanted)
         if not sound:
             message = f"the key {shown(key)} is given twice in one object"
             problems.add("duplicate-key", place, message)
 
 
 def _fits(value: object, wanted: Any) -> bool:
+    if wanted == JSON_TEXT:
+        return True
     try:
         msgspec.json.decode(json.dumps(value), type=wanted)
     except (msgspec.DecodeError, RecursionError):

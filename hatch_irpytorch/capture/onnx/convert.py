@@ -19,6 +19,7 @@ from hatch_irpytorch.capture.onnx import (
     movement_ops,
     recurrent_ops,
     reduction_ops,
+    resize_ops,
 )
 from hatch_irpytorch.capture.onnx.file import (
     OnnxFile,
@@ -41,6 +42,7 @@ OPS = {
     **reduction_ops.OPS,
     **layer_ops.OPS,
     **recurrent_ops.OPS,
+    **resize_ops.OPS,
 }
 """Every ONNX op that has a form, by type."""
 

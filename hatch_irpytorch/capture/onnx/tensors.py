@@ -72,10 +72,6 @@ class Attributes(dict[str, Any]):
         self.seen.add(name)
         return super().get(name, default)
 
-    def everything(self) -> dict[str, Any]:
-        self.seen.update(self)
-        return dict(self)
-
     def unseen(self) -> list[str]:
         return sorted(set(self) - self.seen)
 

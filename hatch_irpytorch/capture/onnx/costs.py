@@ -41,7 +41,7 @@ _NO_MORE_THAN_THE_INPUTS = (
     *("Dropout", "DynamicQuantizeLinear", "Flatten", "Hardmax", "LogSoftmax"),
     *("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax"),
     *("ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Reshape"),
-    *("ReverseSequence", "Shape", "Size", "Slice", "Softmax", "SpaceToDepth", "Squeeze"),
+    *("ReverseSequence", "Shape", "Size", "Softmax", "SpaceToDepth", "Squeeze"),
     *("Transpose", "Unique", "Unsqueeze"),
 )
 _SLOW_IN_THE_INPUTS = ("Scatter", "ScatterElements", "ScatterND")

@@ -98,6 +98,11 @@ class Call:
     def has(self, position: int) -> bool:
         return position < len(self.inputs) and self.inputs[position] != ""
 
+    def tensor(self, position: int) -> Tensor:
+        """An input as it is: numbers of the file stay numbers, of whatever type."""
+        tensor = self.names.tensors[self.inputs[position]]
+        return self.value(position) if tensor is None else tensor
+
     def value(self, position: int) -> Value:
         return self.names.value(self.inputs[position])
 

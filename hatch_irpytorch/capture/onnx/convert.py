@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,8 @@ class _Conversion:
             self._convert(node, position)
         values = [self._output(name) for name in outputs]
         self.problems.raise_if_any()
-        return checked(self.builder, [value for value in values if value is not None])
+        model = checked(self.builder, [value for value in values if value is not None])
+        return replace(model, notes=(*file.notes, *model.notes))
 
     def _output(self, name: str) -> Value | None:
         if name in self.failed:

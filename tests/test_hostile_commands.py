@@ -117,7 +117,7 @@ ONNX = ("import-onnx", "x.onnx", "-o", "models/net", "--bind")
         ("emit", "g.json", "--params", LONG + ".safetensors"),
         ("emit", "g.json", "-o", LONG),
         ("emit", "g.json", "-o", DEEP),
-        ("emit", "g.json", "-o", "a" * 245 + ".py"),
+        ("emit", "g.json", "-o", "a" * 253 + ".py"),
         ("emit", "g.json", "-o", "loop.json"),
         ("emit", "g.json", "-o", "loop.json/x.py"),
         ("emit", "g.json", "-o", "g.json"),

@@ -6,11 +6,10 @@ import os
 import stat
 from pathlib import Path
 
-from hatch_irpytorch.build.files import TEMPORARY
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.source.reading import reason
 
-_MAX_NAME = 255 - len(f".{TEMPORARY}")
+_MAX_NAME = 255
 
 
 def require_place(path: Path) -> None:

@@ -43,7 +43,7 @@ def add_to(subparsers: Any, doc: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.capture import from_onnx
-    from hatch_irpytorch.capture.files import require_output, write_captured
+    from hatch_irpytorch.capture.files import manifest_notes, require_output, write_captured
     from hatch_irpytorch.cli.kinds import told_by_kind
     from hatch_irpytorch.manifest import default_class_name
 
@@ -57,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     class_name, force = default_class_name(output.name), options.force
     for path in write_captured(model, output, class_name, "float32", force=force):
         print(path.as_posix())
+    print_notes(manifest_notes(model, output, "float32"))
     return 0
 
 

@@ -264,6 +264,22 @@ def test_tables_find_their_place(tmp_path: Path, place: str) -> None:
     assert init(project) == (0, "", "")
 
 
+@pytest.mark.parametrize("manifests", ["some", "none", "no folder"])
+def test_the_next_step_is_told_once(tmp_path: Path, manifests: str) -> None:
+    project = new_project(tmp_path / "p")
+    if manifests == "none":
+        (project / "models/affine.yaml").unlink()
+    elif manifests == "no folder":
+        shutil.rmtree(project / "models")
+    code, shown, _ = init(project, "--yes")
+    last = shown.splitlines()[-1]
+    if manifests == "some":
+        assert last == "next: run `irpytorch regen`, then `git add generated tests/golden`"
+    else:
+        assert "`irpytorch import-onnx net.onnx -o models/net` or `irpytorch capture " in last
+    assert (code, init(project, "--yes")[1]) == (0, "")
+
+
 @pytest.mark.parametrize("taken", [".github", ".github/workflows", ".gitattributes"])
 @pytest.mark.parametrize("words", [("--yes",), ("--dry-run",)])
 def test_a_target_that_cannot_be_written_changes_nothing(

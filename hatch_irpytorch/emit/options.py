@@ -14,7 +14,7 @@ DTYPES: tuple[str, ...] = get_args(Dtype)
 WEIGHTS: tuple[str, ...] = get_args(Weights)
 
 INLINE_LIMIT = 1_000_000
-"""How many numbers the source of a module may hold: more belong into a file."""
+"""How many numbers the source of a module may hold: more belong in a file."""
 
 DEFAULT_CLASS_NAME = "ExportedIRModel"
 

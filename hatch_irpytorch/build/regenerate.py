@@ -155,9 +155,14 @@ def _lock_files(
     *,
     whole: bool,
 ) -> list[Difference]:
-    """Lock files that differ although what they speak of does not: that is told once."""
+    """Lock files that differ although what they speak of does not: that is told once.
+
+    One that a build made does not know the golden file yet, and is not stale for that.
+    """
+    unknown = {module for module, lock in locks.modules.items() if not lock.golden}
+    found = {m: lock._replace(golden="") if m in unknown else lock for m, lock in new.items()}
     return [
         difference
-        for difference in lock_differences(project, locks, new, whole=whole)
+        for difference in lock_differences(project, locks, found, whole=whole)
         if difference.path.rpartition("/")[2].partition(".")[0] not in changed
     ]

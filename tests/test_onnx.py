@@ -655,4 +655,4 @@ def test_without_onnx_the_command_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "none"))
     result = import_file(tmp_path, "m.onnx", "-o", "net")
     assert result.returncode == 2
-    assert "error[missing-onnx]" in result.stderr and "hatch-irpytorch[onnx]" in result.stderr
+    assert "error[missing-onnx]" in result.stderr and "; pip install onnx\n" in result.stderr

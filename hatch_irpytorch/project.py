@@ -160,6 +160,13 @@ def _upwards(start: Path) -> Iterator[Path]:
     yield from folder.parents
 
 
+def first_manifest(project: Project) -> str:
+    """How to come to a manifest."""
+    onnx = f"irpytorch import-onnx net.onnx -o {project.models}/net"
+    torch = f"irpytorch capture nets:Net --shape 1,3,32,32 -o {project.models}/net"
+    return f"write one with `{onnx}` or `{torch}`"
+
+
 def find_manifests(project: Project) -> list[str]:
     """The manifests relative to the root, sorted. None at all is an error."""
     folder = inside(project, project.models, project.root, Place("pyproject.toml"))
@@ -167,7 +174,7 @@ def find_manifests(project: Project) -> list[str]:
     names = sorted(f"{project.models}/{path.name}" for path in found)
     if not names:
         message = f"no file matches `{project.models}/*.yaml`"
-        hint = "if this is an sdist, its include list lacks the manifests"
+        hint = f"{first_manifest(project)}; or, in an sdist, its include list lacks the manifests"
         raise fail("no-manifests", Place("pyproject.toml"), message, hint)
     return names
 

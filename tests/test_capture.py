@@ -146,6 +146,39 @@ def test_a_state_dict_is_loaded_first(folder: Path) -> None:
     assert result.returncode == 2 and "state.safetensors: error[bad-params]" in result.stderr
 
 
+@pytest.mark.parametrize("name", ["state.pt", "state.npz", "state"])
+def test_a_state_dict_of_another_kind(folder: Path, name: str) -> None:
+    torch.save({"weight": torch.ones(2, 4)}, folder / name)
+    result = capture(folder, "ready", "1,4", "--state-dict", name)
+    assert result.returncode == 2
+    message = "parameters must be a file that ends in `.safetensors`"
+    assert result.stderr.startswith(f"{name}: error[bad-params]: {message}; write it with")
+    assert not list((folder / "models").glob("net*"))
+
+
+@pytest.mark.parametrize(
+    ("factory", "manifest", "lines"),
+    [
+        ("ready", "ir: net.ir.json\n", ["params: net.safetensors"]),
+        ("double", "ir: net.ir.json\n", ["params: net.safetensors", "dtype: float64"]),
+        ("double", "ir: net.ir.json\nparams: net.safetensors\n", ["dtype: float64"]),
+        ("ready", "ir: net.ir.json\nparams: p.npz\nemit:\n  dtype: float64\n", []),
+        ("ready", "what: is this\n", []),
+    ],
+)
+def test_what_an_older_manifest_lacks_is_noted(
+    folder: Path, factory: str, manifest: str, lines: list[str]
+) -> None:
+    path = folder / "models/net.yaml"
+    path.write_text(manifest)
+    result = capture(folder, factory, "1,4")
+    assert result.returncode == 0 and path.read_text() == manifest
+    notes = result.stderr.splitlines()
+    assert len(notes) == len(lines)
+    for note, line in zip(notes, lines, strict=True):
+        assert note.startswith("models/net.yaml: note[missing-key]: ") and f"`{line}`" in note
+
+
 def test_every_op_without_a_form_is_told_with_its_line(folder: Path) -> None:
     result = capture(folder, "Bad", "2,3")
     assert result.returncode == 2

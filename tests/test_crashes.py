@@ -18,6 +18,7 @@ from hatch_irpytorch import IRPyTorchError
 from hatch_irpytorch.build import model
 from hatch_irpytorch.build.content import Content
 from hatch_irpytorch.build.current import build_outputs
+from hatch_irpytorch.build.files import replace_file
 from hatch_irpytorch.build.regenerate import regenerate
 from hatch_irpytorch.project import find_project
 
@@ -218,6 +219,85 @@ def test_a_user_file_beside_the_outputs_is_never_removed(project: Path, name: st
     assert run(project, "regen")[0] == 0
     assert mine.read_text() == "mine"
     assert not (project / MODULE).exists()
+
+
+def test_leftovers_of_killed_processes_are_removed_and_no_others(project: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as running:
+        names = {
+            f".{ended.pid}-1.irpytorch-tmp": False,
+            f".{running.pid}-1.irpytorch-tmp": True,
+            ".affine.py.irpytorch-tmp": True,
+            ".1-x.irpytorch-tmp": True,
+        }
+        folder = project / "tests/golden"
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).write_text("precious")
+        assert run(project, "regen")[0] == 0
+        assert {name: (folder / name).exists() for name in names} == names
+        running.communicate(b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "output"),
+    [
+        (("export", "affine"), "out.json"),
+        (("export", "affine"), "out.safetensors"),
+        (("emit", "models/affine.ir.json"), "out.py"),
+    ],
+)
+def test_a_user_file_with_a_temporary_name_is_left_alone(
+    project: Path, words: tuple[str, ...], output: str
+) -> None:
+    mine = project / f".{output}.irpytorch-tmp"
+    mine.write_text("precious")
+    assert run(project, *words, "-o", output) == (0, "")
+    assert mine.read_text() == "precious" and (project / output).stat().st_size > 0
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from hatch_irpytorch.build.files import replace_file
+data = sys.argv[1].encode() * 1_000_000
+for _ in range(50):
+    replace_file(Path("out.json"), data, "out.json")
+"""
+
+
+def test_two_that_write_one_file_at_once_do_not_meet(tmp_path: Path) -> None:
+    """The file is whole, that of one or the other, and neither fails."""
+    writers = [subprocess.Popen([sys.executable, "-c", _WRITER, x], cwd=tmp_path) for x in "abc"]
+    while any(writer.poll() is None for writer in writers):
+        if (tmp_path / "out.json").exists():
+            found = (tmp_path / "out.json").read_bytes()
+            assert len(found) == 1_000_000 and found.count(found[:1]) == len(found)
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_two_commands_with_one_output_at_once(project: Path) -> None:
+    words = ("export", "affine", "-o", "out.safetensors", "--force")
+    assert run(project, *words)[0] == 0
+    expected = (project / "out.safetensors").read_bytes()
+    processes = [start(project, *words) for _ in range(4)]
+    assert [p.communicate()[1] for p in processes] == [""] * 4
+    assert [p.returncode for p in processes] == [0] * 4
+    assert (project / "out.safetensors").read_bytes() == expected
+
+
+def test_an_interrupt_leaves_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        replace_file(tmp_path / "out.json", b"{}", "out.json")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_current_project_is_not_touched(project: Path) -> None:

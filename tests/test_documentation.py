@@ -89,3 +89,30 @@ def test_the_changelog_has_the_version() -> None:
     from hatch_irpytorch import __version__
 
     assert f"## {__version__}" in text("CHANGELOG.md")
+
+
+def test_the_diff_of_a_widened_layer_is_the_real_one() -> None:
+    from difflib import unified_diff
+
+    from hatch_irpytorch import EmitOptions, emit_module
+    from hatch_irpytorch.ir.read import build_model
+
+    graph = json.loads(text("tests/sample_project/models/affine.ir.json"))
+    options = EmitOptions(class_name="Affine", dtype="float64")
+    narrow = emit_module(build_model(json.dumps(graph).encode(), "affine.ir.json"), options).source
+    linear, relu = graph["nodes"][1:]
+    linear["weight"].append([1.0, 1.0])
+    linear["bias"].append(0.0)
+    linear["out_dim"], linear["shape"], relu["shape"] = 4, [1, 4], [1, 4]
+    wide = emit_module(build_model(json.dumps(graph).encode(), "affine.ir.json"), options).source
+    lines = list(unified_diff(narrow.splitlines(), wide.splitlines(), lineterm=""))
+    (shown,) = re.findall(r"```diff\n(-\"\"\"Affine: .*?)```", text("README.md"), re.DOTALL)
+    first, second, *hunk = shown.splitlines()
+    assert {first, second} <= set(lines)
+    start = lines.index(hunk[0].removesuffix(" class Affine(nn.Module):"))
+    assert [line or " " for line in hunk[1:]] == lines[start + 1 : start + len(hunk)]
+
+
+def test_the_readme_says_how_to_build_wheels_without_torch() -> None:
+    for line in text("README.md").splitlines():
+        assert "pip wheel" not in line or "--no-deps" in line

@@ -13,13 +13,17 @@ import pytest
 from command_line import run
 
 from hatch_irpytorch import IRPyTorchError
+from hatch_irpytorch.build.content import digest
+from hatch_irpytorch.build.current import build_outputs
 from hatch_irpytorch.build.generate import generate_project
 from hatch_irpytorch.build.golden import FORMAT, golden_differences, read_golden
+from hatch_irpytorch.build.lock import read_locks
 from hatch_irpytorch.project import find_project
 from hatch_irpytorch.verify.golden import golden_problems
 
 SAMPLE = Path(__file__).parent / "sample_project"
 GOLDEN = "tests/golden/affine.json"
+LOCK = "generated/irpytorch.lock/affine.json"
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +137,7 @@ OURS = json.dumps({"format": FORMAT, "cases": []}).encode()
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "removed"),
+    ("name", "data", "ours"),
     [
         ("old.json", OURS, True),
         ("old.json", b' {\n "format" : "irpytorch.golden.v1", "cases": [', True),
@@ -148,15 +152,87 @@ OURS = json.dumps({"format": FORMAT, "cases": []}).encode()
         ("json.json", OURS, False),
     ],
 )
-def test_only_what_can_be_a_golden_file_of_a_module_is_removed(
-    project: Path, name: str, data: bytes, removed: bool
+@pytest.mark.parametrize("recorded", [True, False])
+def test_only_a_golden_file_that_a_lock_records_is_removed(
+    project: Path, name: str, data: bytes, ours: bool, recorded: bool
 ) -> None:
+    """And only what can be one of a module; without the lock it is told, with what to run."""
     path = project / "tests/golden" / name
     path.write_bytes(data)
+    if recorded:
+        lock = json.loads((project / LOCK).read_text())
+        lock["golden"] = digest(data)
+        lock["outputs"] = {}
+        (project / LOCK).with_name(name.removesuffix("l")).write_text(json.dumps(lock))
+    removed, told = ours and recorded, ours and not recorded
+    checked = run(project, "check")
+    assert (f"tests/golden/{name}: error[orphaned]" in checked.stderr) is ours
     result = run(project, "regen")
     assert result.returncode == 0
     assert path.exists() is not removed
     assert (f"removed tests/golden/{name}\n" == result.stdout) is removed
+    assert (f"`rm tests/golden/{name}`" in result.stderr) is told
+
+
+def without_manifest(project: Path) -> None:
+    (project / "models/affine.yaml").rename(project / "models/other.yaml")
+
+
+def test_what_regen_wrote_is_removed_with_its_manifest(project: Path) -> None:
+    without_manifest(project)
+    result = run(project, "regen")
+    assert f"removed {GOLDEN}\n" in result.stdout and not (project / GOLDEN).exists()
+    assert run(project, "check").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text.replace('"cases"', '"mine": "notes", "cases"', 1),
+        lambda text: json.dumps(json.loads(text)),
+        lambda text: text + "\n",
+    ],
+)
+@pytest.mark.parametrize("regenerated", [True, False])
+def test_a_golden_file_that_was_edited_is_told_and_not_removed(
+    project: Path, edit: Callable[[str], str], regenerated: bool
+) -> None:
+    """Also when `regen` saw it between, and left it since its numbers are those of the model."""
+    path = project / GOLDEN
+    mine = edit(path.read_text())
+    path.write_text(mine)
+    if regenerated:
+        assert run(project, "check").returncode == 0
+        assert run(project, "regen").stdout == ""
+    without_manifest(project)
+    result = run(project, "regen")
+    assert result.returncode == 0
+    assert f"{GOLDEN}: note[orphaned]" in result.stderr and f"`rm {GOLDEN}`" in result.stderr
+    assert path.read_text() == mine
+
+
+def test_a_lock_without_a_golden_file_is_brought_up_to_date(project: Path) -> None:
+    """One that a build made, or an older version; until then the file is told and not removed."""
+    lock = json.loads((project / LOCK).read_text())
+    assert lock.pop("golden") == digest((project / GOLDEN).read_bytes())
+    whole = (project / LOCK).read_bytes()
+    (project / LOCK).write_text(json.dumps(lock))
+    assert run(project, "check").returncode == 0
+    other = Path(shutil.copytree(project, project.with_name("other")))
+    without_manifest(other)
+    assert f"{GOLDEN}: note[orphaned]" in run(other, "regen").stderr
+    assert run(project, "regen").returncode == 0
+    assert (project / LOCK).read_bytes() == whole
+
+
+def test_a_build_keeps_what_the_lock_says_of_the_golden_file(project: Path) -> None:
+    """It does not look at golden files, so that `regen` still knows which it wrote."""
+    (project / "models/affine.yaml").write_text("ir: affine.ir.json\nemit:\n  dtype: float16\n")
+    before = json.loads((project / LOCK).read_text())
+    build_outputs(find_project(project))
+    after = json.loads((project / LOCK).read_text())
+    assert after["golden"] == before["golden"] and after["outputs"] != before["outputs"]
+    assert run(project, "check").returncode == 0
 
 
 def test_links_pipes_and_folders_are_left_alone(project: Path, tmp_path: Path) -> None:
@@ -165,7 +241,8 @@ def test_links_pipes_and_folders_are_left_alone(project: Path, tmp_path: Path) -
     (golden / "linked.json").symlink_to(tmp_path / "mine.json")
     os.mkfifo(golden / "pipe.json")
     (golden / "folder.json").mkdir()
-    assert golden_differences(project, {"affine": (project / GOLDEN).read_bytes()}, True) == []
+    wanted = {"affine": (project / GOLDEN).read_bytes()}
+    assert golden_differences(project, wanted, read_locks(find_project(project)), True) == []
     assert run(project, "regen").returncode == 0
     assert (tmp_path / "mine.json").read_bytes() == OURS
 

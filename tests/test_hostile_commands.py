@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -26,6 +27,17 @@ HUGE_NPY = b"\x93NUMPY\x01\x00v\x00" + (
     b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }".ljust(117) + b"\n"
 )
 
+BAD_NPY = {
+    name: b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    for name, text in (
+        ("key", b"{[]:1}"),
+        ("open", b"{(\n"),
+        ("quotes", b"'''\n"),
+        ("indented", b"1\n  2\n 3"),
+        ("signs", b"-" * 9_000 + b"1"),
+    )
+}
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -38,6 +50,10 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "objects.npy").write_bytes(HUGE_NPY.replace(b"'<f8'", b"'|O' "))
     (tmp_path / "cut.npy").write_bytes(HUGE_NPY[:30])
     np.savez(tmp_path / "several.npz", a=np.zeros(1), b=np.zeros(1))
+    for name, data in BAD_NPY.items():
+        (tmp_path / f"{name}.npy").write_bytes(data)
+        with zipfile.ZipFile(tmp_path / f"{name}.npz", "w") as archive:
+            archive.writestr("linear_1_W.npy", data)
     if os.name == "posix":
         os.mkfifo(tmp_path / "pipe")
         os.mkfifo(tmp_path / "pipe.safetensors")
@@ -101,7 +117,7 @@ ONNX = ("import-onnx", "x.onnx", "-o", "models/net", "--bind")
         ("emit", "g.json", "--params", LONG + ".safetensors"),
         ("emit", "g.json", "-o", LONG),
         ("emit", "g.json", "-o", DEEP),
-        ("emit", "g.json", "-o", "a" * 245 + ".py"),
+        ("emit", "g.json", "-o", "a" * 253 + ".py"),
         ("emit", "g.json", "-o", "loop.json"),
         ("emit", "g.json", "-o", "loop.json/x.py"),
         ("emit", "g.json", "-o", "g.json"),
@@ -148,6 +164,8 @@ ONNX = ("import-onnx", "x.onnx", "-o", "models/net", "--bind")
         (*ONNX, "x=several.npz"),
         (*ONNX, "x=g.json"),
         (*ONNX, "="),
+        *((*ONNX, f"x={name}.npy") for name in BAD_NPY),
+        *(("emit", "g.json", "--params", f"{name}.npz") for name in BAD_NPY),
     ],
     ids=lambda arguments: " ".join(word[:20] for word in arguments),
 )
@@ -170,6 +188,29 @@ def test_bad_manifests_are_one_error(folder: Path, command: str, text: str) -> N
     os.mkfifo(folder / "models/pipe")
     (folder / "models/affine.yaml").write_text(text)
     refused(folder, command)
+
+
+@pytest.mark.parametrize("command", ["regen", "check"])
+@pytest.mark.parametrize("name", BAD_NPY)
+def test_an_array_that_is_none_names_its_file(folder: Path, command: str, name: str) -> None:
+    shutil.copy(folder / f"{name}.npz", folder / "models/p.npz")
+    (folder / "models/affine.yaml").write_text("ir: affine.ir.json\nparams: p.npz\n")
+    told = refused(folder, command)
+    assert told.startswith("models/p.npz: error[bad-params]: the member `linear_1_W.npy` is not")
+
+
+def test_libraries_do_not_warn_on_stderr(folder: Path) -> None:
+    """What numpy and others warn of would be a line that is no JSON."""
+    (folder / "sitecustomize.py").write_text(
+        "import numpy, warnings\nreal = numpy.empty\n"
+        "def empty(*a, **k):\n    warnings.warn('mind', UserWarning)\n    return real(*a, **k)\n"
+        "numpy.empty = empty\n"
+    )
+    np.savez(folder / "p.npz", linear_1_W=np.zeros((3, 2)), linear_1_b=np.zeros(3))
+    command = [sys.executable, "-m", "hatch_irpytorch", "emit", "g.json", "--params", "p.npz"]
+    variables = {**os.environ, "PYTHONPATH": str(folder)}
+    result = subprocess.run(command, cwd=folder, capture_output=True, env=variables)
+    assert (result.returncode, result.stderr) == (0, b"")
 
 
 @posix

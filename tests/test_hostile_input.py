@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import random
 import time
 import tracemalloc
@@ -19,6 +20,7 @@ from documents import document, op
 from hostile_files import BIG, GRAPHS, affine, legacy, mutated, transformer
 
 from hatch_irpytorch import IRPyTorchError
+from hatch_irpytorch.ir.npy import read_npy_data, read_npy_header
 from hatch_irpytorch.ir.params import StoreFile
 from hatch_irpytorch.ir.read import build_model
 from hatch_irpytorch.ir.stores import read_store
@@ -170,6 +172,73 @@ def many_members(count: int) -> bytes:
     return packed.getvalue()
 
 
+def array(header: str) -> bytes:
+    """An array of 12 numbers with a header of this text."""
+    text = header.encode("latin-1")
+    return b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text + bytes(96)
+
+
+def npz_of(header: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("linear_1_W.npy", array(header))
+        archive.writestr("linear_1_b.npy", array(NPY.format("(4,)")))
+    return packed.getvalue()
+
+
+NPY = "{{'descr': '<f8', 'fortran_order': False, 'shape': {}, }}"
+BAD_HEADERS = {
+    "a list as a key": "{[]:1}",
+    "a bracket that stays open": "{(\n",
+    "a text that stays open": "'''\n",
+    "a line too far in": "{}\n  {}",
+    "no Python": "{'shape' 'descr'}",
+    "nine thousand signs": "-" * 9_000 + "1",
+    "nine thousand brackets": "{" + "(" * 9_000 + ")" * 9_000 + "}",
+    "no comma": NPY.format("(4, 3)").replace(", 'shape'", " 'shape'"),
+    "a key twice": NPY.format("(4, 3)").replace("}", "'shape': (4, 3)}"),
+    "a fourth key": NPY.format("(4, 3)").replace("}", "'more': True}"),
+    "a key less": "{'descr': '<f8', 'shape': (4, 3)}",
+    "an extent below 0": NPY.format("(4, -3)"),
+    "an extent of 30 digits": NPY.format("(" + "9" * 30 + ",)"),
+    "a number for a shape": NPY.format("(12)"),
+    "a shape of text": NPY.format("('4', 3)"),
+    "an order that is none": NPY.format("(4, 3)").replace("False", "(0)"),
+    "a dtype of fields": NPY.format("(4, 3)").replace("'<f8'", "[('a', '<f8')]"),
+    "a dtype nobody knows": NPY.format("(4, 3)").replace("<f8", "<f3"),
+    "a longer header than any": NPY.format("(4, 3)") + " " * 10_000,
+}
+
+
+@pytest.mark.parametrize("name", BAD_HEADERS)
+@pytest.mark.filterwarnings("error")
+def test_a_header_of_an_array_that_is_none(name: str, tmp_path: Path) -> None:
+    data = npz_of(BAD_HEADERS[name])
+    with pytest.raises(IRPyTorchError, match=r"^params\.npz: error\[bad-params\]"):
+        store_reader(".npz")(data, tmp_path)
+
+
+@pytest.mark.parametrize("shape", ["(4, 3)", "(4,3,)", "( 4L, 3L )"])
+@pytest.mark.filterwarnings("error")
+def test_headers_as_others_write_them(shape: str, tmp_path: Path) -> None:
+    """Python 2 wrote `4L`, of which numpy warns; other libraries use other quotes and spaces."""
+    for header in (NPY.format(shape), NPY.format(shape).replace("'", '"').replace(": ", ":")):
+        assert store_reader(".npz")(npz_of(header), tmp_path)
+
+
+def test_arrays_are_read_as_numpy_reads_them(tmp_path: Path) -> None:
+    shapes: tuple[tuple[int, ...], ...] = ((), (0,), (2, 0, 3), (7,), (4, 3), (2, 3, 4))
+    for shape in shapes:
+        for dtype in ("<f8", ">f8", "<f4", ">f2", "<i8", "|b1", "<c16"):
+            for order in ("C", "F"):
+                data = np.arange(math.prod(shape)).reshape(shape).astype(dtype, order=order)
+                np.save(tmp_path / "a.npy", data)
+                with (tmp_path / "a.npy").open("rb") as stream:
+                    found = read_npy_data(stream, read_npy_header(stream))
+                assert found.dtype == data.dtype.newbyteorder("=") and found.shape == shape
+                np.testing.assert_array_equal(found, data)
+
+
 def header_length(length: int, rest: bytes = b"") -> bytes:
     return length.to_bytes(8, "little") + rest
 
@@ -179,7 +248,18 @@ def tensors(**fields: object) -> bytes:
     return header_length(len(text), text)
 
 
+def packed_by(method: int) -> bytes:
+    """An archive whose data is not what it says, packed as numpy packs none."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        archive.writestr("linear_1_W.npy", array(NPY.format("(4, 3)")))
+    data = packed.getvalue()
+    return data[:50] + b"\xff" * 8 + data[58:]
+
+
 STORES: dict[str, tuple[str, bytes]] = {
+    "an archive by lzma": (".npz", packed_by(zipfile.ZIP_LZMA)),
+    "an archive by bz2": (".npz", packed_by(zipfile.ZIP_BZIP2)),
     "a bomb": (".npz", bomb(1 << 30)),
     "a bomb with its shape": (".npz", bomb(1 << 29, shape=(8192, 8192))),
     "many members": (".npz", many_members(20_000)),

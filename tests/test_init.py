@@ -262,3 +262,36 @@ def test_tables_find_their_place(tmp_path: Path, place: str) -> None:
     rest = iter(new)
     assert all(character in rest for character in text), "only additions"
     assert init(project) == (0, "", "")
+
+
+@pytest.mark.parametrize("manifests", ["some", "none", "no folder"])
+def test_the_next_step_is_told_once(tmp_path: Path, manifests: str) -> None:
+    project = new_project(tmp_path / "p")
+    if manifests == "none":
+        (project / "models/affine.yaml").unlink()
+    elif manifests == "no folder":
+        shutil.rmtree(project / "models")
+    code, shown, _ = init(project, "--yes")
+    last = shown.splitlines()[-1]
+    if manifests == "some":
+        assert last == "next: run `irpytorch regen`, then `git add generated tests/golden`"
+    else:
+        assert "`irpytorch import-onnx net.onnx -o models/net` or `irpytorch capture " in last
+    assert (code, init(project, "--yes")[1]) == (0, "")
+
+
+@pytest.mark.parametrize("taken", [".github", ".github/workflows", ".gitattributes"])
+@pytest.mark.parametrize("words", [("--yes",), ("--dry-run",)])
+def test_a_target_that_cannot_be_written_changes_nothing(
+    tmp_path: Path, taken: str, words: tuple[str, ...]
+) -> None:
+    """Not those before it either."""
+    project = new_project(tmp_path / "p")
+    path = project / taken
+    path.parent.mkdir(exist_ok=True)
+    path.mkdir() if taken == ".gitattributes" else path.touch()
+    before = files(project)
+    code, shown, stderr = init(project, "--package", "nn_x", "--github", *words)
+    assert (code, shown) == (2, "")
+    assert f"{taken}" in stderr and "error[cannot-write]: the file cannot be written" in stderr
+    assert files(project) == before and not (project / ".hatch").exists()

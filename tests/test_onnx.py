@@ -300,6 +300,53 @@ def test_resize(tmp_path: Path, attributes: dict[str, str], scales: list[float])
     check(save(tmp_path / "m.onnx", [node], [1, 2, 4, 6], 13, stored), [1, 2, 4, 6])
 
 
+ENDS = (0, 1, 5, 6, 7, 100, 2**62, -1, -5, -6, -7, -100, -(2**31), -(2**63))
+SLICED = np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32)
+
+
+def sliced(path: Path, bounds: tuple[int, int, int], constant: bool) -> Path:
+    """The first axis of the input, or of numbers of the file that are added to it."""
+    stored = dict(zip("abc", (np.array([bound]) for bound in bounds), strict=True))
+    stored |= {"axis": np.array([0]), "k": SLICED}
+    whole = make_node("Slice", ["k" if constant else "x", "a", "b", "axis", "c"], ["s"])
+    added = make_node("Add", ["s", "row"], ["y"])
+    stored["row"] = np.zeros(4, np.float32)
+    if constant:
+        added = make_node("Add", ["s", "x"], ["y"])
+    return save(path, [whole, added], [4] if constant else [6, 4], 13, stored)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("step", [1, 4, 2**62, -1, -4, -(2**63)])
+def test_bounds_of_slices_are_moved_into_the_axis(
+    tmp_path: Path, step: int, constant: bool
+) -> None:
+    x = np.zeros(4, np.float32) if constant else SLICED
+    for start in ENDS:
+        for end in ENDS:
+            path = sliced(tmp_path / "m.onnx", (start, end, step), constant)
+            (wanted,) = session(path).run(None, {"x": x})
+            (found,) = evaluate(from_onnx(path), x)
+            assert found.shape == wanted.shape, (start, end, step)
+            np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ((0, 3, 0), "a step of 0"),
+        ((3, 2**31 - 1, -1), "has two meanings"),
+        ((3, 2**63 - 1, -2), "has two meanings"),
+    ],
+)
+def test_what_is_no_slice(
+    tmp_path: Path, bounds: tuple[int, int, int], message: str, constant: bool
+) -> None:
+    with pytest.raises(IRPyTorchError, match=message):
+        from_onnx(sliced(tmp_path / "m.onnx", bounds, constant))
+
+
 def test_shape_arithmetic_is_folded(tmp_path: Path) -> None:
     nodes = [
         make_node("Shape", ["x"], ["s"]),
@@ -608,4 +655,4 @@ def test_without_onnx_the_command_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "none"))
     result = import_file(tmp_path, "m.onnx", "-o", "net")
     assert result.returncode == 2
-    assert "error[missing-onnx]" in result.stderr and "hatch-irpytorch[onnx]" in result.stderr
+    assert "error[missing-onnx]" in result.stderr and "; pip install onnx\n" in result.stderr

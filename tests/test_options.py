@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import pkgutil
+import re
 import subprocess
+import symtable
 import sys
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from command_line import run
 from documents import (
     Document,
     const,
@@ -25,11 +30,14 @@ from documents import (
     with_weight_file,
 )
 
+import hatch_irpytorch
 from hatch_irpytorch import EmitOptions, IRPyTorchError, emit_module, evaluate
-from hatch_irpytorch.emit.options import DTYPES
+from hatch_irpytorch.emit.options import DTYPES, class_name_problem
 from hatch_irpytorch.emit.planning import plan_module
+from hatch_irpytorch.ir.ops.code import Function
 from hatch_irpytorch.manifest import EMIT_FIELDS, read_manifest
 
+ROOT = Path(__file__).parent.parent
 ROWS = np.array([[1.0, 2.0, 3.0]] * 2)
 
 
@@ -44,6 +52,51 @@ def test_options_and_manifest_keys_are_the_same() -> None:
 def test_class_name() -> None:
     assert "class Net(nn.Module):" in source(regression(), class_name="Net")
     assert namespace(source(regression(), class_name="Net"))["Net"]
+
+
+def carried_functions() -> list[str]:
+    """The text of every function that some module carries."""
+    texts = []
+    for found in pkgutil.walk_packages(hatch_irpytorch.__path__, "hatch_irpytorch."):
+        if found.name.startswith(("hatch_irpytorch.emit", "hatch_irpytorch.ir.")):
+            for value in vars(import_module(found.name)).values():
+                values = value.values() if isinstance(value, dict) else (value,)
+                texts += [v.source for v in values if isinstance(v, Function)]
+    assert len(texts) > 15
+    return texts
+
+
+def bare_names(text: str) -> set[str]:
+    """What a text reads that is bound in none of its own functions."""
+    waiting, found = [symtable.symtable(text, "module", "exec")], set()
+    while waiting:
+        table = waiting.pop()
+        waiting += table.get_children()
+        outer = table.get_type() == "module"
+        found |= {s.get_name() for s in table.get_symbols() if s.is_global() or outer}
+    return found
+
+
+def test_no_class_takes_a_name_that_modules_use() -> None:
+    whole = [path.read_text() for path in (ROOT / "generated/irpytorch_models").glob("*.py")]
+    several = document([2], op("relu", [0], [2]), outputs=[0, 1])
+    empty = document([0], op("relu", [0], [0]))
+    whole += [source(value, dtype=d) for value in (several, empty) for d in DTYPES]
+    used = set().union(*map(bare_names, [*whole, *carried_functions()]))
+    assert {"ValueError", "print", "torch", "ACCESS_COPY", "save_weights"} <= used
+    classes = {name for text in whole for name in re.findall(r"^class (\w+)\(nn", text, re.M)}
+    fit = {name for name in used - classes if not class_name_problem(name)}
+    assert fit == set()
+
+
+@pytest.mark.parametrize("name", ["ValueError", "ExceptionGroup", "Ellipsis", "WindowsError", "F"])
+def test_a_class_name_that_is_taken(tmp_path: Path, name: str) -> None:
+    graph = ROOT / "tests/sample_project/models/affine.ir.json"
+    result = run(tmp_path, "emit", str(graph), "--class-name", name)
+    assert result.returncode == 2 and "--class-name: error[bad-name]" in result.stderr
+    text = f"ir: a.json\nemit:\n  class_name: {name}\n".encode()
+    with pytest.raises(IRPyTorchError, match=r"m.yaml:3:15: error\[bad-"):
+        read_manifest(text, "models/m.yaml")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

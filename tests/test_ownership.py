@@ -47,6 +47,8 @@ def old_lock(project: Path, outputs: dict[str, bytes]) -> None:
 
 
 USERS = {
+    f"{PACKAGE}/helper.py": b"",
+    f"{PACKAGE}/sub/__init__.py": b"",
     "generated/user.txt": b"mine",
     f"{PACKAGE}/hand.py": b"mine = True\n",
     f"{PACKAGE}/hand.safetensors": (2).to_bytes(8, "little") + b"{}",
@@ -66,7 +68,7 @@ def test_an_entry_of_a_lock_makes_no_file_ours(project: Path, command: str, old:
     if old:
         old_lock(project, USERS)
     else:
-        for name in ("hand", "notes", "Upper", "user"):
+        for name in ("hand", "notes", "Upper", "user", "helper"):
             outputs = {Path(path).name: data for path, data in USERS.items() if name in path}
             lock_of(project, name, outputs)
     program = {
@@ -86,6 +88,18 @@ def run_program(folder: Path, program: str) -> int:
     import sys
 
     return subprocess.run([sys.executable, "-c", program], cwd=folder, check=False).returncode
+
+
+@pytest.mark.parametrize("name", ["helper.py", "__init__.py", "helper.safetensors"])
+def test_clean_removes_no_empty_file_but_the_marker_of_types(project: Path, name: str) -> None:
+    from hatch_irpytorch.build.outputs import clean_outputs
+    from hatch_irpytorch.project import find_project
+
+    lock_of(project, name.partition(".")[0], {name: b""})
+    (project / PACKAGE / name).write_bytes(b"")
+    removed = clean_outputs(find_project(project))
+    assert (project / PACKAGE / name).exists() and f"{PACKAGE}/{name}" not in removed
+    assert (name == "__init__.py") is (f"{PACKAGE}/py.typed" not in removed)
 
 
 @pytest.mark.parametrize("linked", [PACKAGE, "generated", LOCKS])
@@ -118,6 +132,7 @@ def test_a_module_of_ours_without_its_lock_is_told_not_removed(project: Path) ->
         assert f"`rm {module}`" in result.stderr
         assert (project / module).read_bytes() == before
     (project / module).unlink()
+    (project / "tests/golden/affine.json").unlink()
     assert run(project, "check").returncode == 0
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hatch_irpytorch.build import process_lock
-from hatch_irpytorch.build.process_lock import project_lock
+from hatch_irpytorch.build.process_lock import project_lock, remove_process_lock
 from hatch_irpytorch.errors import IRPyTorchError
 from hatch_irpytorch.project import PROCESS_LOCK, Project, find_project
 
@@ -170,6 +170,32 @@ def test_something_else_where_the_lock_belongs(project: Path, kind: str) -> None
     result = run(project, "regen", timeout=60)
     assert result.returncode == 2 and "error[not-ours]" in result.stderr
     assert target.read_text() == "mine"
+
+
+@pytest.mark.parametrize("linked", [".gitignore", "process.lock", "../irpytorch", "../../.hatch"])
+@pytest.mark.parametrize("words", [("regen",), ("init", "--package", "nets", "--yes")])
+def test_nothing_is_written_through_a_link(
+    project: Path, tmp_path: Path, linked: str, words: tuple[str, ...]
+) -> None:
+    """Also where the link leads to nothing, which is as if nothing stood there."""
+    outside = tmp_path / "outside"
+    place = Path(os.path.normpath(project / ".hatch/irpytorch" / linked))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(outside)
+    before = sorted(project.rglob("*"))
+    result = run(project, *words, timeout=60)
+    assert result.returncode == 2, result
+    assert "error[not-ours]" in result.stderr or "error[outside-project]" in result.stderr
+    assert not outside.exists() and sorted(project.rglob("*")) == before
+
+
+def test_a_gitignore_of_the_user_beside_the_lock_stays(project: Path) -> None:
+    mine = project / ".hatch/irpytorch/.gitignore"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("process.lock\n")
+    assert run(project, "regen").returncode == 0
+    remove_process_lock(find_project(project))
+    assert mine.read_text() == "process.lock\n" and not (project / PROCESS_LOCK).exists()
 
 
 def test_the_lock_is_in_no_archive_and_git_passes_over_it(project: Path, tmp_path: Path) -> None:

@@ -147,7 +147,10 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], str]] = {
     "NaN": (text_change("64]", "NaN]"), "digits_mlp.ir.json:2:"),
     "truncated JSON": (text_change("]}\n", ""), "error[bad-json]"),
     "truncated store": (cut, "digits_mlp.safetensors: error[bad-params]"),
-    "empty models": (empty, "error[no-manifests]: no file matches `models/*.yaml`"),
+    "empty models": (
+        empty,
+        "error[no-manifests]: no file matches `models/*.yaml`; write one with `",
+    ),
 }
 
 

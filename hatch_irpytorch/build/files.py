@@ -6,14 +6,17 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from hatch_irpytorch.build.content import Content, pieces_of
-from hatch_irpytorch.errors import IRPyTorchError, Place, fail
+from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.source.reading import content, reason
 
-TEMPORARY = ".irpytorch-tmp"
-_LEFTOVER = re.compile(rf"\.\w+\.(py|typed|json|safetensors){re.escape(TEMPORARY)}", re.ASCII)
+_ENDING = ".irpytorch-tmp"
+_LEFTOVER = re.compile(rf"\.(\d{{1,10}})-\d+{re.escape(_ENDING)}", re.ASCII)
+_NUMBERS = count(1)
 _TOGETHER = 500
 _AT_ONCE = 8
 
@@ -100,8 +103,8 @@ def replace_files(files: Iterable[tuple[Path, Content, str]]) -> None:
     Many at a time are written to temporary names in the same folders, then all of those are flushed
     to disk, then renamed: a disk flushes many new files faster than each before the next is made.
 
-    Only one build of a project runs at a time, so a temporary name is fixed: what a killed build
-    left behind is written over or removed by the next.
+    A temporary name is that of one process and one file, and new: commands that write one file at
+    once do not meet, and nothing that stands there is written over.
     """
     waiting: list[tuple[Path, Content, str]] = []
     for file in files:
@@ -112,29 +115,39 @@ def replace_files(files: Iterable[tuple[Path, Content, str]]) -> None:
     _replace_together(waiting)
 
 
+class _Written(NamedTuple):
+    """A file under its temporary name, its own path, and what errors call it."""
+
+    temporary: Path
+    path: Path
+    name: str
+
+
 def _replace_together(files: list[tuple[Path, Content, str]]) -> None:
+    written: list[_Written] = []
     try:
         for path, data, name in files:
             with _told_of(name):
-                _write(_temporary(path), data)
-        _flush_all(files)
-        for path, _, name in files:
-            with _told_of(name):
-                _temporary(path).replace(path)
-    except IRPyTorchError:
-        for path, _, _ in files:
+                descriptor, temporary = _created(path.parent)
+                written.append(_Written(temporary, path, name))
+                _write(descriptor, temporary, data)
+        _flush_all(written)
+        for file in written:
+            with _told_of(file.name):
+                file.temporary.replace(file.path)
+    except BaseException:
+        for file in written:
             with suppress(OSError):
-                _temporary(path).unlink()
+                file.temporary.unlink()
         raise
 
 
-def _flush_all(files: list[tuple[Path, Content, str]]) -> None:
+def _flush_all(files: list[_Written]) -> None:
     """Flush the temporary files; a disk takes many at once in a third of the time."""
 
-    def flush(file: tuple[Path, Content, str]) -> None:
-        path, _, name = file
-        with _told_of(name):
-            _flush(_temporary(path))
+    def flush(file: _Written) -> None:
+        with _told_of(file.name):
+            _flush(file.temporary)
 
     if len(files) < _AT_ONCE:
         for file in files:
@@ -156,12 +169,24 @@ def _told_of(name: str) -> Iterator[None]:
         raise fail("cannot-write", Place(name), message) from None
 
 
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}{TEMPORARY}")
+def _created(folder: Path) -> tuple[int, Path]:
+    """A new file under a temporary name, open for writing; its folder is made where it is missing.
+
+    Raises `OSError`.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        path = folder / f".{os.getpid()}-{next(_NUMBERS)}{_ENDING}"
+        try:
+            return os.open(path, flags, 0o644), path
+        except FileNotFoundError:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            continue
 
 
-def _write(path: Path, data: Content) -> None:
-    with os.fdopen(_created(path), "wb") as stream:
+def _write(descriptor: int, path: Path, data: Content) -> None:
+    with os.fdopen(descriptor, "wb") as stream:
         for piece in pieces_of(data):
             stream.write(piece)
     path.chmod(0o644)
@@ -175,16 +200,11 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _created(path: Path) -> int:
-    """A new file, open for writing; its folder is made, a file of that name goes first."""
+def create_file(path: Path, data: bytes) -> None:
+    """Write a file where nothing stands, a link included. Raises `OSError`."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        return os.open(path, flags, 0o644)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        path.unlink()
-    return os.open(path, flags, 0o644)
+    with suppress(FileExistsError), os.fdopen(os.open(path, flags, 0o644), "wb") as stream:
+        stream.write(data)
 
 
 def remove_file(path: Path, name: str) -> None:
@@ -197,13 +217,30 @@ def remove_file(path: Path, name: str) -> None:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file's name is the temporary one of a file that a build writes."""
+    """Whether a file's name is a temporary one."""
     return _LEFTOVER.fullmatch(name) is not None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that a killed build left in a folder."""
-    for leftover in folder.glob(f".*{TEMPORARY}"):
-        if is_leftover(leftover.name):
+    """Remove the temporary files of killed processes, in a folder whose project is locked.
+
+    Another build does not run then; a command that writes one file does not ask for the lock.
+    """
+    for leftover in folder.glob(f".*{_ENDING}"):
+        found = _LEFTOVER.fullmatch(leftover.name)
+        if found and not _runs(int(found[1])):
             with suppress(OSError):
                 leftover.unlink()
+
+
+def _runs(process: int) -> bool:
+    """Whether another process with this number runs; only POSIX can ask and do no harm."""
+    if process == os.getpid() or os.name != "posix":
+        return False
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hatch_irpytorch.build.content import digest, same_text
 from hatch_irpytorch.build.files import folder_names, output_bytes
+from hatch_irpytorch.build.lock import Locks, ModuleLock
 from hatch_irpytorch.build.outputs import Difference
 from hatch_irpytorch.build.ownership import is_regular
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
@@ -132,10 +134,14 @@ def _read_tensor(value: dict[str, list[object]]) -> Array:
 
 
 class GoldenFile(NamedTuple):
-    """What a golden file has to hold, and how many cases that is."""
+    """What a golden file has to hold, how many cases that is, and the digest of what we wrote.
+
+    That is empty for a file that says the same numbers in a form that we do not write.
+    """
 
     data: bytes
     cases: int
+    mark: str
 
 
 def golden_file(root: Path, module: str, cases: tuple[GoldenCase, ...]) -> GoldenFile:
@@ -144,11 +150,14 @@ def golden_file(root: Path, module: str, cases: tuple[GoldenCase, ...]) -> Golde
     before = output_bytes(root, path)
     if before is not None:
         try:
-            if not cases_difference(read_golden(before, path), cases):
-                return GoldenFile(before, len(cases))
+            found = read_golden(before, path)
+            if not cases_difference(found, cases):
+                is_as_written = same_text(before, encode_golden(found))
+                return GoldenFile(before, len(cases), digest(before) if is_as_written else "")
         except IRPyTorchError:
             pass
-    return GoldenFile(encode_golden(cases), len(cases))
+    data = encode_golden(cases)
+    return GoldenFile(data, len(cases), digest(data))
 
 
 def cases_difference(found: tuple[GoldenCase, ...], wanted: tuple[GoldenCase, ...]) -> str:
@@ -169,10 +178,13 @@ def cases_difference(found: tuple[GoldenCase, ...], wanted: tuple[GoldenCase, ..
     return ""
 
 
-def golden_differences(root: Path, wanted: Mapping[str, bytes], prune: bool) -> list[Difference]:
-    """The golden files to write, by module, and with `prune` those of no manifest to remove.
+def golden_differences(
+    root: Path, wanted: Mapping[str, bytes], locks: Locks, prune: bool
+) -> list[Difference]:
+    """The golden files to write, by module, and with `prune` those of no manifest.
 
-    A file is ours when it is a regular one with the name of a module and our format.
+    A file is ours when it is a regular one with the name of a module and our format. It is removed
+    only when the lock of that module has its digest: those have a `before`.
     Raises `not-ours` for another one in the place of a golden file.
     """
     found = []
@@ -194,7 +206,9 @@ def golden_differences(root: Path, wanted: Mapping[str, bytes], prune: bool) -> 
             continue
         data = output_bytes(root, golden_path(module))
         if data is not None and _is_ours(data):
-            found.append(Difference(golden_path(module), "orphaned", data, None))
+            recorded = locks.modules.get(module, ModuleLock()).golden == digest(data)
+            before = data if recorded else None
+            found.append(Difference(golden_path(module), "orphaned", before))
     return found
 
 

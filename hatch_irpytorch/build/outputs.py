@@ -115,12 +115,14 @@ def _may_replace(full: Path, before: bytes | OnDisk, locks: Locks) -> bool:
     """Whether a file is ours by its mark; a weight file of an old lock counts until it is made."""
     if isinstance(before, OnDisk):
         return (locks.old or {}).get(full.name) == before.digest or _is_marked(full, before)
-    return before == b"" if full.name == "py.typed" else _is_marked(full, before)
+    return _is_marked(full, before)
 
 
 def _is_marked(full: Path, before: bytes | OnDisk) -> bool:
     if isinstance(before, OnDisk):
         return is_generated_weights(full)
+    if full.name == "py.typed":
+        return before == b""
     return full.suffix == ".py" and has_module_mark(before)
 
 
@@ -270,7 +272,7 @@ def clean_outputs(project: Project) -> list[str]:
         full = project.root / path
         named = module_of(name) or name in ("__init__.py", "py.typed")
         before = _found(full, path) if named and is_regular(full) else None
-        if before is None or not (before == b"" or _is_marked(full, before)):
+        if before is None or not _is_marked(full, before):
             continue
         if locks.recorded(name) == digest(before):
             ours.append(path)

@@ -6,22 +6,21 @@ import os
 import stat
 from pathlib import Path
 
-from hatch_irpytorch.build.files import TEMPORARY
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.source.reading import reason
 
-_MAX_NAME = 255 - len(f".{TEMPORARY}")
+_MAX_NAME = 255
 
 
-def require_place(path: Path) -> None:
+def require_place(path: Path, name: str | None = None) -> None:
     """Raise `cannot-write` where no file can be written, for its own name or for its folder.
 
-    A folder that is missing is no reason: it is made.
+    Errors call the file `name`, or by its path. A folder that is missing is no reason: it is made.
     """
     problem = _problem(path)
     if problem:
         message = f"the file cannot be written: {problem}"
-        raise fail("cannot-write", Place(path.as_posix()), message)
+        raise fail("cannot-write", Place(path.as_posix() if name is None else name), message)
 
 
 def _problem(path: Path) -> str:

@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from hatch_irpytorch.build.files import output_path
+from hatch_irpytorch.build.files import create_file, output_path
 from hatch_irpytorch.build.ownership import is_regular
 from hatch_irpytorch.errors import IRPyTorchError, Place, fail
 from hatch_irpytorch.project import PROCESS_LOCK, Project
-from hatch_irpytorch.source.reading import reason
+from hatch_irpytorch.source.reading import content, reason
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 WAIT_SECONDS = 600.0
 SILENT_SECONDS = 1.0
+_IGNORED = f"{PROCESS_LOCK.rpartition('/')[0]}/.gitignore"
+_IGNORE_ALL = b"*\n"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
@@ -47,9 +49,12 @@ def project_lock(project: Project, say: Callable[[str], None] = say_waiting) -> 
 def remove_process_lock(project: Project) -> None:
     """Remove the file of the process lock with its folder, after a command that cleans up."""
     path = output_path(project.root, PROCESS_LOCK)
-    for file in (path, path.with_name(".gitignore")):
-        with suppress(OSError):
-            file.unlink()
+    ignored = output_path(project.root, _IGNORED)
+    with suppress(OSError):
+        path.unlink()
+    with suppress(OSError):
+        if content(ignored) == _IGNORE_ALL:
+            ignored.unlink()
     for folder in (path.parent, path.parent.parent):
         with suppress(OSError):
             folder.rmdir()
@@ -62,11 +67,10 @@ def _lock_file(project: Project) -> BaseFileLock:
     if path.exists() and not is_regular(path):
         message = "something else than a file stands where the lock of builds belongs"
         raise fail("not-ours", Place(PROCESS_LOCK), message, "move it away")
-    ignored = path.with_name(".gitignore")
+    ignored = output_path(project.root, _IGNORED)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not ignored.exists():
-            ignored.write_text("*\n", encoding="ascii")
+        create_file(ignored, _IGNORE_ALL)
     except OSError as error:
         raise _cannot(error) from None
     return FileLock(path)

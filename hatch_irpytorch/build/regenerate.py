@@ -11,6 +11,7 @@ from hatch_irpytorch.build.outputs import (
     Difference,
     apply_changes,
     compare,
+    describe,
     leftovers,
     lock_differences,
     planned_changes,
@@ -35,7 +36,7 @@ def update_outputs(
     def planned(locks: Locks) -> Changes:
         kept = unchanged_modules(project, locks)
         generated = generate_project(project, jobs=jobs, kept=kept, progress=progress)
-        new, outputs = generated.locks(), generated.outputs
+        new, outputs = generated.locks(locks), generated.outputs
         changes = planned_changes(project, locks, new, outputs, whole=True)
         return changes._replace(notes=(*generated.notes, *changes.notes))
 
@@ -58,12 +59,13 @@ def regenerate(
 
     def planned(locks: Locks) -> Changes:
         generated = generate_project(project, names, golden=True, jobs=jobs, progress=progress)
-        goldens, notes = _golden_differences(project, generated, prune=whole)
-        new, outputs = generated.locks(), generated.outputs
+        goldens = _golden_differences(project, generated, locks, prune=whole)
+        new, outputs = generated.locks(locks), generated.outputs
+        notes = [*_empty_goldens(generated), *map(describe, filter(_is_told, goldens))]
         changes = planned_changes(project, locks, new, outputs, whole=whole)
         return Changes(
             (*changes.written, *(d for d in goldens if d.after is not None)),
-            (*changes.removed, *(d for d in goldens if d.after is None)),
+            (*changes.removed, *(d for d in goldens if d.after is None and not _is_told(d))),
             changes.locks,
             (*generated.notes, *notes, *changes.notes),
         )
@@ -84,20 +86,26 @@ def _carried_out(project: Project, planned: Callable[[Locks], Changes]) -> Chang
                 return changes
 
 
-def _golden_differences(
-    project: Project, generated: Generated, prune: bool
-) -> tuple[list[Difference], list[Problem]]:
-    from hatch_irpytorch.build.golden import golden_differences, golden_note
+def _is_told(difference: Difference) -> bool:
+    """Whether a file is only told of, and neither written nor removed."""
+    return difference.before is None and difference.after is None
 
-    wanted: dict[str, bytes] = {}
-    notes = []
-    for model in generated.models:
-        module = model.manifest.module
-        assert model.golden is not None
-        wanted[module] = model.golden.data
-        if not model.golden.cases:
-            notes.append(golden_note(module))
-    return golden_differences(project.root, wanted, prune), notes
+
+def _golden_differences(
+    project: Project, generated: Generated, locks: Locks, prune: bool
+) -> list[Difference]:
+    from hatch_irpytorch.build.golden import golden_differences
+
+    made = ((model.manifest.module, model.golden) for model in generated.models)
+    wanted = {module: golden.data for module, golden in made if golden is not None}
+    return golden_differences(project.root, wanted, locks, prune)
+
+
+def _empty_goldens(generated: Generated) -> list[Problem]:
+    from hatch_irpytorch.build.golden import golden_note
+
+    made = ((model.manifest.module, model.golden) for model in generated.models)
+    return [golden_note(module) for module, golden in made if golden and not golden.cases]
 
 
 def differences(
@@ -117,7 +125,8 @@ def differences(
     generated = generate_project(project, names, golden=golden, jobs=jobs, progress=progress)
     found = output_differences(project, generated, whole=not names)
     if golden:
-        found += _golden_differences(project, generated, prune=not names)[0]
+        locks = read_locks(project)
+        found += _golden_differences(project, generated, locks, prune=not names)
     return found
 
 
@@ -128,7 +137,7 @@ def output_differences(project: Project, generated: Generated, *, whole: bool) -
     ours. So is what stands beside the package and is nobody's.
     """
     locks = read_locks(project)
-    new = generated.locks()
+    new = generated.locks(locks)
     found = compare(project, locks, generated.outputs)
     wanted = {name for lock in new.values() for name in lock.outputs}
     others = leftovers(project, locks, wanted)
@@ -146,9 +155,14 @@ def _lock_files(
     *,
     whole: bool,
 ) -> list[Difference]:
-    """Lock files that differ although what they speak of does not: that is told once."""
+    """Lock files that differ although what they speak of does not: that is told once.
+
+    One that a build made does not know the golden file yet, and is not stale for that.
+    """
+    unknown = {module for module, lock in locks.modules.items() if not lock.golden}
+    found = {m: lock._replace(golden="") if m in unknown else lock for m, lock in new.items()}
     return [
         difference
-        for difference in lock_differences(project, locks, new, whole=whole)
+        for difference in lock_differences(project, locks, found, whole=whole)
         if difference.path.rpartition("/")[2].partition(".")[0] not in changed
     ]

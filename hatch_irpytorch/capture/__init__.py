@@ -46,7 +46,7 @@ def from_onnx(
         from hatch_irpytorch.capture.onnx.convert import from_onnx as convert
     except ImportError as error:
         message = f"reading ONNX files needs the package onnx: {error}"
-        hint = 'pip install "hatch-irpytorch[onnx]"'
+        hint = "pip install onnx"
         raise fail("missing-onnx", Place(Path(path).as_posix()), message, hint) from None
 
     return convert(Path(path), shapes or {}, bind or {})

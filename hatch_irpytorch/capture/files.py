@@ -12,11 +12,13 @@ from hatch_irpytorch.build.places import require_place
 from hatch_irpytorch.emit.marks import CAPTURED
 from hatch_irpytorch.emit.options import class_name_problem
 from hatch_irpytorch.emit.weights import store_bytes
-from hatch_irpytorch.errors import Place, Problems, fail, shown
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, fail, shown
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.shapes import numel
 from hatch_irpytorch.ir.write import document_text
+from hatch_irpytorch.manifest import read_manifest
 from hatch_irpytorch.names import import_name_problem
+from hatch_irpytorch.source.reading import read_bytes
 
 CAPTURED_INLINE = 100_000
 """How many numbers a captured model may have before its manifest puts them in a file."""
@@ -85,6 +87,25 @@ def write_captured(
     written = [path for path in (graph, params, manifest) if path in files]
     replace_files((path, files[path], path.as_posix()) for path in written)
     return written
+
+
+def manifest_notes(model: Model, output: Path, dtype: str) -> list[Problem]:
+    """What the manifest of a capture lacks that an earlier one, or its user, wrote otherwise."""
+    path = captured_paths(output)[2]
+    try:
+        manifest = read_manifest(read_bytes(path, path.as_posix()), path.as_posix())
+    except IRPyTorchError:
+        return []  # a build tells
+    notes = []
+    if model.params and manifest.params is None:
+        line = f"params: {captured_paths(output)[1].name}"
+        message = "the captured model has parameters and the manifest names none"
+        notes.append(Problem("missing-key", Place(path.as_posix()), message, f"add `{line}`"))
+    if manifest.emit.dtype == "float32" != dtype:
+        message = f"the captured parameters are {dtype}, the module will be float32"
+        hint = f"add `dtype: {dtype}` below `emit:`"
+        notes.append(Problem("missing-key", Place(path.as_posix()), message, hint))
+    return notes
 
 
 def _is_as_captured(graph: Path, params: Path) -> bool:

@@ -52,7 +52,7 @@ def read_shape(text: str, option: str) -> tuple[int, ...]:
 def run(options: argparse.Namespace) -> int:
     from tempfile import gettempdir
 
-    from hatch_irpytorch.capture.files import require_output, write_captured
+    from hatch_irpytorch.capture.files import manifest_notes, require_output, write_captured
     from hatch_irpytorch.verify.models import require_torch
 
     shape = read_shape(options.shape, "--shape")
@@ -68,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
     output, force = options.output, options.force
     for path in write_captured(made.model, output, made.class_name, made.dtype, force=force):
         print(path.as_posix())
+    print_notes(manifest_notes(made.model, output, made.dtype))
     return 0
 
 

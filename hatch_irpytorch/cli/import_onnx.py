@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,9 @@ from hatch_irpytorch.source.reading import read_bytes
 if TYPE_CHECKING:
     import numpy as np
 
-_BAD_NPY = (OSError, ValueError, TypeError, LookupError, EOFError, SyntaxError)
+_NUMBERS = "biufc"
+"""The kinds of dtype that numbers have."""
+
 _EXAMPLE = "irpytorch import-onnx net.onnx --shape input=1,3,32,32 -o models/net"
 
 
@@ -42,7 +43,7 @@ def add_to(subparsers: Any, doc: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.capture import from_onnx
-    from hatch_irpytorch.capture.files import require_output, write_captured
+    from hatch_irpytorch.capture.files import manifest_notes, require_output, write_captured
     from hatch_irpytorch.cli.kinds import told_by_kind
     from hatch_irpytorch.manifest import default_class_name
 
@@ -56,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     class_name, force = default_class_name(output.name), options.force
     for path in write_captured(model, output, class_name, "float32", force=force):
         print(path.as_posix())
+    print_notes(manifest_notes(model, output, "float32"))
     return 0
 
 
@@ -72,26 +74,15 @@ def _pairs(texts: list[str], option: str) -> list[tuple[str, str]]:
 
 def _array(path: Path) -> np.ndarray[Any, Any]:
     """The array in a `.npy` file, whose size is looked at before it is made."""
-    import numpy as np
-
-    from hatch_irpytorch.capture.builder import first_line
+    from hatch_irpytorch.ir.npy import read_npy_data, read_npy_header
 
     place = Place(path.as_posix())
     data = read_bytes(path, place.file)
     stream = BytesIO(data)
     try:
-        version = np.lib.format.read_magic(stream)
-        read_header = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read_header(stream)
-        if dtype.hasobject or math.prod(shape) * dtype.itemsize > len(data) - stream.tell():
-            raise ValueError("its size is not what its header says")
-        stream.seek(0)
-        array: np.ndarray[Any, Any] = np.load(stream, allow_pickle=False)
-    except _BAD_NPY as error:
-        message = f"not a .npy file of numbers: {first_line(error)}"
-        raise fail("bad-params", place, message) from None
-    return array
+        header = read_npy_header(stream)
+        if header.dtype.kind not in _NUMBERS or header.size > len(data) - stream.tell():
+            raise ValueError("its data is not what its header says")
+        return read_npy_data(stream, header)
+    except ValueError as error:
+        raise fail("bad-params", place, f"not a .npy file of numbers: {error}") from None

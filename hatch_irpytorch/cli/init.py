@@ -12,6 +12,7 @@ from hatch_irpytorch.cli.command import new_command, print_notes
 
 if TYPE_CHECKING:
     from hatch_irpytorch.init.plan import Addition
+    from hatch_irpytorch.project import Project
 
 
 def add_to(subparsers: Any, doc: str) -> None:
@@ -39,7 +40,19 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run or not (options.yes or _agreed()):
         return 1
     apply_plan(plan)
+    print(f"next: {_next_step(plan.project)}")
     return 0
+
+
+def _next_step(project: Project) -> str:
+    from hatch_irpytorch.errors import IRPyTorchError
+    from hatch_irpytorch.project import find_manifests, first_manifest
+
+    try:
+        find_manifests(project)
+    except IRPyTorchError:
+        return f"`{project.models}/` has no manifest yet, {first_manifest(project)}"
+    return f"run `irpytorch regen`, then `git add {project.output} tests/golden`"
 
 
 def _shown(addition: Addition) -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
+from warnings import catch_warnings, simplefilter
 
 from hatch_irpytorch import __version__
 
@@ -39,7 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
     with (
         redirect_stdout(_output(sys.stdout, "standard output")),
         redirect_stderr(_output(sys.stderr)),
+        catch_warnings(),
     ):
+        if not sys.warnoptions:
+            # What libraries warn of is no problem with a place and a code, and no JSON.
+            simplefilter("ignore")
         return _run(words)
 
 

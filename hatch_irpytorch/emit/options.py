@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
@@ -13,28 +14,20 @@ DTYPES: tuple[str, ...] = get_args(Dtype)
 WEIGHTS: tuple[str, ...] = get_args(Weights)
 
 INLINE_LIMIT = 1_000_000
-"""How many numbers the source of a module may hold: more belong into a file."""
+"""How many numbers the source of a module may hold: more belong in a file."""
 
 DEFAULT_CLASS_NAME = "ExportedIRModel"
 
-RESERVED_NAMES = frozenset(
-    {
-        "ACCESS_COPY",
-        "F",
-        "Path",
-        "itertools",
-        "json",
-        "main",
-        "make_optimizer",
-        "math",
-        "mmap",
-        "nn",
-        "np",
-        "torch",
-        "train_step",
-    }
-)
-"""Names at the top of a generated module that a class may not take."""
+# What some Python from 3.10 to 3.14 has and others have not: a name is fit for all or for none.
+_OTHER_VERSIONS = ("BaseExceptionGroup", "ExceptionGroup", "PythonFinalizationError")
+_OTHER_SYSTEMS = ("WindowsError",)
+_IMPORTED = ("ACCESS_COPY", "F", "Path", "itertools", "json", "math", "mmap", "nn", "np", "torch")
+_DEFINED = ("main", "make_optimizer", "save_weights", "train_step")
+
+_BUILTINS = frozenset((*dir(builtins), *_OTHER_VERSIONS, *_OTHER_SYSTEMS))
+
+RESERVED_NAMES = _BUILTINS.union(_IMPORTED, _DEFINED)
+"""Names that a generated module uses bare, or may use: no class takes one."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +74,8 @@ def class_name_problem(name: str) -> str:
         return "a class name must be an ASCII identifier that is not a keyword"
     if name.startswith("__") or keyword.issoftkeyword(name):
         return "a class name may not be a soft keyword or start with two underscores"
+    if name in _BUILTINS:
+        return f"a class may not hide Python's own `{name}`"
     # Functions and tables of a generated module are lower case or end in `_<id>_<SLOT>`.
     if name in RESERVED_NAMES or name == name.lower() or (name == name.upper() and "_" in name):
         return "a class name must be CamelCase, other names belong to the module itself"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hatch_irpytorch.build.files import output_path, replace_file
+from hatch_irpytorch.build.places import require_place
 from hatch_irpytorch.build.process_lock import project_lock
 from hatch_irpytorch.configuration import MAX_BYTES, PROJECT_FILE, read_toml
 from hatch_irpytorch.errors import Place, Problem, fail
@@ -102,6 +103,7 @@ def _repository_folder(root: Path) -> Path:
 
 
 def _addition(root: Path, path: str, change: Callable[[str], str]) -> Addition:
+    require_place(root / path, path)
     before = _text(root, path)
     return Addition(path, before, change(before or ""))
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from hatch_irpytorch.errors import Place, fail, shown
 from hatch_irpytorch.ir.arrays import tensor
+from hatch_irpytorch.ir.npy import NpyHeader, read_npy_data, read_npy_header
 from hatch_irpytorch.ir.shapes import Shape
 from hatch_irpytorch.source.json_text import check_text, parse_json
 from hatch_irpytorch.source.reading import read_bytes, require_file
@@ -100,6 +101,8 @@ _BAD_NPZ = (
     RuntimeError,
     NotImplementedError,
 )
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Those that numpy writes; the others have errors of their own."""
 
 
 def _read_npz(path: Path, file: str) -> dict[str, Entry]:
@@ -108,39 +111,46 @@ def _read_npz(path: Path, file: str) -> dict[str, Entry]:
     data = read_bytes(path, file)
     try:
         with zipfile.ZipFile(path) as archive:
-            for member in archive.namelist():
+            for info in archive.infolist():
+                member = info.filename
                 name = member.removesuffix(".npy")
                 if name == member or name in entries:
                     message = f"the member {shown(member)} is not a single array"
                     raise fail("bad-params", Place(file), message)
-                with archive.open(member) as stream:
-                    shape, _, dtype = _npy_header(stream)
-                if dtype.hasobject:
+                header = _member_header(archive, info, file)
+                if header.dtype.hasobject:
                     message = f"{shown(name)} holds Python objects, which are never loaded"
                     raise fail("bad-params", Place(file), message)
-                read = partial(_read_npy, path, file, member, shape)
-                entries[name] = Entry(shape, dtype.name, read)
+                read = partial(_read_member, path, file, member, header)
+                entries[name] = Entry(header.shape, header.dtype.name, read)
     except _BAD_NPZ as error:
         hint = "the file may be cut off" if data.startswith(b"PK") else ""
         raise fail("bad-params", Place(file), f"not a .npz file: {_reason(error)}", hint) from None
     return entries
 
 
-def _npy_header(stream: IO[bytes]) -> tuple[Shape, bool, np.dtype[np.generic]]:
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    return np.lib.format.read_array_header_2_0(stream)
+def _member_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: str) -> NpyHeader:
+    member = shown(info.filename)
+    if info.compress_type not in _COMPRESSIONS:
+        message = f"the array {member} is compressed in a way that numpy does not write"
+        raise fail("bad-params", Place(file), message)
+    with archive.open(info) as stream:
+        try:
+            return read_npy_header(stream)
+        except ValueError as error:
+            message = f"the member {member} is not an array: {_reason(error)}"
+            raise fail("bad-params", Place(file), message) from None
 
 
-def _read_npy(path: Path, file: str, member: str, shape: Shape) -> Array:
+def _read_member(path: Path, file: str, member: str, header: NpyHeader) -> Array:
     try:
         with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-            array = np.lib.format.read_array(stream, allow_pickle=False)
+            if read_npy_header(stream) != header:
+                raise ValueError("it changed while it was read")
+            return read_npy_data(stream, header)
     except _BAD_NPZ as error:
         message = f"the array {shown(member)} cannot be read: {_reason(error)}"
         raise fail("bad-params", Place(file), message, "the file may be cut off") from None
-    return np.asarray(array, dtype=array.dtype.newbyteorder("=")).reshape(shape)
 
 
 def _read_json(path: Path, file: str) -> Mapping[str, Entry]:

@@ -12,7 +12,12 @@ import onnx
 
 from hatch_irpytorch import IRPyTorchError, evaluate
 from hatch_irpytorch.capture import from_onnx
-from peers.tally import INFINITE, NUMBERS, SIGNATURE, Tally
+from peers.tally import DIFFERS, INFINITE, NUMBERS, SIGNATURE, Tally
+
+OTHERWISE = frozenset(
+    f"test_resize_downsample_scales_{mode}_align_corners" for mode in ("linear", "cubic")
+)
+"""They divide by an extent of 2.4 entries, where ONNX Runtime has 2."""
 
 REAL = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
@@ -36,6 +41,8 @@ def run(step: int = 1, first: int = 0) -> Tally:
 
 
 def check_case(case: Any, path: Path, tally: Tally) -> None:
+    if case.name in OTHERWISE:
+        return tally.skip(DIFFERS)
     inputs, outputs = case.data_sets[0]
     declared = list(case.model.graph.input)
     if not all(isinstance(value, np.ndarray) for value in (*inputs, *outputs)):

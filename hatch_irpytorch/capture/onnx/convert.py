@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hatch_irpytorch.capture.onnx import (
     movement_ops,
     recurrent_ops,
     reduction_ops,
+    resize_ops,
 )
 from hatch_irpytorch.capture.onnx.file import (
     OnnxFile,
@@ -41,6 +43,7 @@ OPS = {
     **reduction_ops.OPS,
     **layer_ops.OPS,
     **recurrent_ops.OPS,
+    **resize_ops.OPS,
 }
 """Every ONNX op that has a form, by type."""
 
@@ -93,7 +96,8 @@ class _Conversion:
             self._convert(node, position)
         values = [self._output(name) for name in outputs]
         self.problems.raise_if_any()
-        return checked(self.builder, [value for value in values if value is not None])
+        model = checked(self.builder, [value for value in values if value is not None])
+        return replace(model, notes=(*file.notes, *model.notes))
 
     def _output(self, name: str) -> Value | None:
         if name in self.failed:

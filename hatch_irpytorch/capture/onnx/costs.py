@@ -41,7 +41,7 @@ _NO_MORE_THAN_THE_INPUTS = (
     *("Dropout", "DynamicQuantizeLinear", "Flatten", "Hardmax", "LogSoftmax"),
     *("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax"),
     *("ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Reshape"),
-    *("ReverseSequence", "Shape", "Size", "Slice", "Softmax", "SpaceToDepth", "Squeeze"),
+    *("ReverseSequence", "Shape", "Size", "Softmax", "SpaceToDepth", "Squeeze"),
     *("Transpose", "Unique", "Unsqueeze"),
 )
 _SLOW_IN_THE_INPUTS = ("Scatter", "ScatterElements", "ScatterND")
@@ -176,20 +176,6 @@ def _window(inputs: Inputs, attributes: Mapping[str, Any]) -> int:
     return math.prod(_naturals(inputs[0]))
 
 
-def _resized(inputs: Inputs, attributes: Mapping[str, Any]) -> int:
-    whole = math.prod(_extents(inputs[0]))
-    scales = attributes.get("scales")
-    for array in inputs[1:]:
-        if array is not None and array.dtype.kind == "f" and array.size:
-            scales = array.reshape(-1)
-    sizes = _given(inputs, 3)
-    if sizes is not None and sizes.size:
-        rest = [] if "axes" in attributes else [1]
-        return math.prod(_naturals(sizes)) * (whole if not rest else 1)
-    factors = [max(float(scale), 1.0) for scale in (scales if scales is not None else [])]
-    return whole * math.ceil(math.prod(factors))
-
-
 def _product(inputs: Inputs, attributes: Mapping[str, Any]) -> Cost:
     a, c = (_extents(array) or (1,) for array in inputs[:2])
     rows, columns = (1, 1, *a)[-2:], (*c, 1)[-2:] if len(c) == 1 else c[-2:]
@@ -234,14 +220,12 @@ _SIZES: dict[str, tuple[Size, int]] = {
     "OneHot": (_one_hot, 8),
     "Pad": (_padded, 4),
     "Range": (_range, SLOW),
-    "Resize": (_resized, 1 << 6),
     "DequantizeLinear": (_scaled, 4),
     "QuantizeLinear": (_scaled, 4),
     "Split": (_parts, 4),
     "Tile": (_tiled, 1),
     "TopK": (_largest, 4),
     "Trilu": (_triangle, 4),
-    "Upsample": (_resized, 1 << 6),
 }
 """By op: how many entries it makes, and how many steps each entry of it and its inputs takes."""
 

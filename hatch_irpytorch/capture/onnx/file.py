@@ -14,11 +14,17 @@ from onnx import numpy_helper
 
 from hatch_irpytorch.capture.budget import Budget, budget_of
 from hatch_irpytorch.capture.builder import InexpressibleError, first_line
-from hatch_irpytorch.capture.limits import require_shape
+from hatch_irpytorch.capture.onnx.assignment import require_single_assignment
 from hatch_irpytorch.capture.onnx.external import load_external, unknown_type
+from hatch_irpytorch.capture.onnx.inputs import (
+    input_shape,
+    only_input,
+    require_bound,
+    require_known,
+)
 from hatch_irpytorch.capture.onnx.local_functions import without_functions
 from hatch_irpytorch.capture.onnx.tensors import Constant
-from hatch_irpytorch.errors import IRPyTorchError, Place, Problems, fail, nearest, shown
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail, shown
 from hatch_irpytorch.ir.shapes import numel
 from hatch_irpytorch.source.reading import MAX_BYTES, read_bytes
 
@@ -42,6 +48,7 @@ class OnnxFile:
     initializers: frozenset[str]
     input_name: str
     input_shape: tuple[int, ...]
+    notes: tuple[Problem, ...]
     budget: Budget
 
 
@@ -75,25 +82,22 @@ def _read(
     if version < OLDEST_OPSET or max(opsets.values(), default=0) > LATEST_OPSET:
         message = f"the opset must be {OLDEST_OPSET} or later, found {version}"
         raise fail("capture-failed", place, message)
+    require_single_assignment(model, place)
     graph = model.graph
     constants = {t.name: array_of(t, place) for t in graph.initializer}
     initializers = frozenset(constants)
     inputs = {v.name: v for v in graph.input if v.name not in constants}
-    problems = Problems()
-    for given in (*shapes, *bind):
-        if given not in inputs:
-            message = f"the model has no input {shown(given)}"
-            problems.add("capture-failed", place, message, nearest(given, inputs))
-    problems.raise_if_any()
+    require_known(inputs, (*shapes, *bind), place)
+    require_bound(inputs, shapes, bind, place)
     constants |= bind
-    open_inputs = [value for value in inputs.values() if value.name not in bind]
-    only = _only_input(open_inputs, place)
-    shape = _shape(only, shapes.get(only.name), place)
+    only = only_input([value for value in inputs.values() if value.name not in bind], place)
+    shape, notes = input_shape(only, shapes.get(only.name), place)
     size += sum(array.nbytes for array in bind.values())
     budget = budget_of(size, numel(shape))
     graph = without_functions(model, budget, _INLINED_BYTES + 8 * size, place).graph
     budget.spend(nodes=len(graph.node))
-    return OnnxFile(place.file, graph, opsets, constants, initializers, only.name, shape, budget)
+    name = only.name
+    return OnnxFile(place.file, graph, opsets, constants, initializers, name, shape, notes, budget)
 
 
 def _parsed(data: bytes, place: Place) -> onnx.ModelProto:
@@ -151,62 +155,6 @@ def array_of(tensor: onnx.TensorProto, place: Place) -> Constant:
 
 def _domain(domain: str) -> str:
     return "" if domain in _MAIN_DOMAINS else domain
-
-
-def _only_input(inputs: list[onnx.ValueInfoProto], place: Place) -> onnx.ValueInfoProto:
-    if len(inputs) != 1:
-        names = ", ".join(shown(value.name) for value in inputs) or "none"
-        message = f"a graph has one real input, the model has {len(inputs)}: {names}"
-        hint = "bind the others to constants with `--bind NAME=file.npy`" if inputs else ""
-        raise fail("capture-failed", place, message, hint)
-    (only,) = inputs
-    kind = only.type.tensor_type.elem_type
-    real = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
-    if kind not in real:
-        known: Any = onnx.TensorProto.DataType
-        types = {number: text for text, number in known.items()}
-        found = types.get(kind, f"type {kind}").lower()
-        message = f"the input {shown(only.name)} must be of float or double, found {found}"
-        raise fail("capture-failed", place, message)
-    return only
-
-
-def _shape(
-    value: onnx.ValueInfoProto, given: Sequence[int] | None, place: Place
-) -> tuple[int, ...]:
-    """The declared extents, with `given` ones or 1 where the file leaves them open."""
-    shape = _filled(value, given, place)
-    try:
-        require_shape(shape)
-    except InexpressibleError as error:
-        raise fail("too-large", place, f"the input {shown(value.name)} is {error}") from None
-    return shape
-
-
-def _filled(
-    value: onnx.ValueInfoProto, given: Sequence[int] | None, place: Place
-) -> tuple[int, ...]:
-    tensor = value.type.tensor_type
-    if not tensor.HasField("shape"):
-        if given is None:
-            message = f"the file does not declare the shape of {shown(value.name)}"
-            hint = f"give it: `--shape {value.name}=...`"
-            raise fail("capture-failed", place, message, hint)
-        return tuple(given)
-    declared = [
-        d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None
-        for d in tensor.shape.dim
-    ]
-    if given is None:
-        return tuple(1 if extent is None else int(extent) for extent in declared)
-    fits = len(given) == len(declared) and all(
-        own in (None, told) for own, told in zip(declared, given, strict=False)
-    )
-    if not fits:
-        text = ", ".join("?" if extent is None else str(extent) for extent in declared)
-        message = f"the shape of {shown(value.name)} must fit ({text}), found {tuple(given)}"
-        raise fail("capture-failed", place, message)
-    return tuple(given)
 
 
 def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hatch_irpytorch.capture.budget import Budget
 from hatch_irpytorch.capture.builder import InexpressibleError, first_line
 from hatch_irpytorch.capture.onnx.costs import cost_of
 from hatch_irpytorch.capture.onnx.file import attributes_of
-from hatch_irpytorch.capture.onnx.tensors import Array, Call, Constant
+from hatch_irpytorch.capture.onnx.tensors import Constant
 
 
 def evaluate_node(
@@ -70,28 +70,3 @@ def _evaluated(
     model = helper.make_model(graph, opset_imports=imports)
     results = ReferenceEvaluator(model).run(None, dict(inputs))
     return [np.asarray(result) for result in results]
-
-
-def interpolation(c: Call, extent: int, scale: float | None, size: int | None) -> Array:
-    """The matrix of a resizing along one axis: what it makes of the unit vectors."""
-    kept = {
-        name: value
-        for name, value in c.attributes.everything().items()
-        if name not in ("axes", "scales", "antialias") or (name == "antialias" and value)
-    }
-    if c.op == "Upsample" or c.version < 11:
-        kept = {"mode": c.get("mode", "nearest"), "coordinate_transformation_mode": "asymmetric"}
-        kept["nearest_mode"] = "floor"
-    c.b.budget.spend_for_a_while(extent**2)
-    feeds: dict[str, Constant] = {"x": np.eye(extent)}
-    if size is None:
-        names = ["x", "", "scales"]
-        feeds["scales"] = np.array([1.0, scale], dtype=np.float32)
-    else:
-        names = ["x", "", "", "sizes"]
-        feeds["sizes"] = np.array([extent, size], dtype=np.int64)
-    node = helper.make_node("Resize", names, ["y"], **kept)
-    found = evaluate_node(node, feeds, {"": max(c.version, 13)}, c.b.budget)
-    assert found is not None
-    matrix: Array = np.asarray(found[0], dtype=np.float64).T
-    return matrix

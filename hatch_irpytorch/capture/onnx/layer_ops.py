@@ -1,4 +1,4 @@
-"""ONNX ops with weights or windows: convolutions, pooling, normalisations, resizing."""
+"""ONNX ops with weights or windows: convolutions, pooling, normalisations."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from hatch_irpytorch.capture import normalization as n
 from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture import windows as w
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
-from hatch_irpytorch.capture.movement import apply_matrix, repeat_entries, take
-from hatch_irpytorch.capture.onnx.folding import interpolation
+from hatch_irpytorch.capture.movement import apply_matrix, repeat_entries
 from hatch_irpytorch.capture.onnx.tensors import Array, Call, axis_of
 from hatch_irpytorch.ir.ops.elementwise import Abs
 
@@ -230,43 +229,6 @@ def _local_response_norm(c: Call) -> Value:
     return e.mul(c.b, c.x, e.power(c.b, base, -c.get("beta", 0.75)))
 
 
-def _resize(c: Call) -> Value:
-    """Nearest, linear or cubic: a constant matrix along each axis, a copy for whole factors."""
-    x = c.x
-    scales_at, sizes_at = (1, None) if c.op == "Upsample" or c.version < 11 else (2, 3)
-    axes = [axis_of(axis, x.rank) for axis in c.get("axes", range(x.rank))]
-    if "scales" in c.attributes:
-        scales: list[float] | None = list(c.attributes["scales"])
-    else:
-        given = c.has(scales_at) and c.array(scales_at, "a scale").size
-        scales = [float(s) for s in c.reals(scales_at, "a scale")] if given else None
-    sizes = c.ints(sizes_at, "a size") if scales is None and sizes_at is not None else None
-    mode = c.get(
-        "coordinate_transformation_mode", "half_pixel" if c.version >= 11 else "asymmetric"
-    )
-    if mode == "tf_crop_and_resize" or c.get("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise InexpressibleError("a resize that crops or keeps the aspect ratio")
-    for position, axis in enumerate(axes):
-        extent = x.shape[axis]
-        scale = None if scales is None else scales[position]
-        size = None if sizes is None else sizes[position]
-        if scale == 1.0 or size == extent:
-            continue
-        x = _resized(c, x, axis, interpolation(c, extent, scale, size))
-    return x
-
-
-def _resized(c: Call, x: Value, axis: int, matrix: Array) -> Value:
-    ones = matrix == 1.0
-    if (ones.sum(axis=1) == 1).all() and np.count_nonzero(matrix) == len(matrix):
-        chosen = ones.argmax(axis=1)
-        factor = len(chosen) // x.shape[axis]
-        if np.array_equal(chosen, np.repeat(np.arange(x.shape[axis]), factor)):
-            return repeat_entries(c.b, x, axis, factor)
-        return take(c.b, x, axis, chosen.tolist())
-    return apply_matrix(c.b, x, axis, matrix)
-
-
 OPS: dict[str, Handler] = {
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
@@ -284,7 +246,5 @@ OPS: dict[str, Handler] = {
     "MaxPool": _max_pool,
     "MeanVarianceNormalization": _mean_variance_norm,
     "RMSNormalization": _rms_norm,
-    "Resize": _resize,
-    "Upsample": _resize,
 }
 """By op type."""

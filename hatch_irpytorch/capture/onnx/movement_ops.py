@@ -78,18 +78,41 @@ def _split(c: Call) -> list[Value]:
     return [m.slice_axis(c.b, c.x, axis, int(a), int(z)) for a, z in itertools.pairwise(starts)]
 
 
-def _slice(c: Call) -> Value:
+def _slice(c: Call) -> Value | Constant:
     starts = c.ints_of("starts", 1, "a start") or []
     ends = c.ints_of("ends", 2, "an end") or []
     axes = c.ints_of("axes", 3, "axes")
     steps = c.ints(4, "a step") if c.has(4) else [1] * len(starts)
-    x = c.x
-    for axis, start, end, step in zip(
-        range(len(starts)) if axes is None else axes, starts, ends, steps, strict=True
-    ):
-        stop = None if step < 0 and end < -x.shape[axis] else end
-        x = m.take(c.b, x, axis, range(x.shape[axis])[start:stop:step])
+    x = c.tensor(0)
+    if axes is None:
+        axes = list(range(len(starts)))
+    numbers = [axis_of(axis, len(x.shape)) for axis in axes]
+    if len(set(numbers)) < len(numbers):
+        raise InexpressibleError(f"a slice along the axes {axes}, of which one is given twice")
+    for axis, start, end, step in zip(numbers, starts, ends, steps, strict=True):
+        chosen = _run(x.shape[axis], start, end, step)
+        if isinstance(x, Value):
+            x = m.take(c.b, x, axis, chosen)
+        else:
+            c.b.budget.spend_for_a_while(len(chosen))
+            x = np.take(x, np.array(chosen, dtype=np.int64), axis)
     return x
+
+
+_NO_END = (2**31 - 1, 2**63 - 1)
+
+
+def _run(extent: int, start: int, end: int, step: int) -> range:
+    """The positions of a slice, whose bounds are moved to the nearest ones that an axis has."""
+    if not step:
+        raise InexpressibleError("a slice with a step of 0")
+    if step < 0 and end in _NO_END:
+        # ONNX Runtime goes on to the first entry; by the standard there is none.
+        raise InexpressibleError(f"a slice backwards to {end}, which has two meanings")
+    start, end = (i + extent if i < 0 else i for i in (start, end))
+    low, high = (0, extent) if step > 0 else (-1, extent - 1)
+    first = min(max(start, 0), high)
+    return range(first, min(max(end, low), high), step) if extent else range(0)
 
 
 def _gather(c: Call) -> Value:

@@ -72,10 +72,6 @@ class Attributes(dict[str, Any]):
         self.seen.add(name)
         return super().get(name, default)
 
-    def everything(self) -> dict[str, Any]:
-        self.seen.update(self)
-        return dict(self)
-
     def unseen(self) -> list[str]:
         return sorted(set(self) - self.seen)
 
@@ -101,6 +97,11 @@ class Call:
 
     def has(self, position: int) -> bool:
         return position < len(self.inputs) and self.inputs[position] != ""
+
+    def tensor(self, position: int) -> Tensor:
+        """An input as it is: numbers of the file stay numbers, of whatever type."""
+        tensor = self.names.tensors[self.inputs[position]]
+        return self.value(position) if tensor is None else tensor
 
     def value(self, position: int) -> Value:
         return self.names.value(self.inputs[position])

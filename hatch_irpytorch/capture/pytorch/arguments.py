@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 import torch
@@ -21,10 +23,20 @@ Number = int | float
 def formula(function: Callable[..., Value]) -> Handler:
     """A formula whose further arguments are numbers, in the order torch has them."""
 
+    @wraps(function)  # its signature is what `takes` asks for
     def convert(c: Context, x: Tensor, *numbers: Number, **named: Number) -> Value:
         return function(c.builder, c.value(x), *numbers, **named)
 
     return convert
+
+
+def takes(handler: Handler, args: Sequence[Any], named: Mapping[str, Any]) -> bool:
+    """Whether a handler has a place for what an overload of its op is given."""
+    try:
+        inspect.signature(handler).bind(None, *args, **named)
+    except TypeError:
+        return False
+    return True
 
 
 def as_number(x: Tensor | Number) -> float | None:

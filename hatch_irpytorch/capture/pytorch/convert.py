@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from hatch_irpytorch.capture.builder import UNFIT, Builder, InexpressibleError, Value, first_line
 from hatch_irpytorch.capture.finished import checked
+from hatch_irpytorch.capture.pytorch.arguments import takes
 from hatch_irpytorch.capture.pytorch.elementwise_ops import Sign
 from hatch_irpytorch.capture.pytorch.program import (
     OPS,
@@ -20,7 +21,9 @@ from hatch_irpytorch.capture.pytorch.program import (
     export,
     module_path,
     op_name,
+    overload_name,
     source_place,
+    whole_op,
 )
 from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter
 from hatch_irpytorch.errors import Place, Problem, Problems, fail
@@ -118,7 +121,10 @@ class _Conversion:
         try:
             if any(isinstance(leaf, Sign) for leaf in leaves) and op_name(node) != "mul":
                 raise InexpressibleError("the sign of a tensor")
-            return OPS[op_name(node)](self.context, *args, **kwargs)
+            handler = OPS[op_name(node)]
+            if not takes(handler, args, kwargs):
+                raise InexpressibleError(f"the overload `{overload_name(node)}`")
+            return handler(self.context, *args, **kwargs)
         except InexpressibleError as error:
             self._refuse(node, str(error))
         except UNFIT as error:
@@ -157,6 +163,7 @@ class _Conversion:
         place = source_place(node, self.name)
         where = module_path(node)
         reason = f": {why}" if why else ""
-        message = f"`{op_name(node)}` has no form in torchlean.ir.v1{reason}"
+        part = f", as a part of `{whole_op(node)}`" if whole_op(node) else ""
+        message = f"`{op_name(node)}` has no form in torchlean.ir.v1{part}{reason}"
         hint = f"it is in `{where}`" if where != OUTERMOST else ""
         self.problems.extend([Problem("inexpressible", place, message, hint)])

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from hatch_irpytorch.build.export import STORE_ENDING
 from hatch_irpytorch.capture.builder import first_line
 from hatch_irpytorch.capture.pytorch.convert import from_torch
 from hatch_irpytorch.capture.pytorch.refusals import shown_path
@@ -54,7 +55,7 @@ def capture_factory(
     if not -(1 << 63) <= seed < 1 << 64:
         raise fail("bad-option", Place("--seed"), "a seed of torch has at most 64 bits")
     if state_dict is not None:
-        require_file(state_dict, state_dict.as_posix())
+        _require_state(state_dict)
     torch.manual_seed(seed)
     with redirect_stdout(sys.stderr):
         module = load_module(factory)
@@ -143,6 +144,16 @@ def _raised_at(error: BaseException) -> Place:
     ]
     own = [frame for frame in frames if not Path(frame[0]).is_absolute() and frame[0][:1] != "<"]
     return Place(own[-1][0], own[-1][1], 1) if own else _PLACE
+
+
+def _require_state(path: Path) -> None:
+    """Raise what stands against reading a state dict: its ending, or that it is no file."""
+    place = Place(path.as_posix())
+    if path.suffix != STORE_ENDING:
+        message = f"parameters must be a file that ends in `{STORE_ENDING}`"
+        hint = "write it with `safetensors.torch.save_file(module.state_dict(), FILE)`"
+        raise fail("bad-params", place, message, hint)
+    require_file(path, place.file)
 
 
 def _load_state(module: nn.Module, path: Path) -> None:

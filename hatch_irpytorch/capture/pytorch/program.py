@@ -125,7 +125,14 @@ def _packet(op: Any) -> str:
     if namespace != "aten":
         return f"{namespace}::{name}"
     view = name.removesuffix("_copy")
-    return view if name not in OPS and view in OPS else name
+    return view if name not in OPS and view in OPS and _copies_view(op) else name
+
+
+def _copies_view(op: Any) -> bool:
+    """Whether an op is a view without its alias, as `expand_copy` is and `index_copy` is not."""
+    packet = op.overloadpacket
+    tags = (getattr(packet, overload).tags for overload in packet.overloads())
+    return any(torch.Tag.view_copy in some for some in tags)
 
 
 def op_name(node: fx.Node) -> str:
@@ -134,6 +141,18 @@ def op_name(node: fx.Node) -> str:
     return (
         _packet(target) if hasattr(target, "_schema") else getattr(target, "__name__", str(target))
     )
+
+
+def whole_op(node: fx.Node) -> str:
+    """The op that torch made what a node calls of; nothing where it is the op itself."""
+    whole = node.meta.get("original_aten")
+    name = _packet(whole) if hasattr(whole, "_schema") else ""
+    return "" if name == op_name(node) else name
+
+
+def overload_name(node: fx.Node) -> str:
+    """The name with its overload: `add.Tensor`."""
+    return str(node.target).removeprefix("aten.").removesuffix(".default")
 
 
 def _read(exported: Any, file: str) -> Program:

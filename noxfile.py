@@ -73,10 +73,11 @@ def soak(session: nox.Session) -> None:
     """The random tests for hours instead of minutes: graphs, hostile inputs, bit patterns."""
     shared_environment(session)
     files = (
-        "test_random_graphs.py",
-        "test_hostile_input.py",
-        "test_exact_numbers.py",
-        "test_tables.py",
+        "ops/test_random_graphs.py",
+        "reading/test_explaining.py",
+        "reading/test_hostile_input.py",
+        "reading/test_exact_numbers.py",
+        "emitting/test_tables.py",
     )
     paths = [f"tests/{file}" for file in files]
     session.run(PYTHON, "-m", "pytest", "--soak", *paths, *session.posargs, external=True)

@@ -206,7 +206,7 @@ def _on(module: nn.Module, x: torch.Tensor) -> Callable[[], float]:
 def memory() -> list[Row]:
     """The peak of a forward pass of 1,000 nodes of 1 MB beside `torch.fx` code."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from test_liveness import peak_of
+    from held_memory import peak_of
 
     x = torch.rand(2**18)
 

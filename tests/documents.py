@@ -19,6 +19,9 @@ from hatch_irpytorch.verify.source import check_source
 Node = dict[str, Any]
 Document = dict[str, Any]
 
+POOL: dict[str, Any] = {"spatial_rank": 1, "kernel": [2], "stride": [1], "padding": [0]}
+"""The attributes of a pooling with windows of two."""
+
 CONV: dict[str, Any] = {
     "spatial_rank": 1,
     "kernel": [2],
@@ -32,6 +35,10 @@ CONV: dict[str, Any] = {
     "out_channels": 2,
 }
 """The attributes of a convolution with windows of two."""
+
+
+LINEAR = {"weight": [[1.0, 0.0], [0.5, -1.0], [0.0, 2.0]], "bias": [0.0, 0.25, -0.5]}
+X = np.arange(6.0).reshape(3, 2)
 
 
 def document(input_shape: list[int], *nodes: Node, outputs: list[int] | None = None) -> Document:
@@ -117,3 +124,11 @@ def assert_equal(value: Document, x: Any, expected: Any, **options: Any) -> None
     found, reference = run_both(value, x, **options)
     np.testing.assert_allclose(reference[0], expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found[0], expected, rtol=1e-12, atol=1e-12)
+
+
+def codes(value: Document | bytes) -> list[str]:
+    return [problem.code for problem in problems(value)]
+
+
+def linear_document(**fields: Any) -> Document:
+    return document([1, 2], op("linear", [0], [1, 3], **{**LINEAR, **fields}))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-
+from repository import ROOT
 
 TOKENS: tuple[bytes, ...] = (
     *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\0", b"\xff", b"\xef\xbb\xbf", b"\r\n"),

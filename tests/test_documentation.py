@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from repository import ROOT
 
 from hatch_irpytorch.emit.options import DTYPES
 from hatch_irpytorch.errors import CODES
@@ -20,8 +21,6 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-ROOT = Path(__file__).parent.parent
 
 
 def text(name: str) -> str:

@@ -10,8 +10,8 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hatch_irpytorch"
 LAYERS = (
     {"errors", "garbage", "names"},

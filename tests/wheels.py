@@ -9,7 +9,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-SAMPLE = Path(__file__).parent / "sample_project"
+from repository import SAMPLE_PROJECT
 
 HEAD = """\
 [build-system]
@@ -24,7 +24,7 @@ version = "1.0"
 
 def new_project(folder: Path, wheel: str, hook: str = 'package = "nets"', name: str = "x") -> Path:
     """The sample's model in a project with these tables for the wheel and for the hook."""
-    shutil.copytree(SAMPLE / "models", folder / "models")
+    shutil.copytree(SAMPLE_PROJECT / "models", folder / "models")
     hook = f"[tool.hatch.build.hooks.irpytorch]\n{hook}\n"
     text = f"{HEAD.format(name=name)}\n{wheel}\n{hook}"
     (folder / "pyproject.toml").write_text(text, encoding="utf-8")

@@ -4,7 +4,7 @@ orjson lays numbers out a block of rows at a time. It prints the shortest decima
 does, in the range where all its versions agree on the layout; what lies outside is filled in.
 A module reads a float32 by way of binary64: inside the range that never rounds twice to another
 value (from 1e-4 up a decimal of 9 digits is too far from the middle between two floats; the floats
-from 1e-6 to 1e-4 were tried one by one, as `tests/test_tables.py --soak` does).
+from 1e-6 to 1e-4 were tried one by one, as `tests/emitting/test_tables.py --soak` does).
 """
 
 from __future__ import annotations

@@ -6,14 +6,14 @@ import logging
 import sys
 import warnings
 from importlib.metadata import version
-from pathlib import Path
 
 from architectures import ARCHITECTURES
+from repository import ROOT
 
 from peers import onnx_nodes, torch_own
 from peers.tally import WRONG, Tally
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "coverage.md"
+PAGE = ROOT.parent / "docs" / "coverage.md"
 _EXAMPLES = 12
 
 _TOP = """\
@@ -22,9 +22,9 @@ _TOP = """\
 Written by `nox -s peers`, with onnx {onnx} and torch {torch}. A case passes when the graph,
 evaluated by the reference, equals what its source expects. All others are listed with their reason.
 
-- Networks of the verification competition (`tests/test_onnx.py`, 100 random inputs each, within
+- Networks of the verification competition (`tests/doors/test_onnx.py`, 100 random inputs each, within
   1e-4 of ONNX Runtime): 10 of 10.
-- Architectures written for the purpose (`tests/architectures.py`, within 1e-5 of the original
+- Architectures written for the purpose (`tests/architectures/`, within 1e-5 of the original
   module): {architectures} of {architectures}.
 """
 

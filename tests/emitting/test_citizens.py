@@ -1,0 +1,183 @@
+"""Generated modules work with what people do to modules: compile, export, trace, map, copy, move.
+
+What cannot work, and why, is in `docs/guarantees.md`; a test here fails when it works after all.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from documents import source
+from op_cases import CASES, Case, document
+from repository import CLASSES, ROOT
+from torch.nn.utils import parametrize
+
+from hatch_irpytorch.manifest import default_class_name
+
+Outputs = torch.Tensor | tuple[torch.Tensor, ...]
+MODELS = sorted(path.stem for path in (ROOT / "models").glob("*.yaml"))
+
+
+def distinct_cases() -> dict[str, Case]:
+    """One op case for each text of `forward`, numbers apart."""
+    found: dict[tuple[str, str], Case] = {}
+    for case in CASES:
+        text = source(document(case), training_skeleton=False)
+        found.setdefault((case.tag, re.sub(r"[-\d.e]+", "0", text)), case)
+    return {str(case): case for case in found.values()}
+
+
+OPS = distinct_cases()
+
+
+@pytest.fixture(scope="session", params=[*MODELS, *OPS])
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A factory of one generated module, and an input for it."""
+    name: str = request.param
+    torch.manual_seed(0)
+    if name in MODELS:
+        class_name = CLASSES.get(name, default_class_name(name))
+        factory = getattr(import_module(f"irpytorch_models.{name}"), class_name)
+        shape = re.match(r"\w+: \(([\d, ]*)\)", sys.modules[factory.__module__].__doc__ or "")
+        assert shape is not None
+        return Subject(name, factory, torch.rand([int(n) for n in re.findall(r"\d+", shape[1])]))
+    case = OPS[name]
+    stem = f"case_{list(OPS).index(name)}"
+    folder = tmp_path_factory.mktemp("cases")
+    text = source(document(case), training_skeleton=False)
+    (folder / f"{stem}.py").write_text(text, encoding="utf-8")
+    sys.path.insert(0, str(folder))
+    try:
+        factory = import_module(stem).ExportedIRModel
+    finally:
+        sys.path.remove(str(folder))
+    x = torch.rand(case.shapes[0] if case.shapes else ()) + 0.1
+    return Subject(case.tag, factory, x)
+
+
+class Subject:
+    def __init__(self, name: str, factory: Callable[[], torch.nn.Module], x: torch.Tensor) -> None:
+        self.name = name
+        self.new = factory
+        self.x = x
+        self.module = factory()
+        with torch.no_grad():
+            self.y: Outputs = self.module(x)
+
+    @property
+    def uses_input(self) -> bool:
+        return self.name not in ("const", "rand_uniform")
+
+    def assert_same(self, found: Any, rtol: float = 1e-4) -> None:
+        torch.testing.assert_close(detached(found), self.y, rtol=rtol, atol=rtol, equal_nan=True)
+
+
+def detached(found: Any) -> Outputs:
+    if isinstance(found, tuple | list):
+        return tuple(output.detach() for output in found)
+    result: torch.Tensor = found.detach()
+    return result
+
+
+def single(found: Any) -> torch.Tensor:
+    output = detached(found)
+    assert isinstance(output, torch.Tensor)
+    return output
+
+
+def test_compile_as_one_graph(subject: Subject) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(subject.module, fullgraph=True, backend="aot_eager")
+    subject.assert_same(compiled(subject.x))
+
+
+def test_export(subject: Subject) -> None:
+    exported = torch.export.export(subject.module, (subject.x,), strict=True)
+    subject.assert_same(exported.module()(subject.x))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Converting a tensor to a Python boolean")
+def test_trace(subject: Subject) -> None:
+    trace: Any = torch.jit.trace
+    if not subject.uses_input:
+        with pytest.raises(RuntimeError, match="INTERNAL ASSERT"):
+            trace(subject.module, (subject.x,))
+        return
+    subject.assert_same(trace(subject.module, (subject.x,))(subject.x))
+
+
+def test_functional_call(subject: Subject) -> None:
+    state = subject.module.state_dict()
+    subject.assert_same(torch.func.functional_call(subject.module, state, (subject.x,)))
+
+
+# torch has no rule of its own for fused attention under `vmap`, and says so.
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_vmap_over_a_new_leading_axis(subject: Subject) -> None:
+    xs = torch.stack([subject.x, 0.9 * subject.x, 0.5 * subject.x])
+    found = single(torch.func.vmap(subject.module)(xs))
+    each = [single(subject.module(x)) for x in xs]
+    torch.testing.assert_close(found, torch.stack(each), rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def test_copies(subject: Subject) -> None:
+    subject.assert_same(copy.deepcopy(subject.module)(subject.x))
+    state = pickle.loads(pickle.dumps(subject.module.state_dict()))
+    other = subject.new()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    other.load_state_dict(state)
+    subject.assert_same(other(subject.x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
+def test_another_dtype(subject: Subject, dtype: torch.dtype) -> None:
+    module = copy.deepcopy(subject.module).to(dtype)
+    text = Path(sys.modules[subject.new.__module__].__file__ or "").read_text(encoding="utf-8")
+    if "F.avg_pool3d" in text and dtype != torch.float64:
+        with pytest.raises(NotImplementedError, match="avg_pool3d"):
+            module(subject.x.to(dtype))
+        return
+    found = single(module(subject.x.to(dtype)))
+    assert (found.dtype, found.shape) == (dtype, single(subject.y).shape)
+    if dtype == torch.float64:
+        subject.assert_same(found.float())
+
+
+def test_the_meta_device(subject: Subject) -> None:
+    found = single(copy.deepcopy(subject.module).to("meta")(subject.x.to("meta")))
+    assert (found.device.type, found.shape) == ("meta", single(subject.y).shape)
+
+
+def test_parametrized_parameters(subject: Subject) -> None:
+    module = copy.deepcopy(subject.module)
+    for name, _ in list(module.named_parameters()):
+        parametrize.register_parametrization(module, name, torch.nn.Identity())
+    subject.assert_same(module(subject.x))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method:DeprecationWarning")
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_compiles_for_real(name: str) -> None:
+    class_name = CLASSES.get(name, default_class_name(name))
+    model: torch.nn.Module = getattr(import_module(f"irpytorch_models.{name}"), class_name)()
+    document = sys.modules[model.__module__].__doc__ or ""
+    shape = re.findall(r"\d+", document.split(")")[0].split("(")[1])
+    x = torch.rand([int(extent) for extent in shape])
+    torch._dynamo.reset()
+    with torch.no_grad():
+        compiled = torch.compile(model, fullgraph=True)(x)
+        torch.testing.assert_close(compiled, model(x), rtol=1e-4, atol=1e-5)

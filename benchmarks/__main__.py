@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmarks import building, emitting, forward, importing, peers, report
+from benchmarks import building, emitting, forward, importing, peers, realistic, report
 
 
 def main() -> None:
-    """Some ten minutes; the machine should have nothing else to do."""
+    """Some fifteen minutes; the machine should have nothing else to do."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         curves, factors = emitting.growth()
@@ -25,6 +25,7 @@ def main() -> None:
                 + "\n"
                 + report.plot(curves | importing.long_forward(folder), "nodes", "nodes"),
             ),
+            ("Networks of real sizes", report.table(realistic.real_sizes(folder))),
             (
                 "Building",
                 report.table(

@@ -22,8 +22,8 @@ _TOP = """\
 Written by `nox -s peers`, with onnx {onnx} and torch {torch}. A case passes when the graph,
 evaluated by the reference, equals what its source expects. All others are listed with their reason.
 
-- Networks of the verification competition (`tests/doors/test_onnx.py`, 100 random inputs each, within
-  1e-4 of ONNX Runtime): 10 of 10.
+- Networks of the verification competition (`tests/doors/test_onnx.py`, 100 random inputs each,
+  within 1e-4 of ONNX Runtime): 10 of 10.
 - Architectures written for the purpose (`tests/architectures/`, within 1e-5 of the original
   module): {architectures} of {architectures}.
 """

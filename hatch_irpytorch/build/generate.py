@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hatch_irpytorch import emit
 from hatch_irpytorch.build.content import Content, digest
 from hatch_irpytorch.build.jobs import Progress, generate_models
-from hatch_irpytorch.build.lock import PACKAGE, Locks, ModuleLock
+from hatch_irpytorch.build.lock import PACKAGE, ModuleLock
 from hatch_irpytorch.build.model import GeneratedModel, input_digest
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, nearest, shown
 from hatch_irpytorch.project import Project, find_manifests, inside
@@ -40,18 +40,12 @@ class Generated:
     def notes(self) -> tuple[Problem, ...]:
         return tuple(note for model in self.models for note in model.notes)
 
-    def locks(self, before: Locks) -> dict[str, ModuleLock]:
-        """The lock files of all modules, and that of the package's own files.
-
-        Those of `before` know which golden files were written, where none was made now.
-        """
+    def locks(self) -> dict[str, ModuleLock]:
+        """The lock files of all modules, and that of the package's own files."""
         found = dict(self.kept)
         for model in self.models:
             inputs = {path: self.inputs[path] for path in model.inputs_of}
-            module = model.manifest.module
-            golden = model.golden.mark if model.golden is not None else ""
-            golden = golden or before.modules.get(module, ModuleLock()).golden
-            found[module] = _lock(inputs, model.outputs)._replace(golden=golden)
+            found[model.manifest.module] = _lock(inputs, model.outputs)
         shared = {path: data for path, data in self.outputs.items() if not _is_made(path, found)}
         return {**found, PACKAGE: _lock({}, shared)}
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from hatch_irpytorch.build.content import digest, same_text
 from hatch_irpytorch.build.files import folder_names, output_bytes
-from hatch_irpytorch.build.lock import Locks, ModuleLock
 from hatch_irpytorch.build.outputs import Difference
 from hatch_irpytorch.build.ownership import is_regular
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
@@ -35,6 +34,11 @@ if TYPE_CHECKING:
 
 FOLDER = "tests/golden"
 FORMAT = "irpytorch.golden.v1"
+
+WRITTEN = "written"
+"""A field of the root: the digest of the text without this field, as it was written."""
+
+_WRITTEN = re.compile(rb', "written": "(sha256:[0-9a-f]{64})"(\}\r?\n)\Z')
 SAME = 1e-9
 """Outputs this close are the same: NumPy sums in another order on another machine."""
 
@@ -90,7 +94,18 @@ def encode_golden(cases: Iterable[GoldenCase]) -> bytes:
         outputs = ",\n".join(_tensor_text(output) for output in case.outputs)
         texts.append(f'{{"input":\n{_tensor_text(case.input)},\n"outputs": [\n{outputs}\n]}}')
     listed = ",\n".join(texts)
-    return f'{{"format": "{FORMAT}", "cases": [\n{listed}\n]}}\n'.encode("ascii")
+    whole = f'{{"format": "{FORMAT}", "cases": [\n{listed}\n]}}\n'.encode("ascii")
+    return whole[:-2] + f', "{WRITTEN}": "{digest(whole)}"}}\n'.encode("ascii")
+
+
+def is_as_written(data: bytes) -> bool:
+    """Whether a golden file is as we wrote it: the digest in it is that of the rest."""
+    found = _WRITTEN.search(data)
+    return found is not None and digest(_unmarked(data)).encode("ascii") == found[1]
+
+
+def _unmarked(data: bytes) -> bytes:
+    return _WRITTEN.sub(rb"\2", data)
 
 
 def _tensor_text(array: Array) -> str:
@@ -134,14 +149,10 @@ def _read_tensor(value: dict[str, list[object]]) -> Array:
 
 
 class GoldenFile(NamedTuple):
-    """What a golden file has to hold, how many cases that is, and the digest of what we wrote.
-
-    That is empty for a file that says the same numbers in a form that we do not write.
-    """
+    """What a golden file has to hold, and how many cases that is."""
 
     data: bytes
     cases: int
-    mark: str
 
 
 def golden_file(root: Path, module: str, cases: tuple[GoldenCase, ...]) -> GoldenFile:
@@ -152,12 +163,12 @@ def golden_file(root: Path, module: str, cases: tuple[GoldenCase, ...]) -> Golde
         try:
             found = read_golden(before, path)
             if not cases_difference(found, cases):
-                is_as_written = same_text(before, encode_golden(found))
-                return GoldenFile(before, len(cases), digest(before) if is_as_written else "")
+                marked = encode_golden(found)
+                is_unmarked = same_text(before, _unmarked(marked))
+                return GoldenFile(marked if is_unmarked else before, len(cases))
         except IRPyTorchError:
             pass
-    data = encode_golden(cases)
-    return GoldenFile(data, len(cases), digest(data))
+    return GoldenFile(encode_golden(cases), len(cases))
 
 
 def cases_difference(found: tuple[GoldenCase, ...], wanted: tuple[GoldenCase, ...]) -> str:
@@ -178,13 +189,11 @@ def cases_difference(found: tuple[GoldenCase, ...], wanted: tuple[GoldenCase, ..
     return ""
 
 
-def golden_differences(
-    root: Path, wanted: Mapping[str, bytes], locks: Locks, prune: bool
-) -> list[Difference]:
+def golden_differences(root: Path, wanted: Mapping[str, bytes], prune: bool) -> list[Difference]:
     """The golden files to write, by module, and with `prune` those of no manifest.
 
     A file is ours when it is a regular one with the name of a module and our format. It is removed
-    only when the lock of that module has its digest: those have a `before`.
+    only when it is as we wrote it: those have a `before`.
     Raises `not-ours` for another one in the place of a golden file.
     """
     found = []
@@ -206,8 +215,7 @@ def golden_differences(
             continue
         data = output_bytes(root, golden_path(module))
         if data is not None and _is_ours(data):
-            recorded = locks.modules.get(module, ModuleLock()).golden == digest(data)
-            before = data if recorded else None
+            before = data if is_as_written(data) else None
             found.append(Difference(golden_path(module), "orphaned", before))
     return found
 

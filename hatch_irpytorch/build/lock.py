@@ -34,14 +34,12 @@ class ModuleLock(NamedTuple):
     """What one module was made from and what was written: digests.
 
     `inputs` are by path relative to the project, the manifest first; `outputs` by name in the
-    package folder. `revision` is that of the emitter, `golden` what `regen` last wrote as the
-    golden file, empty before it did: a build keeps it as it is.
+    package folder. `revision` is that of the emitter.
     """
 
     revision: int = 0
     inputs: Mapping[str, str] = _NONE
     outputs: Mapping[str, str] = _NONE
-    golden: str = ""
 
     @property
     def manifest(self) -> str:
@@ -54,8 +52,6 @@ class ModuleLock(NamedTuple):
             entries = [f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in table.items()]
             body = ",\n".join(entries)
             lines.append(f'  "{name}": {{\n{body}\n  }}' if entries else f'  "{name}": {{}}')
-        if self.golden:
-            lines.append(f'  "golden": {json.dumps(self.golden)}')
         return ("{\n" + ",\n".join(lines) + "\n}\n").encode("ascii")
 
 
@@ -118,11 +114,9 @@ def _decoded(data: bytes, module: str) -> ModuleLock | None:
     """The lock in the bytes of a file, or None when it is no lock of this module."""
     try:
         value = json.loads(data)
-        golden = value.get("golden", "")
-        lock = ModuleLock(value["revision"], value["inputs"], value["outputs"], golden)
+        lock = ModuleLock(value["revision"], value["inputs"], value["outputs"])
         sound = value["format"] == LOCK_FORMAT and type(lock.revision) is int
         sound = sound and _are_digests(lock.inputs) and _are_digests(lock.outputs)
-        sound = sound and _are_digests({"golden": golden})
         sound = sound and not any(map(path_problem, lock.inputs))
         sound = sound and not any(path.startswith("/") for path in lock.inputs)
         own = ("__init__.py", "py.typed")

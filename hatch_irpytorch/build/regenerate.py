@@ -36,7 +36,7 @@ def update_outputs(
     def planned(locks: Locks) -> Changes:
         kept = unchanged_modules(project, locks)
         generated = generate_project(project, jobs=jobs, kept=kept, progress=progress)
-        new, outputs = generated.locks(locks), generated.outputs
+        new, outputs = generated.locks(), generated.outputs
         changes = planned_changes(project, locks, new, outputs, whole=True)
         return changes._replace(notes=(*generated.notes, *changes.notes))
 
@@ -59,8 +59,8 @@ def regenerate(
 
     def planned(locks: Locks) -> Changes:
         generated = generate_project(project, names, golden=True, jobs=jobs, progress=progress)
-        goldens = _golden_differences(project, generated, locks, prune=whole)
-        new, outputs = generated.locks(locks), generated.outputs
+        goldens = _golden_differences(project, generated, prune=whole)
+        new, outputs = generated.locks(), generated.outputs
         notes = [*_empty_goldens(generated), *map(describe, filter(_is_told, goldens))]
         changes = planned_changes(project, locks, new, outputs, whole=whole)
         return Changes(
@@ -91,14 +91,12 @@ def _is_told(difference: Difference) -> bool:
     return difference.before is None and difference.after is None
 
 
-def _golden_differences(
-    project: Project, generated: Generated, locks: Locks, prune: bool
-) -> list[Difference]:
+def _golden_differences(project: Project, generated: Generated, prune: bool) -> list[Difference]:
     from hatch_irpytorch.build.golden import golden_differences
 
     made = ((model.manifest.module, model.golden) for model in generated.models)
     wanted = {module: golden.data for module, golden in made if golden is not None}
-    return golden_differences(project.root, wanted, locks, prune)
+    return golden_differences(project.root, wanted, prune)
 
 
 def _empty_goldens(generated: Generated) -> list[Problem]:
@@ -125,8 +123,7 @@ def differences(
     generated = generate_project(project, names, golden=golden, jobs=jobs, progress=progress)
     found = output_differences(project, generated, whole=not names)
     if golden:
-        locks = read_locks(project)
-        found += _golden_differences(project, generated, locks, prune=not names)
+        found += _golden_differences(project, generated, prune=not names)
     return found
 
 
@@ -137,7 +134,7 @@ def output_differences(project: Project, generated: Generated, *, whole: bool) -
     ours. So is what stands beside the package and is nobody's.
     """
     locks = read_locks(project)
-    new = generated.locks(locks)
+    new = generated.locks()
     found = compare(project, locks, generated.outputs)
     wanted = {name for lock in new.values() for name in lock.outputs}
     others = leftovers(project, locks, wanted)
@@ -155,14 +152,9 @@ def _lock_files(
     *,
     whole: bool,
 ) -> list[Difference]:
-    """Lock files that differ although what they speak of does not: that is told once.
-
-    One that a build made does not know the golden file yet, and is not stale for that.
-    """
-    unknown = {module for module, lock in locks.modules.items() if not lock.golden}
-    found = {m: lock._replace(golden="") if m in unknown else lock for m, lock in new.items()}
+    """Lock files that differ although what they speak of does not: that is told once."""
     return [
         difference
-        for difference in lock_differences(project, locks, found, whole=whole)
+        for difference in lock_differences(project, locks, new, whole=whole)
         if difference.path.rpartition("/")[2].partition(".")[0] not in changed
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,16 +15,12 @@ from command_line import run
 from repository import SAMPLE_PROJECT
 
 from hatch_irpytorch import IRPyTorchError
-from hatch_irpytorch.build.content import digest
-from hatch_irpytorch.build.current import build_outputs
 from hatch_irpytorch.build.generate import generate_project
-from hatch_irpytorch.build.golden import FORMAT, golden_differences, read_golden
-from hatch_irpytorch.build.lock import read_locks
+from hatch_irpytorch.build.golden import FORMAT, encode_golden, golden_differences, read_golden
 from hatch_irpytorch.project import find_project
 from hatch_irpytorch.verify.golden import golden_problems
 
 GOLDEN = "tests/golden/affine.json"
-LOCK = "generated/irpytorch.lock/affine.json"
 
 
 @pytest.fixture(scope="module")
@@ -152,19 +149,15 @@ OURS = json.dumps({"format": FORMAT, "cases": []}).encode()
         ("json.json", OURS, False),
     ],
 )
-@pytest.mark.parametrize("recorded", [True, False])
-def test_only_a_golden_file_that_a_lock_records_is_removed(
-    project: Path, name: str, data: bytes, ours: bool, recorded: bool
+@pytest.mark.parametrize("written", [True, False])
+def test_only_a_golden_file_that_is_as_we_wrote_it_is_removed(
+    project: Path, name: str, data: bytes, ours: bool, written: bool
 ) -> None:
-    """And only what can be one of a module; without the lock it is told, with what to run."""
+    """And only what can be one of a module; without our digest it is told, with what to run."""
     path = project / "tests/golden" / name
-    path.write_bytes(data)
-    if recorded:
-        lock = json.loads((project / LOCK).read_text())
-        lock["golden"] = digest(data)
-        lock["outputs"] = {}
-        (project / LOCK).with_name(name.removesuffix("l")).write_text(json.dumps(lock))
-    removed, told = ours and recorded, ours and not recorded
+    written = written and data == OURS
+    path.write_bytes(encode_golden(()) if written else data)
+    removed, told = ours and written, ours and not written
     checked = run(project, "check")
     assert (f"tests/golden/{name}: error[orphaned]" in checked.stderr) is ours
     result = run(project, "regen")
@@ -211,28 +204,24 @@ def test_a_golden_file_that_was_edited_is_told_and_not_removed(
     assert path.read_text() == mine
 
 
-def test_a_lock_without_a_golden_file_is_brought_up_to_date(project: Path) -> None:
-    """One that a build made, or an older version; until then the file is told and not removed."""
-    lock = json.loads((project / LOCK).read_text())
-    assert lock.pop("golden") == digest((project / GOLDEN).read_bytes())
-    whole = (project / LOCK).read_bytes()
-    (project / LOCK).write_text(json.dumps(lock))
-    assert run(project, "check").returncode == 0
+def test_a_golden_file_without_our_digest_gets_it(project: Path) -> None:
+    """One of an older version; until then it is told and not removed."""
+    path = project / GOLDEN
+    whole = path.read_bytes()
+    path.write_bytes(re.sub(rb', "written": "[^"]*"', b"", whole))
     other = Path(shutil.copytree(project, project.with_name("other")))
     without_manifest(other)
     assert f"{GOLDEN}: note[orphaned]" in run(other, "regen").stderr
-    assert run(project, "regen").returncode == 0
-    assert (project / LOCK).read_bytes() == whole
+    assert run(project, "regen").stdout == f"{GOLDEN}\n"
+    assert path.read_bytes() == whole and run(project, "check").returncode == 0
 
 
-def test_a_build_keeps_what_the_lock_says_of_the_golden_file(project: Path) -> None:
-    """It does not look at golden files, so that `regen` still knows which it wrote."""
-    (project / "models/affine.yaml").write_text("ir: affine.ir.json\nemit:\n  dtype: float16\n")
-    before = json.loads((project / LOCK).read_text())
-    build_outputs(find_project(project))
-    after = json.loads((project / LOCK).read_text())
-    assert after["golden"] == before["golden"] and after["outputs"] != before["outputs"]
+def test_line_ends_of_another_checkout_are_no_edit(project: Path) -> None:
+    path = project / GOLDEN
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert run(project, "check").returncode == 0
+    without_manifest(project)
+    assert f"removed {GOLDEN}\n" in run(project, "regen").stdout
 
 
 def test_links_pipes_and_folders_are_left_alone(project: Path, tmp_path: Path) -> None:
@@ -241,8 +230,7 @@ def test_links_pipes_and_folders_are_left_alone(project: Path, tmp_path: Path) -
     (golden / "linked.json").symlink_to(tmp_path / "mine.json")
     os.mkfifo(golden / "pipe.json")
     (golden / "folder.json").mkdir()
-    wanted = {"affine": (project / GOLDEN).read_bytes()}
-    assert golden_differences(project, wanted, read_locks(find_project(project)), True) == []
+    assert golden_differences(project, {"affine": (project / GOLDEN).read_bytes()}, True) == []
     assert run(project, "regen").returncode == 0
     assert (tmp_path / "mine.json").read_bytes() == OURS
 

@@ -101,7 +101,8 @@ class Block(nn.Module):
         q, k, v = (part.reshape(split).transpose(1, 2) for part in parts)
         y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         x = x + self.out(y.transpose(1, 2).reshape(x.shape))
-        return x + self.mlp(self.norm2(x))
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
 
 
 class VisionTransformer(nn.Module):

@@ -115,3 +115,11 @@ def test_the_diff_of_a_widened_layer_is_the_real_one() -> None:
 def test_the_readme_says_how_to_build_wheels_without_torch() -> None:
     for line in text("README.md").splitlines():
         assert "pip wheel" not in line or "--no-deps" in line
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_every_file_that_a_page_names_is_there(page: str) -> None:
+    named = set(
+        re.findall(r"`((?:tests|hatch_irpytorch|docs|models)/[\w/]+\.\w+)", text(f"docs/{page}"))
+    )
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

@@ -42,6 +42,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def natural(text: str) -> int:
+    """A number from 0 on, as an option has it."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number from 0 on, found {shown(text)}")
+    return int(text)
+
+
 def print_problems(problems: Iterable[Problem]) -> None:
     """Tell what is wrong, on stderr."""
     _print(problems, "error")

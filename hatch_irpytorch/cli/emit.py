@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hatch_irpytorch.cli.command import new_command, positive, print_notes
+from hatch_irpytorch.cli.command import natural, new_command, print_notes
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail, nearest, shown
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_to(subparsers: Any, doc: str) -> None:
     parser.add_argument("--learnable-consts", action=flag, default=True)
     parser.add_argument("--compress-broadcast-params", action=flag, default=True)
     parser.add_argument("--weights", choices=WEIGHTS, default="inline")
-    parser.add_argument("--inline-limit", type=positive, default=INLINE_LIMIT, metavar="N")
+    parser.add_argument("--inline-limit", type=natural, default=INLINE_LIMIT, metavar="N")
     parser.add_argument("--fuse", action="store_true", help="one call for several nodes")
 
 

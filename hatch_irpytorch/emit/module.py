@@ -121,13 +121,13 @@ def _assignments(plan: ModulePlan, tensors: Sequence[Tensor]) -> Iterator[str]:
             line = short.get(alike)
             if line is None:
                 target, code = _held(plan, held, "{0}")
-                line = short[alike] = f"        {target}{flat(code)}"
+                lead = f"{target} = " if target else ""
+                line = short[alike] = f"        {lead}{flat(code)}"
             text = line.format(held.node_id)
             if len(text) <= LINE_WIDTH:
                 yield text
                 continue
-        target, code = _held(plan, held, held.node_id)
-        yield from statement(target.removesuffix(" = "), code)
+        yield from statement(*_held(plan, held, held.node_id))
 
 
 def _held(plan: ModulePlan, held: Tensor, node_id: int | str) -> tuple[str, Code]:
@@ -135,7 +135,7 @@ def _held(plan: ModulePlan, held: Tensor, node_id: int | str) -> tuple[str, Code
     name = held.declaration.name(node_id)
     value = _value(plan, held, name)
     if held.learned:
-        return f"self.{name} = ", call("nn.Parameter", value)
+        return f"self.{name}", call("nn.Parameter", value)
     register = "self.register_buffer"
     if held.declaration.saved:
         return "", call(register, f'"{name}"', value)

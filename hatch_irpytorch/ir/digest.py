@@ -18,7 +18,7 @@ def graph_digest(graph: Graph) -> str:
     """`sha256:` and 64 digits over kinds, attributes, parents, shapes and origins in id order.
 
     The keys that a ParamStore has for the slots of each node are part of it, their arrays are not.
-    Two graphs have one digest exactly when parameters of one mean the same in the other.
+    Parameters of one graph mean the same in every other with its digest.
     """
     found = sha256()
     numbers: dict[str, int] = {}

@@ -25,7 +25,7 @@ class Node(NamedTuple):
     """One tensor node. `id` is its position after lowering, `raw_id` its position in the file.
 
     `raw_kind` is the kind that the file gives, which differs from the op's tag after lowering.
-    `origin` names the place in the program that the node came from; nothing depends on it.
+    `origin` names the place in the program that the node came from; no number depends on it.
     `covers` are the nodes that a fused node stands for, itself among them; empty for all others.
     """
 

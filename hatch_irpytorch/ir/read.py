@@ -1,10 +1,14 @@
-"""From bytes to a checked model: the corridor up to the plan."""
+"""From bytes to a checked model: the corridor up to the plan.
+
+What is collected here only says that something is wrong: `explain` then finds all of it anew, from
+the text, since a typed reader stops at the first wrong type.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from hatch_irpytorch.errors import Problems
+from hatch_irpytorch.errors import IRPyTorchError, Problems
 from hatch_irpytorch.garbage import collection_paused
 from hatch_irpytorch.ir.check import check_graph
 from hatch_irpytorch.ir.document import Document, read_document
@@ -46,7 +50,7 @@ def build_model(data: bytes, file: str, store: StoreFile | None = None) -> Model
         document = read_document(data, file)
         model = _model(document, store, problems) if document is not None else None
         if model is None or len(problems):
-            raise explain(data, file, store)
+            raise _refusal(explain(data, file, store))
         return model
 
 
@@ -61,7 +65,7 @@ def build_graph(data: bytes, file: str) -> Graph:
             check_graph(lowered.graph, problems)
             if not len(problems):
                 return lowered.graph
-        raise explain(data, file, graph_only=True)
+        raise _refusal(explain(data, file, graph_only=True))
 
 
 def read_graph(graph: Path, file: str) -> Graph:
@@ -74,3 +78,8 @@ def _model(document: Document, store: StoreFile | None, problems: Problems) -> M
     sound = check_graph(lowered.graph, problems)
     params, notes = bind_params(lowered, sound, store, problems)
     return Model(lowered.graph, params, notes)
+
+
+def _refusal(found: IRPyTorchError) -> Exception:
+    """What the explainer found; that it finds nothing would be a mistake of ours."""
+    return found if found.problems else AssertionError("a graph is refused and nothing is wrong")

@@ -155,28 +155,24 @@ def _node(item: object, position: int, file: str, legacy: bool, problems: Proble
 
 
 def _links(item: JsonObject, position: int, place: Place, problems: Problems) -> tuple[int, ...]:
-    parents: tuple[int, ...] = ()
+    """The parents of a node, which has the id of its position and only earlier ones as parents."""
+    node_id = item.get("id")
+    if type(node_id) is not int or node_id != position:
+        found = shown(node_id) if "id" in item else "nothing"
+        problems.mismatch("bad-id", place, "id", f"`{position}`, its position in `nodes`", found)
     try:
         parents = nats(item.get("parents"))
     except ValueFormError as problem:
         found = problem.found if "parents" in item else "nothing"
         problems.mismatch("bad-parent", place, "parents", "an array of node ids", found)
-    _check_links(position, item.get("id", "nothing"), parents, place, problems)
-    return parents
-
-
-def _check_links(
-    position: int, node_id: object, parents: tuple[int, ...], place: Place, problems: Problems
-) -> None:
-    if type(node_id) is not int or node_id != position:
-        expected = f"`{position}`, its position in `nodes`"
-        problems.mismatch("bad-id", place, "id", expected, shown(node_id))
+        return ()
     for index, parent in enumerate(parents):
         if parent >= position:
             hint = "a graph has no cycles and no forward references"
             expected = f"smaller than {position}, the node's own id"
             field = f"parents[{index}]"
             problems.mismatch("bad-parent", place, field, expected, shown(parent), hint)
+    return parents
 
 
 def _is_tuple(item: JsonObject, place: Place, problems: Problems) -> bool:

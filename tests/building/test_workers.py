@@ -164,7 +164,7 @@ def any_part(part: object) -> int:
 
 SHARED_OUT = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}
 from test_workers import Lost, any_part, lost_when_read, lost_when_sent, shared_out
 if __name__ == "__main__":
     try:

@@ -132,6 +132,11 @@ class ClassPlan:
     variables: Variables
     returns: tuple[str, ...]
 
+    @cached_property
+    def templates(self) -> tuple[Template, ...]:
+        """The code of the statements, once for nodes that are alike, in order of first use."""
+        return tuple(dict.fromkeys([statement.template for statement in self.statements]))
+
 
 @dataclass(frozen=True)
 class ModulePlan:
@@ -160,9 +165,8 @@ class ModulePlan:
 
     @cached_property
     def templates(self) -> tuple[Template, ...]:
-        """What all classes compute, once for nodes that are alike, in order of first use."""
-        statements = (statement for part in self.classes for statement in part.statements)
-        return tuple(dict.fromkeys([statement.template for statement in statements]))
+        """The code of all classes."""
+        return tuple([template for part in self.classes for template in part.templates])
 
     @property
     def parameter_count(self) -> int:

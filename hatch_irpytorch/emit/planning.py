@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
 from hatch_irpytorch.emit.fusion.ops import Part
@@ -15,7 +14,6 @@ from hatch_irpytorch.emit.plan import (
     ModulePlan,
     Skeleton,
     Statement,
-    Template,
     Tensor,
 )
 from hatch_irpytorch.emit.templates import Templates
@@ -40,22 +38,21 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
         nodes = [node for node in nodes if node.id in live]
     whole = _class(model, nodes, options)
     _refuse_too_many(graph, whole.tensors, options)
-    plan = ModulePlan(
+    codes = [code for template in whole.templates for code in template.expressions]
+    codes += [tensor.code for tensor in whole.tensors if tensor.code is not None]
+    skeleton = None
+    if options.training_skeleton:
+        skeleton = _skeleton(graph, whole, original)
+    return ModulePlan(
         dtype=options.dtype,
         node_count=count,
         input_shape=graph.input_shape,
         output_shapes=graph.output_shapes,
         classes=(whole,),
-        functions=(),
-        skeleton=None,
+        functions=_functions(codes),
+        skeleton=skeleton,
         weights_in_file=options.weights == "safetensors",
     )
-    codes = [code for template in plan.templates for code in template.expressions]
-    codes += [tensor.code for tensor in whole.tensors if tensor.code is not None]
-    skeleton = None
-    if options.training_skeleton:
-        skeleton = _skeleton(graph, whole.tensors, plan.templates, original)
-    return replace(plan, functions=_functions(codes), skeleton=skeleton)
 
 
 def _class(model: Model, nodes: Sequence[Node], options: EmitOptions) -> ClassPlan:
@@ -132,15 +129,13 @@ def _functions(codes: list[Code]) -> tuple[Function, ...]:
     return tuple(found.values())
 
 
-def _skeleton(
-    graph: Graph, tensors: Sequence[Tensor], templates: Iterable[Template], original: Graph
-) -> Skeleton:
+def _skeleton(graph: Graph, whole: ClassPlan, original: Graph) -> Skeleton:
     single = len(graph.output_ids) == 1
     last = graph.nodes[graph.output_ids[0]]
     return Skeleton(
         output_is_loss=single and last.op.tag == "mse_loss",
-        has_gradient=_has_gradient(graph, tensors),
-        positive_input=any(template.partial for template in templates),
+        has_gradient=_has_gradient(graph, whole.tensors),
+        positive_input=any(template.partial for template in whole.templates),
         graph_digest=graph_digest(original),
     )
 

@@ -7,6 +7,7 @@ checked and bound as the reader does it.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,7 +21,6 @@ from hatch_irpytorch.ir.attributes import (
     shape,
     shapes,
 )
-from hatch_irpytorch.ir.check import check_graph
 from hatch_irpytorch.ir.document import (
     FORMAT,
     JSON_TEXT,
@@ -31,27 +31,22 @@ from hatch_irpytorch.ir.document import (
     check_root,
 )
 from hatch_irpytorch.ir.kinds import CUSTOM, KINDS, Kind
-from hatch_irpytorch.ir.lower import lower
 from hatch_irpytorch.ir.ops import Mask
-from hatch_irpytorch.ir.params import StoreFile, bind_params
 from hatch_irpytorch.ir.shapes import Shape
 from hatch_irpytorch.source.json_text import JsonObject, parse_json
 
 
 def explain(
-    data: bytes, file: str, store: StoreFile | None = None, *, graph_only: bool = False
+    data: bytes, file: str, resolve: Callable[[Document, Problems], object]
 ) -> IRPyTorchError:
-    """Everything that is wrong with a graph, and with its payload unless `graph_only`."""
+    """Everything that is wrong with a document, and what `resolve` tells of what is usable."""
     problems = Problems()
     try:
         document = _document(data, file, problems)
     except IRPyTorchError as error:
         return error
     if document is not None:
-        lowered = lower(document, problems)
-        sound = check_graph(lowered.graph, problems)
-        if not graph_only:
-            bind_params(lowered, sound, store, problems)
+        resolve(document, problems)
     return IRPyTorchError(problems)
 
 
@@ -217,8 +212,9 @@ def _attributes(
     if mixed:
         problems.add("mixed-dialects", place, *mixed)
         return None
-    for value in item.values():
-        if isinstance(value, JsonObject) and any(a.type is Mask for a in kind.attributes.values()):
+    for name, attribute in kind.attributes.items():
+        value = item.get(name)
+        if attribute.type is Mask and isinstance(value, JsonObject):
             _refuse_repeated(value, Mask, place, problems)
     return read_attributes(kind.spelling(item, legacy=legacy), item, place, problems)
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.floating[Any]]
     Ids = NDArray[np.int64]
-    Flags = NDArray[np.bool_]
 
 
 class Node(NamedTuple):

@@ -6,7 +6,7 @@ torchlean.ir.v1: 3. Ids of tensor nodes are positions in the lowered list.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
@@ -25,7 +25,6 @@ from hatch_irpytorch.ir.shapes import Shape, shape_text
 from hatch_irpytorch.names import dotted_name
 
 _REDUCTIONS = {"reduce_sum": ReduceSum, "reduce_mean": ReduceMean}
-
 
 _WITHOUT_ATTRIBUTES = {
     kind.tag: kind.op()
@@ -51,9 +50,9 @@ class Lowered:
     """
 
     graph: Graph
-    holders: Mapping[int, Any] = field(default_factory=dict)
-    fills: Mapping[int, float] = field(default_factory=dict)
-    names: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    holders: Mapping[int, Any]
+    fills: Mapping[int, float]
+    names: Mapping[int, Mapping[str, str]]
 
     def value(self, node_id: int, slot: str) -> object:
         """What the document gives for a slot: JSON text, a JSON value, or `UNSET`."""
@@ -131,9 +130,11 @@ class _Lowering:
             if parents is not None:
                 op = _WITHOUT_ATTRIBUTES.get(kind.tag) or self._op(raw, kind.op, kind.attributes)
                 lowered = self._append(raw, op, parents, raw.shape)
-                if kind.payload:
-                    self.holders[lowered] = raw
-        return self._unreadable(position, kind.tag, raw.shape) if lowered is None else lowered
+        if lowered is None:
+            return self._unreadable(position, kind.tag, raw.shape)
+        if kind.payload:
+            self.holders[lowered] = raw
+        return lowered
 
     def _lower_other(self, raw: Any, kind: str) -> int | None:
         """What is no op of its own: a value of a tuple, a legacy kind, a reduction."""
@@ -188,12 +189,7 @@ class _Lowering:
     def _lower_legacy(self, raw: Any, parents: tuple[int, ...]) -> int | None:
         x = self.nodes[parents[0]].shape
         op = normalised(kind_of(raw), raw, x, self._place(raw), self.problems)
-        if op is None:
-            return None
-        lowered = self._append(raw, op, parents, raw.shape)
-        if op.payload_fields:
-            self.holders[lowered] = raw
-        return lowered
+        return None if op is None else self._append(raw, op, parents, raw.shape)
 
     def _lower_reduction(self, raw: Any, parents: tuple[int, ...]) -> int | None:
         shape, place = self.nodes[parents[0]].shape, self._place(raw)

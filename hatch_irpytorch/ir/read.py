@@ -6,9 +6,12 @@ the text, since a typed reader stops at the first wrong type.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from hatch_irpytorch.errors import IRPyTorchError, Problems
+from hatch_irpytorch.errors import Problems
 from hatch_irpytorch.garbage import collection_paused
 from hatch_irpytorch.ir.check import check_graph
 from hatch_irpytorch.ir.document import Document, read_document
@@ -19,6 +22,8 @@ from hatch_irpytorch.ir.params import StoreFile, bind_params
 from hatch_irpytorch.ir.stores import read_store
 from hatch_irpytorch.source.json_text import check_text
 from hatch_irpytorch.source.reading import read_bytes
+
+_Read = TypeVar("_Read")
 
 
 def read_model(
@@ -44,28 +49,27 @@ def read_model(
 
 def build_model(data: bytes, file: str, store: StoreFile | None = None) -> Model:
     """The checked model in the bytes of a graph document. Raises `IRPyTorchError`."""
-    with collection_paused():
-        check_text(data, file)
-        problems = Problems()
-        document = read_document(data, file)
-        model = _model(document, store, problems) if document is not None else None
-        if model is None or len(problems):
-            raise _refusal(explain(data, file, store))
-        return model
+    return _read(data, file, partial(resolve_model, store=store))
 
 
 def build_graph(data: bytes, file: str) -> Graph:
     """The checked graph in the bytes of a document, without payload. Raises `IRPyTorchError`."""
-    with collection_paused():
-        check_text(data, file)
-        problems = Problems()
-        document = read_document(data, file)
-        if document is not None:
-            lowered = lower(document, problems)
-            check_graph(lowered.graph, problems)
-            if not len(problems):
-                return lowered.graph
-        raise _refusal(explain(data, file, graph_only=True))
+    return _read(data, file, resolve_graph)
+
+
+def resolve_model(document: Document, problems: Problems, store: StoreFile | None = None) -> Model:
+    """The model of a document; what is wrong with it goes to `problems`."""
+    lowered = lower(document, problems)
+    sound = check_graph(lowered.graph, problems)
+    params, notes = bind_params(lowered, sound, store, problems)
+    return Model(lowered.graph, params, notes)
+
+
+def resolve_graph(document: Document, problems: Problems) -> Graph:
+    """The graph of a document, whose payload is not looked at."""
+    graph = lower(document, problems).graph
+    check_graph(graph, problems)
+    return graph
 
 
 def read_graph(graph: Path, file: str) -> Graph:
@@ -73,13 +77,17 @@ def read_graph(graph: Path, file: str) -> Graph:
     return build_graph(read_bytes(graph, file), file)
 
 
-def _model(document: Document, store: StoreFile | None, problems: Problems) -> Model:
-    lowered = lower(document, problems)
-    sound = check_graph(lowered.graph, problems)
-    params, notes = bind_params(lowered, sound, store, problems)
-    return Model(lowered.graph, params, notes)
-
-
-def _refusal(found: IRPyTorchError) -> Exception:
-    """What the explainer found; that it finds nothing would be a mistake of ours."""
-    return found if found.problems else AssertionError("a graph is refused and nothing is wrong")
+def _read(data: bytes, file: str, resolve: Callable[[Document, Problems], _Read]) -> _Read:
+    """What `resolve` makes of a document; the reader and the explainer give it the same rules."""
+    with collection_paused():
+        check_text(data, file)
+        problems = Problems()
+        document = read_document(data, file)
+        if document is not None:
+            found = resolve(document, problems)
+            if not len(problems):
+                return found
+        told = explain(data, file, resolve)
+    if not told.problems:
+        raise AssertionError("a graph is refused and nothing is wrong")
+    raise told

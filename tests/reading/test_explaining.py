@@ -16,7 +16,7 @@ from random_graphs import RandomGraph, random_graphs
 
 from hatch_irpytorch import IRPyTorchError
 from hatch_irpytorch.ir.explain import explain
-from hatch_irpytorch.ir.read import build_graph, build_model
+from hatch_irpytorch.ir.read import build_graph, build_model, resolve_graph, resolve_model
 
 VALUES = (
     *("0", "-0", "1", "-1", "2", "1.0", "1e2", "0.5", "-0.0", "1e999", "-1e999", "1e-999"),
@@ -131,14 +131,14 @@ def changed(value: dict[str, Any], rng: random.Random) -> bytes:
 
 def assert_agreement(data: bytes) -> bool:
     """Whether the graph was read."""
-    for build, graph_only in ((build_model, False), (build_graph, True)):
+    for build, resolve in ((build_model, resolve_model), (build_graph, resolve_graph)):
         try:
             build(data, "graph.json")
             refused = False
         except IRPyTorchError as error:
             assert error.problems, data[:3000]
             refused = True
-        told = explain(data, "graph.json", graph_only=graph_only).problems
+        told = explain(data, "graph.json", resolve).problems
         assert bool(told) == refused, (told, data[:3000])
     return not refused
 
@@ -193,7 +193,8 @@ def test_of_a_repeated_key_the_last_value_counts(earlier: str, code: str) -> Non
     text = json.dumps(document([2], op("relu", [0], [2])))
     data = text.replace('{"id": 1, ', f'{{{earlier}, "id": 1, ').encode()
     assert assert_agreement(data) == (not code)
-    assert [problem.code for problem in explain(data, "graph.json").problems] == [code] * bool(code)
+    told = explain(data, "graph.json", resolve_model).problems
+    assert [problem.code for problem in told] == [code] * bool(code)
 
 
 def test_a_number_beyond_binary64_is_ignored_where_nobody_reads_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -21,15 +22,23 @@ posix = pytest.mark.skipif(not CHILDREN.exists(), reason="the children of a proc
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models enough for a few seconds of work."""
+    """Models enough for three processes, one of them with work for many seconds."""
     folder = tmp_path_factory.mktemp("many")
     (folder / "models").mkdir()
     (folder / "pyproject.toml").write_text("[tool.hatch.build.hooks.irpytorch]\n")
     for name in ("digits_mlp.ir.json", "digits_mlp.safetensors"):
         shutil.copy(ROOT / "models" / name, folder / "models")
     text = "ir: digits_mlp.ir.json\nparams: digits_mlp.safetensors\n"
-    for index in range(400):
+    for index in range(40):
         (folder / f"models/model_{index}.yaml").write_text(text)
+    nodes: list[object] = [{"id": 0, "kind": "input", "shape": [2], "parents": []}]
+    nodes += [
+        {"id": index, "kind": "relu", "shape": [2], "parents": [index - 1]}
+        for index in range(1, 300_001)
+    ]
+    graph = {"format": "torchlean.ir.v1", "input_id": 0, "output_ids": [300_000], "nodes": nodes}
+    (folder / "models/deep.ir.json").write_text(json.dumps(graph))
+    (folder / "models/deep.yaml").write_text("ir: deep.ir.json\n")
     return folder
 
 

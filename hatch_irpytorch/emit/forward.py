@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from hatch_irpytorch.emit.fusion.ops import FusedLinears
 from hatch_irpytorch.emit.layout import LINE_WIDTH, flat, statement
@@ -16,7 +16,9 @@ def body(part: ClassPlan) -> Iterator[str]:
     origin = ""
     short: dict[Template, str] = {}
     variables = part.variables
-    for node, template in part.statements:
+    name_of = variables.of.__getitem__
+    for said in part.statements:
+        node, template = said.node, said.template
         if node.origin:
             named = _telling(dotted_name(node.origin))
             if named and named != origin:
@@ -27,10 +29,9 @@ def body(part: ClassPlan) -> Iterator[str]:
         line = short.get(template)
         if line is None:
             line = short[template] = _short(template)
-        names = variables.names(node)
-        text = line.format(*names)
+        text = line.format(name_of(node.id), node.id, *map(name_of, node.parents))
         if node.covers or node.id in variables.renamed or not _fits(text):
-            text = _statements(node, template, names, variables)
+            text = _statements(node, template, variables)
         yield text
 
 
@@ -51,9 +52,10 @@ def _fits(text: str) -> bool:
     return "\n" in text and all(len(line) <= LINE_WIDTH for line in text.split("\n"))
 
 
-def _statements(node: Node, template: Template, names: Sequence[str], variables: Variables) -> str:
+def _statements(node: Node, template: Template, variables: Variables) -> str:
     """The statements of any node, broken where they are too long for one line."""
-    target, comment = names[0], template.comment.format(*names)
+    names = variables.names(node)
+    target, comment = variables.of[node.id], template.comment.format(*names)
     if isinstance(node.op, FusedLinears):
         target = ", ".join([variables.of[child] for child in node.op.children])
     if node.covers:

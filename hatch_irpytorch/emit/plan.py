@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.ir.ops import Mask, attribute_name
 from hatch_irpytorch.ir.ops.code import Code, Function, mapped
@@ -76,10 +78,10 @@ class Template:
     comment: str
     partial: bool = False
 
-    def filled(self, names: Sequence[str]) -> tuple[Code, ...]:
+    def filled(self, names: Sequence[str | int]) -> tuple[Code, ...]:
         """The expressions with names in their places."""
         # A node may have parents by the thousand, so a place alone is looked up.
-        known = {f"{{{place}}}": name for place, name in enumerate(names)}
+        known = {f"{{{place}}}": str(name) for place, name in enumerate(names)}
 
         def fill(text: str) -> str:
             if text in known:
@@ -89,7 +91,7 @@ class Template:
         return tuple(mapped(code, fill) for code in self.expressions)
 
 
-class Statement(NamedTuple):
+class Statement(msgspec.Struct, frozen=True, gc=False):
     """The line of one node in `forward`."""
 
     node: Node
@@ -107,9 +109,9 @@ class Variables:
     deleted: Mapping[int, tuple[str, ...]]
     renamed: frozenset[int]
 
-    def names(self, node: Node) -> tuple[str, ...]:
+    def names(self, node: Node) -> tuple[str | int, ...]:
         """What stands in the places of a node's template."""
-        return (self.of[node.id], str(node.id), *[self.of[parent] for parent in node.parents])
+        return (self.of[node.id], node.id, *map(self.of.__getitem__, node.parents))
 
 
 @dataclass(frozen=True)

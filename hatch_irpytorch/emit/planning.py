@@ -64,14 +64,14 @@ def _class(model: Model, nodes: Sequence[Node], options: EmitOptions) -> ClassPl
     tensors: list[Tensor] = []
     statements: list[Statement] = []
     for node in nodes:
-        if node.op.tag == Part.tag:
+        op = node.op
+        if op.tag == Part.tag:
             continue
-        if node.op.tag == Const.tag:
+        if op.tag == Const.tag:
             array = model.params[node.id, "values"]
             template, held = bind_const(node, array, node.id in affine, options)
         else:
-            holds = node.op.payload_fields or node.op.has_buffers
-            held = templates.tensors(node) if holds else []
+            held = templates.tensors(node) if op.payload_fields or op.has_buffers else []
             template = templates.of(node, len(held), node.id in before_inverse)
         tensors += held
         statements.append(Statement(node, template))

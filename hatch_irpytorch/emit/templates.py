@@ -20,6 +20,7 @@ class Templates:
 
     def __init__(self, model: Model, dtype: str) -> None:
         self.graph = model.graph
+        self.signatures = model.graph.signatures
         self.params = model.params
         self.dtype = dtype
         self._known: dict[tuple[int, int, bool], Template] = {}
@@ -27,7 +28,7 @@ class Templates:
 
     def of(self, node: Node, tensors: int, zero_sign_matters: bool) -> Template:
         """The code of a node that holds so many tensors."""
-        alike = (self.graph.signatures[node.id], tensors, zero_sign_matters)
+        alike = (self.signatures[node.id], tensors, zero_sign_matters)
         found = self._known.get(alike)
         if found is None:
             op = node.op
@@ -60,7 +61,7 @@ class Templates:
         return found
 
     def _declarations(self, node: Node) -> dict[str, Declaration]:
-        signature = self.graph.signatures[node.id]
+        signature = self.signatures[node.id]
         found = self._declared.get(signature)
         if found is None:
             prefix = node.op.prefix

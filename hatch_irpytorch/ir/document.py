@@ -62,6 +62,7 @@ def _struct(kind: Kind) -> type[RawNode]:
         [*required, *optional],
         bases=(RawNode,),
         tag=kind.tag,
+        namespace={"kind": kind.tag},
         gc=False,
         kw_only=True,
     )
@@ -76,7 +77,8 @@ def _optional(name: str, attribute: Attribute) -> tuple[str, Any, object]:
 
 STRUCTS: dict[str, type[RawNode]] = {tag: _struct(kind) for tag, kind in KINDS.items()}
 KIND_OF: dict[type[RawNode], Kind] = {STRUCTS[tag]: kind for tag, kind in KINDS.items()}
-
+_TWO_DIALECTS = frozenset(of for of, kind in KIND_OF.items() if kind.foreign or kind.legacy)
+"""The structs of kinds that both dialects have, each in its own spelling."""
 
 _AnyNode: Any = Union[tuple(STRUCTS.values())]  # noqa: UP007
 
@@ -114,17 +116,20 @@ def read_document(data: bytes, file: str) -> Document | None:
     outputs: Any = (root.output_id,) if legacy else root.output_ids
     document = Document(file, legacy, root.input_id, outputs, root.nodes)
     for position, node in enumerate(root.nodes):
-        kind = KIND_OF[type(node)]
-        if (kind.foreign or kind.legacy) and not _is_of_one_dialect(node, kind, legacy):
+        if node.id != position:
             return None
-        if node.id != position or max(node.parents, default=-1) >= position:
+        for parent in node.parents:
+            if parent >= position:
+                return None
+        if type(node) in _TWO_DIALECTS and not _is_of_one_dialect(node, legacy):
             return None
     problems = Problems()
     check_root(document, problems)
     return None if len(problems) else document
 
 
-def _is_of_one_dialect(node: RawNode, kind: Kind, legacy: bool) -> bool:
+def _is_of_one_dialect(node: RawNode, legacy: bool) -> bool:
+    kind = KIND_OF[type(node)]
     names = (*kind.foreign, *kind.legacy, *kind.attributes)
     given = [name for name in names if getattr(node, name) is not UNSET]
     spelling = kind.spelling(given, legacy=legacy)
@@ -132,15 +137,10 @@ def _is_of_one_dialect(node: RawNode, kind: Kind, legacy: bool) -> bool:
     return complete and kind.mixed(given) is None
 
 
-def kind_of(node: Any) -> str:
-    """The kind of a node, sound or not."""
-    return node.kind if isinstance(node, UnsoundNode) else KIND_OF[type(node)].tag
-
-
 def check_root(document: Document, problems: Problems) -> None:
     """Tell when the input or an output is not the id of a node that can be one."""
     root, count = Place(document.file), len(document.nodes)
-    inputs = [i for i, node in enumerate(document.nodes) if kind_of(node) == "input"]
+    inputs = [i for i, node in enumerate(document.nodes) if node.kind == "input"]
     if len(inputs) != 1:
         found = "none" if not inputs else f"nodes {', '.join(map(str, inputs[:5]))}"
         message = f"a graph must have exactly one `input` node, found {found}"

@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from hatch_irpytorch.errors import Place, Problem
 from hatch_irpytorch.ir.ops.base import Op, Slot
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
 
 
-class Node(NamedTuple):
+class Node(msgspec.Struct, frozen=True, gc=False):
     """One tensor node. `id` is its position after lowering, `raw_id` its position in the file.
 
     `raw_kind` is the kind that the file gives, which differs from the op's tag after lowering.
@@ -57,16 +59,13 @@ class Graph:
 
     @cached_property
     def _signed(self) -> tuple[tuple[int, ...], tuple[Node, ...]]:
-        shapes: dict[Shape, int] = {}
-        shape_of: list[int] = []
-        known: dict[tuple[int, ...], int] = {}
+        known: dict[tuple[int | Shape, ...], int] = {}
         found: list[int] = []
         first: list[Node] = []
+        shapes = [node.shape for node in self.nodes]
         for node in self.nodes:
-            shape = shapes.setdefault(node.shape, len(shapes))
-            shape_of.append(shape)
             # Ops of the same attributes are one object, which its first node keeps alive.
-            form = (id(node.op), shape, *[shape_of[parent] for parent in node.parents])
+            form = (id(node.op), node.shape, *map(shapes.__getitem__, node.parents))
             signature = known.setdefault(form, len(known))
             if signature == len(first):
                 first.append(node)

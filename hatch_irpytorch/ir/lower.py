@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from hatch_irpytorch.errors import Place, Problems, shown
 from hatch_irpytorch.ir.attention import checked_attention, expand
-from hatch_irpytorch.ir.document import KIND_OF, Document, UnsoundNode, kind_of
+from hatch_irpytorch.ir.document import KIND_OF, Document, UnsoundNode
 from hatch_irpytorch.ir.graph import Graph, Node
 from hatch_irpytorch.ir.kinds import ATTENTION, KINDS, PROJECTION
 from hatch_irpytorch.ir.legacy import LEGACY_KINDS, normalised
@@ -79,7 +79,6 @@ class _Lowering:
         self.tensor_ids: list[int | None] = []
         self.projected: dict[int, int] = {}
         self.ops: dict[object, Op] = {}
-        self.shapes: dict[Shape, Shape] = {}
 
     def run(self) -> Lowered:
         document = self.document
@@ -104,22 +103,20 @@ class _Lowering:
         return self.tensor_ids[raw_id] if raw_id < len(self.tensor_ids) else 0
 
     def _place(self, raw: Any) -> Place:
-        return Place(self.document.file, node=raw.id, kind=kind_of(raw), tensor=len(self.nodes))
+        return Place(self.document.file, node=raw.id, kind=raw.kind, tensor=len(self.nodes))
 
     def _append(self, raw: Any, op: Op, parents: tuple[int, ...], shape: Shape) -> int:
         node_id = len(self.nodes)
         origin = ""
         if raw.debug_target is not UNSET or raw.onnx_name is not UNSET:
             origin = _origin(raw)
-        kind = KIND_OF[type(raw)].tag
-        known = self.shapes.setdefault(shape, shape)
-        self.nodes.append(Node(node_id, op, parents, known, raw.id, kind, origin))
+        self.nodes.append(Node(node_id, op, parents, shape, raw.id, raw.kind, origin))
         return node_id
 
     def _lower(self, position: int, raw: Any) -> int | None:
         kind = KIND_OF.get(type(raw))
         if kind is None:
-            return None if raw.shape is None else self._unreadable(position, raw.kind, raw.shape)
+            return None if raw.shape is None else self._unreadable(position, raw)
         if kind.is_tuple:
             return None
         if kind.op is None:
@@ -131,7 +128,7 @@ class _Lowering:
                 op = _WITHOUT_ATTRIBUTES.get(kind.tag) or self._op(raw, kind.op, kind.attributes)
                 lowered = self._append(raw, op, parents, raw.shape)
         if lowered is None:
-            return self._unreadable(position, kind.tag, raw.shape)
+            return self._unreadable(position, raw)
         if kind.payload:
             self.holders[lowered] = raw
         return lowered
@@ -147,9 +144,9 @@ class _Lowering:
             return self._lower_legacy(raw, parents)
         return self._lower_reduction(raw, parents)
 
-    def _unreadable(self, position: int, kind: str, shape: Shape) -> int:
+    def _unreadable(self, position: int, raw: Any) -> int:
         node_id = len(self.nodes)
-        self.nodes.append(Node(node_id, Unreadable(), (), shape, position, kind))
+        self.nodes.append(Node(node_id, Unreadable(), (), raw.shape, position, raw.kind))
         return node_id
 
     def _op(self, raw: Any, op: type[Op], names: Iterable[str]) -> Op:
@@ -168,7 +165,7 @@ class _Lowering:
         return known
 
     def _tensor_parents(self, raw: Any) -> tuple[int, ...] | None:
-        parents = tuple([self.tensor_ids[parent] for parent in raw.parents])
+        parents = tuple(map(self.tensor_ids.__getitem__, raw.parents))
         if None not in parents:
             return cast("tuple[int, ...]", parents)
         index = parents.index(None)
@@ -188,7 +185,7 @@ class _Lowering:
 
     def _lower_legacy(self, raw: Any, parents: tuple[int, ...]) -> int | None:
         x = self.nodes[parents[0]].shape
-        op = normalised(kind_of(raw), raw, x, self._place(raw), self.problems)
+        op = normalised(raw.kind, raw, x, self._place(raw), self.problems)
         return None if op is None else self._append(raw, op, parents, raw.shape)
 
     def _lower_reduction(self, raw: Any, parents: tuple[int, ...]) -> int | None:
@@ -211,7 +208,7 @@ class _Lowering:
     def _append_reductions(
         self, raw: Any, current: int, axes: tuple[int, ...], keepdim: bool
     ) -> int:
-        op = _REDUCTIONS[kind_of(raw)]
+        op = _REDUCTIONS[raw.kind]
         remaining = len(axes)
         for axis in sorted(axes, reverse=True):
             remaining -= 1
@@ -233,9 +230,9 @@ class _Lowering:
         if isinstance(source, UnsoundNode):
             return None
         index: int = raw.index
-        if kind_of(source) != ATTENTION:
+        if source.kind != ATTENTION:
             expected = f"a node of kind `{ATTENTION}`"
-            found = f"node {source.id} (`{kind_of(source)}`)"
+            found = f"node {source.id} (`{source.kind}`)"
             self.problems.mismatch("bad-tuple", place, "parents[0]", expected, found)
             return None
         if index >= len(source.tuple_shapes):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -55,11 +54,15 @@ def bind_params(
     whole = len(sound) == len(graph.nodes)
     binder = _Binder(lowered, store)
     live = graph.live_ids() if whole else ()
-    alike: dict[int, list[Node]] = defaultdict(list)
-    for node in graph.nodes:
-        if node.op.payload_fields and node.id in sound:
-            alike[graph.signatures[node.id]].append(node)
-    rest = [nodes for nodes in alike.values() if not binder.bind_alike(nodes)]
+    alike: dict[int, list[Node]] = {
+        signature: []
+        for signature, node in enumerate(graph.signature_nodes)
+        if node.op.payload_fields
+    }
+    for node, signature in zip(graph.nodes, graph.signatures, strict=True):
+        if signature in alike and node.id in sound:
+            alike[signature].append(node)
+    rest = [nodes for nodes in alike.values() if nodes and not binder.bind_alike(nodes)]
     for node in sorted(chain.from_iterable(rest), key=lambda node: node.id):
         binder.bind(node, node.id in live)
     if whole:

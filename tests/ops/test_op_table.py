@@ -124,8 +124,9 @@ SHAPES = {"conv": [1, 2, 4, 4], "max_pool": [1, 2, 4, 4], "avg_pool": [1, 2, 4, 
 
 def texts(value: Document) -> list[str]:
     part = plan(value).model
-    node, template = part.statements[-1]
-    return [flat(expression) for expression in template.filled(part.variables.names(node))]
+    last = part.statements[-1]
+    names = part.variables.names(last.node)
+    return [flat(expression) for expression in last.template.filled(names)]
 
 
 @pytest.mark.parametrize("tag", TEXTS)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import structs
 
 from hatch_irpytorch.emit.consts import read_const
 from hatch_irpytorch.emit.literals import decimals, rounded
@@ -85,7 +86,7 @@ class Fuser:
                 return False
         stands_for = {node_id for i in every for node_id in (self.nodes[i].covers or (i,))}
         covers = tuple(sorted(stands_for))
-        self.rewire(root._replace(op=op, parents=parents, covers=covers))
+        self.rewire(structs.replace(root, op=op, parents=parents, covers=covers))
         for field, array in (payload or {}).items():
             self.params[root.id, field] = array
         return True

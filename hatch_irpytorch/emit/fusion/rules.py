@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from msgspec import structs
 
 from hatch_irpytorch.emit.fusion.attention import fuse_attention
 from hatch_irpytorch.emit.fusion.nodes import Fuser, is_layer_norm, repeated
@@ -92,9 +93,9 @@ def _linears(fuser: Fuser, node: Node) -> bool:
     }
     widths = tuple(fuser.shape(child)[-1] for child in children)
     joined = FusedLinears(tuple(children), widths)
-    fuser.rewire(node._replace(op=joined, covers=tuple(children)))
+    fuser.rewire(structs.replace(node, op=joined, covers=tuple(children)))
     for child in children[1:]:
-        fuser.rewire(fuser.nodes[child]._replace(op=Part(), parents=(node.id,)))
+        fuser.rewire(structs.replace(fuser.nodes[child], op=Part(), parents=(node.id,)))
     fuser.params.update({(node.id, name): array for name, array in arrays.items()})
     return True
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -32,8 +32,9 @@ from hatch_irpytorch.ir.document import (
 )
 from hatch_irpytorch.ir.kinds import CUSTOM, KINDS, Kind
 from hatch_irpytorch.ir.ops import Mask
-from hatch_irpytorch.ir.shapes import Shape
 from hatch_irpytorch.source.json_text import JsonObject, parse_json
+
+_Read = TypeVar("_Read")
 
 
 def explain(
@@ -84,10 +85,24 @@ def _root_nat(value: JsonObject, name: str, root: Place, problems: Problems) -> 
     if name not in value:
         problems.add("bad-format", root, f"`{name}` is missing")
         return None
+    return _field(value, name, nat, "bad-format", root, problems)
+
+
+def _field(
+    item: JsonObject,
+    name: str,
+    read: Callable[[object], _Read],
+    code: str,
+    place: Place,
+    problems: Problems,
+    expected: str = "",
+) -> _Read | None:
+    """What a field says, or None after a problem with it."""
     try:
-        return nat(value[name])
+        return read(item.get(name))
     except ValueFormError as problem:
-        problems.mismatch("bad-format", root, name, problem.expected, problem.found)
+        found = problem.found if name in item else "nothing"
+        problems.mismatch(code, place, name, expected or problem.expected, found)
         return None
 
 
@@ -102,16 +117,10 @@ def _outputs(
         output = _root_nat(value, "output_id", root, problems)
         return True, None if output is None else (output,)
     expected = "an array of at least one node id"
-    try:
-        outputs = nats(value.get("output_ids"))
-    except ValueFormError as problem:
-        found = problem.found if "output_ids" in value else "nothing"
-        problems.mismatch("bad-format", root, "output_ids", expected, found)
-        return False, None
-    if not outputs:
+    outputs = _field(value, "output_ids", nats, "bad-format", root, problems, expected)
+    if outputs == ():
         problems.mismatch("bad-format", root, "output_ids", expected, "an empty one")
-        return False, None
-    return False, outputs
+    return False, outputs or None
 
 
 def _node(item: object, position: int, file: str, legacy: bool, problems: Problems) -> Any:
@@ -129,8 +138,12 @@ def _node(item: object, position: int, file: str, legacy: bool, problems: Proble
     place = Place(file, node=position, kind=tag if kind else "")
     parents = _links(item, position, place, problems)
     is_tuple = _is_tuple(item, place, problems)
-    several = _shapes(item, place, problems) if is_tuple else ()
-    declared = None if is_tuple else _shape(item, place, problems)
+    several, declared = None, None
+    if is_tuple:
+        expected = "an array of shapes"
+        several = _field(item, "tuple_shapes", shapes, "bad-shape", place, problems, expected)
+    else:
+        declared = _field(item, "shape", shape, "bad-shape", place, problems) or ()
     if kind is None and isinstance(item.get("kind"), str):
         _tell_unknown_kind(tag, place, problems)
     elif kind is not None and kind.is_tuple != is_tuple:
@@ -155,12 +168,8 @@ def _links(item: JsonObject, position: int, place: Place, problems: Problems) ->
     if type(node_id) is not int or node_id != position:
         found = shown(node_id) if "id" in item else "nothing"
         problems.mismatch("bad-id", place, "id", f"`{position}`, its position in `nodes`", found)
-    try:
-        parents = nats(item.get("parents"))
-    except ValueFormError as problem:
-        found = problem.found if "parents" in item else "nothing"
-        problems.mismatch("bad-parent", place, "parents", "an array of node ids", found)
-        return ()
+    expected = "an array of node ids"
+    parents = _field(item, "parents", nats, "bad-parent", place, problems, expected) or ()
     for index, parent in enumerate(parents):
         if parent >= position:
             hint = "a graph has no cycles and no forward references"
@@ -176,24 +185,6 @@ def _is_tuple(item: JsonObject, place: Place, problems: Problems) -> bool:
         expected = '`"tensor"` or `"tuple"`'
         problems.mismatch("bad-tuple", place, "value_kind", expected, shown(value_kind))
     return value_kind == "tuple"
-
-
-def _shape(item: JsonObject, place: Place, problems: Problems) -> Shape:
-    try:
-        return shape(item.get("shape"))
-    except ValueFormError as problem:
-        found = problem.found if "shape" in item else "nothing"
-        problems.mismatch("bad-shape", place, "shape", problem.expected, found)
-        return ()
-
-
-def _shapes(item: JsonObject, place: Place, problems: Problems) -> tuple[Shape, ...]:
-    try:
-        return shapes(item.get("tuple_shapes"))
-    except ValueFormError as problem:
-        found = problem.found if "tuple_shapes" in item else "nothing"
-        problems.mismatch("bad-shape", place, "tuple_shapes", "an array of shapes", found)
-        return ()
 
 
 def _tell_unknown_kind(tag: str, place: Place, problems: Problems) -> None:

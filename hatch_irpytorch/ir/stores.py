@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,14 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from hatch_irpytorch.errors import Place, fail, shown
 from hatch_irpytorch.ir.arrays import tensor
 from hatch_irpytorch.ir.npy import NpyHeader, read_npy_data, read_npy_header
 from hatch_irpytorch.ir.shapes import Shape
-from hatch_irpytorch.source.json_text import check_text, parse_json
+from hatch_irpytorch.source.json_text import parse_json
 from hatch_irpytorch.source.reading import read_bytes, require_file
 
 if TYPE_CHECKING:
@@ -154,23 +152,11 @@ def _read_member(path: Path, file: str, member: str, header: NpyHeader) -> Array
 
 
 def _read_json(path: Path, file: str) -> Mapping[str, Entry]:
-    data = read_bytes(path, file)
-    check_text(data, file)
-    try:
-        texts = _ENTRIES.decode(data)
-    except msgspec.DecodeError:
-        texts = None
-    # A repeated name leaves more colons than names, and so does one that holds a colon.
-    if texts is None or data.count(b":") != len(texts):
-        value = parse_json(data, file)
-        if not isinstance(value, dict):
-            message = f"the root must be an object of arrays by name, found {shown(value)}"
-            raise fail("bad-params", Place(file), message)
-        return _JsonEntries(value)
-    return _JsonEntries(texts)
-
-
-_ENTRIES = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    value = parse_json(read_bytes(path, file), file)
+    if not isinstance(value, dict):
+        message = f"the root must be an object of arrays by name, found {shown(value)}"
+        raise fail("bad-params", Place(file), message)
+    return _JsonEntries(value)
 
 
 class _JsonEntries(Mapping[str, Entry]):
@@ -181,13 +167,8 @@ class _JsonEntries(Mapping[str, Entry]):
 
     def __getitem__(self, name: str) -> Entry:
         value = self._values[name]
-        if isinstance(value, msgspec.Raw):
-            value = json.loads(bytes(memoryview(value)))
         shape = _nested_shape(value)
         return Entry(shape, "float64", partial(tensor, value, shape))
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._values
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
-from hatch_irpytorch.errors import IRPyTorchError, Place, fail, shown
+from hatch_irpytorch.errors import Place, fail, shown
 from hatch_irpytorch.source.reading import decode_text, line_and_column
 
 MAX_BYTES = 16_384
@@ -56,9 +55,6 @@ def parse_yaml(data: bytes, file: str) -> Value | None:
         message = f"a manifest may have {MAX_BYTES} bytes, this one has {len(data)}"
         raise fail("too-large", Place(file), message)
     text = decode_text(data, file)
-    quick = _quickly(text, file)
-    if quick is not None:
-        return quick
     try:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -80,27 +76,6 @@ def parse_yaml(data: bytes, file: str) -> Value | None:
         line, column = line_and_column(text[: error.position])
         message = f"the character {shown(chr(error.character))} is not allowed in YAML"
         raise fail("bad-yaml", Place(file, line, column), message) from None
-
-
-_PLAIN_LINE = r"(?: *#[ -~]*| *[A-Za-z_]+:(?: +[A-Za-z0-9_.][A-Za-z0-9_./-]*)?)? *\n"
-_PLAIN_TEXT = re.compile(f"(?:{_PLAIN_LINE})*")
-
-
-def _quickly(text: str, file: str) -> Value | None:
-    """The document by libyaml; None where the parser in Python has to look, for what it says.
-
-    The two differ in messages and in rare forms, so libyaml gets nothing but plain words.
-    """
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", None)
-    if loader is None or not _PLAIN_TEXT.fullmatch(text):
-        return None
-    try:
-        node = yaml.compose(text, Loader=loader)
-        return None if node is None else _located(node, file)
-    except (yaml.YAMLError, IRPyTorchError):
-        return None
 
 
 def _marked(mark: Any, file: str) -> Place:

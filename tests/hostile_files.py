@@ -68,6 +68,8 @@ BIG = 2_000_000
 
 
 GRAPHS: dict[str, bytes] = {
+    "no tensor at all": b'{"format":"torchlean.ir.v1","input_id":0,"output_ids":[0],"nodes":['
+    b'{"id":0,"kind":"input","parents":[],"value_kind":"tuple","tuple_shapes":[[2]]}]}',
     "10^15 elements": with_input(
         '{"id":1,"kind":"const","parents":[],"shape":[1000000000000000],"values":[1.0]}'
     ),

@@ -51,7 +51,7 @@ def bind_params(
     lack its payload; entries that belong to no node are a problem.
     """
     graph = lowered.graph
-    whole = len(sound) == len(graph.nodes)
+    whole = 0 < len(sound) == len(graph.nodes)
     binder = _Binder(lowered, store)
     live = graph.live_ids() if whole else ()
     alike: dict[int, list[Node]] = {

@@ -59,7 +59,7 @@ class Graph:
 
     @cached_property
     def _signed(self) -> tuple[tuple[int, ...], tuple[Node, ...]]:
-        known: dict[tuple[int | Shape, ...], int] = {}
+        known: dict[tuple[object, ...], int] = {}
         found: list[int] = []
         first: list[Node] = []
         shapes = [node.shape for node in self.nodes]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import structs
 
 from hatch_irpytorch.build.model import input_path, load_model
 from hatch_irpytorch.build.ownership import mark_of_weights
@@ -124,7 +125,7 @@ def _with_default_norms(model: Model) -> Model:
                 fill = 1.0 if slot.field == "gamma" else 0.0
                 params[node.id, slot.field] = np.full(slot.shape, fill)
             eps = DEFAULT_EPS if node.op.eps is None else node.op.eps
-            node = node._replace(op=replace(node.op, eps=eps))
+            node = structs.replace(node, op=replace(node.op, eps=eps))
         nodes.append(node)
     return Model(replace(model.graph, nodes=tuple(nodes)), params, model.notes)
 

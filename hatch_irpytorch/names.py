@@ -27,7 +27,7 @@ _OURS = frozenset({"hatch_irpytorch", "hatchling"})
 _WINDOWS = frozenset(
     {"aux", "con", "nul", "prn", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 )
-
+_NOT_EVERYWHERE = frozenset('\\:*?"<>|')
 
 _DOTTED = re.compile(r"\w+(\.\w+)*", re.ASCII)
 _MAX_DOTTED = 76
@@ -78,7 +78,7 @@ def path_problem(path: str) -> str:
     for part in path.split("/"):
         if len(part.encode("utf-8", "surrogatepass")) > MAX_NAME:
             return f"a name in it has more than {MAX_NAME} bytes"
-        if any(character in '\\:*?"<>|' or not character.isprintable() for character in part):
+        if not part.isprintable() or not _NOT_EVERYWHERE.isdisjoint(part):
             return "it holds a character that not every system allows in a file name"
         if part not in (".", "..") and part.endswith((".", " ")):
             return "a name in it ends in a dot or a space, which Windows drops"

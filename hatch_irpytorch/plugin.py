@@ -46,10 +46,10 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
         from hatch_irpytorch.build.current import build_outputs
         from hatch_irpytorch.build.progress import terminal_progress
 
-        built = build_outputs(project, jobs=None, progress=terminal_progress())
-        for note in built.notes:
+        locks, notes = build_outputs(project, jobs=None, progress=terminal_progress())
+        for note in notes:
             self._remark(note)
-        return built.locks
+        return locks
 
     def _remark(self, note: Problem) -> None:
         self.app.display_warning(str(note).replace("error[", "note[", 1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 _WHEEL = "[tool.hatch.build.targets.wheel]"
 _SDIST = "[tool.hatch.build.targets.sdist]"
-_SPECIAL = re.compile(r"[\\*?\[\]!#]")
+_SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\*?[]!#"})
 
 
 class Shipped(NamedTuple):
@@ -229,7 +228,7 @@ def _lock_folder(project: Project) -> str:
 
 def _pattern(path: str) -> str:
     """A path as a pattern of git that stands for nothing else."""
-    return _SPECIAL.sub(r"\\\g<0>", path)
+    return path.translate(_SPECIAL)
 
 
 def _raise_if_any(problems: list[Problem]) -> None:

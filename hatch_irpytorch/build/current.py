@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from hatch_irpytorch.build.lock import PACKAGE, Locks, read_locks
 from hatch_irpytorch.build.unchanged import is_as_locked
@@ -13,22 +13,20 @@ if TYPE_CHECKING:
     from hatch_irpytorch.errors import Problem
 
 
-class Built(NamedTuple):
-    """What a build leaves: the lock files as they are now, and notes."""
+def build_outputs(
+    project: Project, jobs: int | None = 1, progress: Progress | None = None
+) -> tuple[Locks, tuple[Problem, ...]]:
+    """What a build does: nothing when nothing changed, else make what did.
 
-    locks: Locks
-    notes: tuple[Problem, ...] = ()
-
-
-def build_outputs(project: Project, jobs: int | None = 1, progress: Progress | None = None) -> Built:
-    """What a build does: nothing when nothing changed, else make what did."""
+    Returns the lock files as they are then, and notes.
+    """
     locks = read_locks(project)
     if is_current(project, locks):
-        return Built(locks)
+        return locks, ()
     from hatch_irpytorch.build.regenerate import update_outputs
 
     notes = update_outputs(project, jobs, progress)
-    return Built(read_locks(project), notes)
+    return read_locks(project), notes
 
 
 def is_current(project: Project, locks: Locks | None = None) -> bool:

@@ -172,7 +172,8 @@ def find_manifests(project: Project) -> list[str]:
     """The manifests relative to the root, sorted. None at all is an error."""
     folder = inside(project, project.models, project.root, Place("pyproject.toml"))
     try:
-        found = os.listdir(folder)
+        with os.scandir(folder) as entries:
+            found = [entry.name for entry in entries]
     except OSError:
         found = []
     names = [f"{project.models}/{name}" for name in found if name.endswith((".yaml", ".yml"))]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hatch_irpytorch.build.lock import LOCK_FOLDER, Locks, lock_path
+from hatch_irpytorch.build.ownership import is_regular
 from hatch_irpytorch.configuration import PROJECT_FILE
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
 from hatch_irpytorch.project import PROCESS_LOCK, Project
@@ -63,7 +64,8 @@ def check_wheel(
 ) -> None:
     """Raise `not-shipped` when the package would not be importable out of a wheel by its name.
 
-    `locks` name the files of the package, `config` and `build_data` are hatchling's, `version` is `standard` or `editable`.
+    `locks` name the files of the package; `config` and `build_data` are hatchling's, `version` is
+    `standard` or `editable`.
     """
     builder = _fresh(config.builder)
     with builder.config.set_build_data(build_data):
@@ -151,9 +153,7 @@ def _exposes(project: Project, config: BuilderConfig) -> bool:
     return _real(project.root / project.output) in dirs
 
 
-def _problems(
-    project: Project, locks: Locks, shipped: list[Shipped], line: str
-) -> list[Problem]:
+def _problems(project: Project, locks: Locks, shipped: list[Shipped], line: str) -> list[Problem]:
     places: dict[str, list[str]] = {}
     for file in shipped:
         places.setdefault(file.source, []).append(file.target)
@@ -251,9 +251,9 @@ def _real_files(paths: Iterable[str]) -> Iterator[str]:
     for path in paths:
         folder, name = os.path.split(path)
         if folder not in folders:
-            folders[folder] = _real(folder)
-        real = os.path.join(folders[folder], name)
-        yield _real(real) if os.path.islink(real) else real
+            folders[folder] = _real(folder).rstrip(os.sep)
+        real = f"{folders[folder]}{os.sep}{name}"
+        yield real if is_regular(real) else _real(real)
 
 
 def _posix(path: str) -> str:

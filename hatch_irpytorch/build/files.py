@@ -39,7 +39,7 @@ def output_paths(root: Path, paths: Iterable[str]) -> dict[str, Path]:
             _refuse_links(root, folder)
             folders.add(folder)
         full = root / path
-        if os.path.islink(full):
+        if full.is_symlink():
             message = "a symbolic link stands where an output belongs"
             raise fail("not-ours", Place(path), message, "remove it")
         found[path] = full

@@ -21,6 +21,8 @@ def _build(root: Path, hooks: bool = True) -> float:
     """Seconds for a wheel of a project, in a process of its own."""
     (root / "dist").mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # pip compiles what it installs; a checkout is compiled by the first build, where it may be.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if not hooks:
         environment["HATCH_BUILD_NO_HOOKS"] = "true"
     start = time.perf_counter()

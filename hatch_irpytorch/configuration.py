@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-import re
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ MAX_BYTES = 1 << 20
 IN_TREE = "hatch_irpytorch/_in_tree.py"
 _MAX_DOTS = 500
 _HOOK_NAME = "irpytorch"
-_NOT_A_PATTERN = re.compile(r"[^*?\[\]!]*(?=/|$)")
+_WILD = frozenset("*?[]!")
 
 
 class HookTable(NamedTuple):
@@ -126,5 +126,5 @@ def shipped_paths(hatch: Mapping[str, Any], output: str) -> tuple[str, ...]:
 
 
 def _plain(path: str) -> str:
-    start = _NOT_A_PATTERN.match(path.replace("\\", "/"))
-    return posixpath.normpath(start.group() if start else "").strip("/")
+    parts = path.replace("\\", "/").split("/")
+    return posixpath.normpath("/".join(takewhile(_WILD.isdisjoint, parts))).strip("/")

@@ -10,7 +10,6 @@ from typing import Any
 
 from hatch_irpytorch.emit.options import (
     DTYPES,
-    INLINE_LIMIT,
     WEIGHTS,
     EmitOptions,
     class_name_problem,
@@ -141,53 +140,56 @@ class Field:
     doc: str
 
 
+def _option(name: str, read: Callable[[Scalar], Any], schema: dict[str, Any], doc: str) -> Field:
+    """A key below `emit`, with the default of `EmitOptions`."""
+    return Field(name, read, {**schema, "default": getattr(EmitOptions, name)}, doc)
+
+
+_STRING = {"type": "string"}
+_FLAG = {"type": "boolean"}
+
 FIELDS: tuple[Field, ...] = (
-    Field("ir", _text, {"type": "string"}, "the graph, relative to this file"),
-    Field("params", _text, {"type": "string"}, "the ParamStore; without it the payload is in `ir`"),
-    Field("module", _module, {"type": "string"}, "the module; default: the manifest's own name"),
+    Field("ir", _text, _STRING, "the graph, relative to this file"),
+    Field("params", _text, _STRING, "the ParamStore; without it the payload is in `ir`"),
+    Field("module", _module, _STRING, "the module; default: the manifest's own name"),
 )
 EMIT_FIELDS: tuple[Field, ...] = (
-    Field("class_name", _class_name, {"type": "string"}, "default: the module in CamelCase"),
-    Field(
+    Field("class_name", _class_name, _STRING, "default: the module in CamelCase"),
+    _option(
         "dtype",
         _dtype,
-        {"enum": [*DTYPES, *(f"torch.{name}" for name in DTYPES)], "default": "float32"},
+        {"enum": [*DTYPES, *(f"torch.{name}" for name in DTYPES)]},
         "the dtype of parameters and buffers",
     ),
-    Field(
+    _option(
         "training_skeleton",
         _boolean,
-        {"type": "boolean", "default": True},
+        _FLAG,
         "add `make_optimizer`, `train_step` and a run as a program",
     ),
-    Field(
-        "learnable_consts",
-        _boolean,
-        {"type": "boolean", "default": True},
-        "consts that are not uniform become parameters",
-    ),
-    Field(
+    _option("learnable_consts", _boolean, _FLAG, "consts that are not uniform become parameters"),
+    _option(
         "compress_broadcast_params",
         _boolean,
-        {"type": "boolean", "default": True},
+        _FLAG,
         "learnable 2-D consts with equal rows become one vector",
     ),
-    Field(
+    _option(
         "weights",
         _weights,
-        {"enum": list(WEIGHTS), "default": "inline"},
+        {"enum": list(WEIGHTS)},
         "numbers in the source, or in a `.safetensors` file beside it",
     ),
-    Field(
+    _option(
         "inline_limit",
         _natural,
-        {"type": "integer", "minimum": 0, "default": INLINE_LIMIT},
+        {"type": "integer", "minimum": 0},
         "how many numbers the source may hold",
     ),
-    Field(
+    _option(
         "fuse",
         _boolean,
-        {"type": "boolean", "default": False},
+        _FLAG,
         "one call of PyTorch for several nodes, where it has one: faster, equal to rounding",
     ),
 )

@@ -27,9 +27,9 @@ _OURS = frozenset({"hatch_irpytorch", "hatchling"})
 _WINDOWS = frozenset(
     {"aux", "con", "nul", "prn", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 )
+_NOT_EVERYWHERE = frozenset('\\:*?"<>|')
 
-
-_DOTTED = re.compile(r"\w+(\.\w+)*", re.ASCII)
+_DOTTED = r"\w+(\.\w+)*"
 _MAX_DOTTED = 76
 
 
@@ -38,7 +38,7 @@ def dotted_name(text: object) -> str:
     if not text or not isinstance(text, str):
         return ""
     name = text.strip("/").replace("/", ".")
-    return name if len(name) <= _MAX_DOTTED and _DOTTED.fullmatch(name) else ""
+    return name if len(name) <= _MAX_DOTTED and re.fullmatch(_DOTTED, name, re.ASCII) else ""
 
 
 def is_windows_reserved(name: str) -> bool:
@@ -75,11 +75,11 @@ def path_problem(path: str) -> str:
     """Why a path, written with `/`, does not mean the same on every system, or an empty string."""
     if len(path.encode("utf-8", "surrogatepass")) > MAX_PATH:
         return f"it has more than {MAX_PATH} bytes"
+    if not path.isprintable() or not _NOT_EVERYWHERE.isdisjoint(path):
+        return "it holds a character that not every system allows in a file name"
     for part in path.split("/"):
         if len(part.encode("utf-8", "surrogatepass")) > MAX_NAME:
             return f"a name in it has more than {MAX_NAME} bytes"
-        if any(character in '\\:*?"<>|' or not character.isprintable() for character in part):
-            return "it holds a character that not every system allows in a file name"
         if part not in (".", "..") and part.endswith((".", " ")):
             return "a name in it ends in a dot or a space, which Windows drops"
         if is_windows_reserved(part):

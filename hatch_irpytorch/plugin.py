@@ -12,6 +12,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatch_irpytorch.errors import IRPyTorchError
 
 if TYPE_CHECKING:
+    from hatch_irpytorch.build.lock import Locks
     from hatch_irpytorch.errors import Problem
     from hatch_irpytorch.project import Project
 
@@ -25,13 +26,12 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
         """Bring the outputs up to date, or fail with `check`; then see that they are shipped."""
         with self._told():
             project = self._project()
-            if project.check:
-                self._check(project)
-            else:
-                self._build(project)
-            self._ship(project, version, build_data)
+            locks = self._checked(project) if project.check else self._built(project)
+            self._ship(project, locks, version, build_data)
 
-    def _check(self, project: Project) -> None:
+    def _checked(self, project: Project) -> Locks:
+        """The lock files of a project in which nothing is stale, or an error."""
+        from hatch_irpytorch.build.lock import read_locks
         from hatch_irpytorch.build.outputs import describe
         from hatch_irpytorch.build.progress import terminal_progress
         from hatch_irpytorch.build.regenerate import differences
@@ -39,18 +39,24 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
         found = differences(project, golden=False, jobs=None, progress=terminal_progress())
         if found:
             raise IRPyTorchError([describe(difference) for difference in found])
+        return read_locks(project)
 
-    def _build(self, project: Project) -> None:
+    def _built(self, project: Project) -> Locks:
+        """The lock files of a project after what changed was made."""
         from hatch_irpytorch.build.current import build_outputs
         from hatch_irpytorch.build.progress import terminal_progress
 
-        for note in build_outputs(project, jobs=None, progress=terminal_progress()):
+        locks, notes = build_outputs(project, jobs=None, progress=terminal_progress())
+        for note in notes:
             self._remark(note)
+        return locks
 
     def _remark(self, note: Problem) -> None:
         self.app.display_warning(str(note).replace("error[", "note[", 1))
 
-    def _ship(self, project: Project, version: str, build_data: dict[str, Any]) -> None:
+    def _ship(
+        self, project: Project, locks: Locks, version: str, build_data: dict[str, Any]
+    ) -> None:
         from hatch_irpytorch.shipping import (
             check_wheel,
             complete_sdist,
@@ -63,9 +69,9 @@ class IRPyTorchBuildHook(BuildHookInterface[Any]):
             mark_artifacts(project, build_data, self.target_name)
             leave_locks_out(project, self.build_config, self.target_name)
             if self.target_name == "wheel":
-                check_wheel(project, self.build_config, version, build_data)
+                check_wheel(project, locks, self.build_config, version, build_data)
             elif self.target_name == "sdist":
-                for note in complete_sdist(project, self.build_config, build_data):
+                for note in complete_sdist(project, locks, self.build_config, build_data):
                     self._remark(note)
 
     def clean(self, versions: list[str]) -> None:

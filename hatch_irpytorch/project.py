@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -170,13 +171,17 @@ def first_manifest(project: Project) -> str:
 def find_manifests(project: Project) -> list[str]:
     """The manifests relative to the root, sorted. None at all is an error."""
     folder = inside(project, project.models, project.root, Place("pyproject.toml"))
-    found = [*folder.glob("*.yaml"), *folder.glob("*.yml")]
-    names = sorted(f"{project.models}/{path.name}" for path in found)
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry.name for entry in entries]
+    except OSError:
+        found = []
+    names = [f"{project.models}/{name}" for name in found if name.endswith((".yaml", ".yml"))]
     if not names:
         message = f"no file matches `{project.models}/*.yaml`"
         hint = f"{first_manifest(project)}; or, in an sdist, its include list lacks the manifests"
         raise fail("no-manifests", Place("pyproject.toml"), message, hint)
-    return names
+    return sorted(names)
 
 
 def inside(project: Project, relative: str, base: Path, place: Place) -> Path:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hatch_irpytorch.build.lock import LOCK_FOLDER, Locks, lock_path, read_locks
+from hatch_irpytorch.build.lock import LOCK_FOLDER, Locks, lock_path
+from hatch_irpytorch.build.ownership import is_regular
 from hatch_irpytorch.configuration import PROJECT_FILE
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
 from hatch_irpytorch.project import PROCESS_LOCK, Project
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _WHEEL = "[tool.hatch.build.targets.wheel]"
 _SDIST = "[tool.hatch.build.targets.sdist]"
-_SPECIAL = re.compile(r"[\\*?\[\]!#]")
+_SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\*?[]!#"})
 
 
 class Shipped(NamedTuple):
@@ -56,30 +56,33 @@ def _kept_out(project: Project, target: str) -> list[str]:
 
 
 def check_wheel(
-    project: Project, config: BuilderConfig, version: str, build_data: dict[str, Any]
+    project: Project,
+    locks: Locks,
+    config: BuilderConfig,
+    version: str,
+    build_data: dict[str, Any],
 ) -> None:
     """Raise `not-shipped` when the package would not be importable out of a wheel by its name.
 
-    `config` and `build_data` are hatchling's, `version` is `standard` or `editable`.
+    `locks` name the files of the package; `config` and `build_data` are hatchling's, `version` is
+    `standard` or `editable`.
     """
     builder = _fresh(config.builder)
     with builder.config.set_build_data(build_data):
         if version == "editable" and builder.config.dev_mode_dirs:
             forced = _targets(builder.recurse_forced_files(_forced(builder, build_data)))
-            if not _exposes(project, builder.config) and _problems(project, forced, ""):
+            if not _exposes(project, builder.config):
                 dirs = [*builder.config.dev_mode_dirs, project.output]
                 line = f"`dev-mode-dirs = {_array(dirs)}` in [tool.hatch.build]"
-                raise IRPyTorchError(_problems(project, forced, line))
+                _raise_if_any(_problems(project, locks, forced, line))
             return
         shipped = _targets(builder.recurse_included_files())
-        problems = _problems(project, shipped, _line(project, builder.config))
-        problems += _locks_in(project, "wheel", shipped)
-    if problems:
-        raise IRPyTorchError(problems)
+        problems = _problems(project, locks, shipped, _line(project, builder.config))
+    _raise_if_any([*problems, *_locks_in(project, "wheel", shipped)])
 
 
 def complete_sdist(
-    project: Project, config: BuilderConfig, build_data: dict[str, Any]
+    project: Project, locks: Locks, config: BuilderConfig, build_data: dict[str, Any]
 ) -> list[Problem]:
     """Add to an sdist what a wheel is built from, where git ignores it or no option names it.
 
@@ -88,15 +91,12 @@ def complete_sdist(
     builder = _fresh(config.builder)
     with builder.config.set_build_data(build_data):
         shipped = _targets(builder.recurse_included_files())
-    problems = _locks_in(project, "sdist", shipped)
-    if problems:
-        raise IRPyTorchError(problems)
+    _raise_if_any(_locks_in(project, "sdist", shipped))
     sources = {file.source for file in shipped}
-    locks = read_locks(project)
     needed = sorted({path for lock in locks.modules.values() for path in lock.inputs})
     if project.check:
         needed += [*_package_files(project, locks), *(lock_path(project, m) for m in locks.modules)]
-    missing = [path for path in needed if _real(project.root / path) not in sources]
+    missing = [path for path, real in _real_of(project, needed) if real not in sources]
     excluded = set(_excluded(config, missing))
     for path in missing:
         if path not in excluded:
@@ -137,7 +137,9 @@ def _fresh(builder: BuilderInterface[Any, Any]) -> BuilderInterface[Any, Any]:
 
 
 def _targets(files: Iterable[IncludedFile]) -> list[Shipped]:
-    return [Shipped(_real(file.path), _posix(file.distribution_path)) for file in files]
+    found = [(file.path, _posix(file.distribution_path)) for file in files]
+    sources = _real_files(path for path, _ in found)
+    return [Shipped(source, target) for source, (_, target) in zip(sources, found, strict=True)]
 
 
 def _forced(builder: Any, build_data: Mapping[str, Any]) -> dict[str, str]:
@@ -151,13 +153,13 @@ def _exposes(project: Project, config: BuilderConfig) -> bool:
     return _real(project.root / project.output) in dirs
 
 
-def _problems(project: Project, shipped: list[Shipped], line: str) -> list[Problem]:
+def _problems(project: Project, locks: Locks, shipped: list[Shipped], line: str) -> list[Problem]:
     places: dict[str, list[str]] = {}
     for file in shipped:
         places.setdefault(file.source, []).append(file.target)
     lost, moved = [], ""
-    for path in _package_files(project, read_locks(project)):
-        found = places.get(_real(project.root / path), [])
+    for path, real in _real_of(project, _package_files(project, locks)):
+        found = places.get(real, [])
         if path.removeprefix(f"{project.output}/") not in found:
             lost.append(path)
             moved = moved or next(iter(found), "")
@@ -226,11 +228,32 @@ def _lock_folder(project: Project) -> str:
 
 def _pattern(path: str) -> str:
     """A path as a pattern of git that stands for nothing else."""
-    return _SPECIAL.sub(r"\\\g<0>", path)
+    return path.translate(_SPECIAL)
+
+
+def _raise_if_any(problems: list[Problem]) -> None:
+    if problems:
+        raise IRPyTorchError(problems)
 
 
 def _real(path: str | Path) -> str:
     return os.path.realpath(path)
+
+
+def _real_of(project: Project, paths: list[str]) -> Iterator[tuple[str, str]]:
+    """Paths relative to the project, each with where it really is."""
+    return zip(paths, _real_files(f"{project.root}/{path}" for path in paths), strict=True)
+
+
+def _real_files(paths: Iterable[str]) -> Iterator[str]:
+    """Where files really are. Each of their folders is resolved once."""
+    folders: dict[str, str] = {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = _real(folder).rstrip(os.sep)
+        real = f"{folders[folder]}{os.sep}{name}"
+        yield real if is_regular(real) else _real(real)
 
 
 def _posix(path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hatch_irpytorch.build.lock import PACKAGE, read_locks
+from hatch_irpytorch.build.lock import PACKAGE, Locks, read_locks
 from hatch_irpytorch.build.unchanged import is_as_locked
 from hatch_irpytorch.project import Project, find_manifests
 
@@ -15,18 +15,27 @@ if TYPE_CHECKING:
 
 def build_outputs(
     project: Project, jobs: int | None = 1, progress: Progress | None = None
-) -> tuple[Problem, ...]:
-    """What a build does: nothing when nothing changed, else make what did; returns notes."""
-    if is_current(project):
-        return ()
+) -> tuple[Locks, tuple[Problem, ...]]:
+    """What a build does: nothing when nothing changed, else make what did.
+
+    Returns the lock files as they are then, and notes.
+    """
+    locks = read_locks(project)
+    if is_current(project, locks):
+        return locks, ()
     from hatch_irpytorch.build.regenerate import update_outputs
 
-    return update_outputs(project, jobs, progress)
+    notes = update_outputs(project, jobs, progress)
+    return read_locks(project), notes
 
 
-def is_current(project: Project) -> bool:
-    """Whether nothing changed since the lock files were written. Reads bytes only: no numpy."""
-    locks = read_locks(project)
+def is_current(project: Project, locks: Locks | None = None) -> bool:
+    """Whether nothing changed since the lock files were written. Reads bytes only: no numpy.
+
+    Without `locks` they are read.
+    """
+    if locks is None:
+        locks = read_locks(project)
     if locks.unusable or locks.old is not None or PACKAGE not in locks.modules:
         return False
     made = {module: lock for module, lock in locks.modules.items() if module != PACKAGE}

@@ -15,7 +15,7 @@ from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.source.reading import content, reason
 
 _ENDING = ".irpytorch-tmp"
-_LEFTOVER = re.compile(rf"\.(\d{{1,10}})-\d+{re.escape(_ENDING)}", re.ASCII)
+_LEFTOVER = rf"\.([0-9]{{1,10}})-[0-9]+{re.escape(_ENDING)}"
 _NUMBERS = count(1)
 _TOGETHER = 500
 _AT_ONCE = 8
@@ -218,7 +218,7 @@ def remove_file(path: Path, name: str) -> None:
 
 def is_leftover(name: str) -> bool:
     """Whether a file's name is a temporary one."""
-    return _LEFTOVER.fullmatch(name) is not None
+    return re.fullmatch(_LEFTOVER, name) is not None
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -227,7 +227,7 @@ def remove_leftovers(folder: Path) -> None:
     Another build does not run then; a command that writes one file does not ask for the lock.
     """
     for leftover in folder.glob(f".*{_ENDING}"):
-        found = _LEFTOVER.fullmatch(leftover.name)
+        found = re.fullmatch(_LEFTOVER, leftover.name)
         if found and not _runs(int(found[1])):
             with suppress(OSError):
                 leftover.unlink()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from hatch_irpytorch.build.files import folder_names, output_bytes
+from hatch_irpytorch.build.files import file_bytes, folder_names, output_bytes, output_paths
 from hatch_irpytorch.build.ownership import has_conflict, module_of
 from hatch_irpytorch.names import import_name_problem, path_problem
 from hatch_irpytorch.project import Project
@@ -83,14 +83,16 @@ def old_lock_path(project: Project) -> str:
 
 def read_locks(project: Project) -> Locks:
     """The lock files of a project. Raises for links, pipes and folders in their place."""
-    modules: dict[str, ModuleLock] = {}
-    unusable: list[str] = []
+    found: dict[str, str] = {}
     for name in folder_names(project.root, f"{project.output}/{LOCK_FOLDER}"):
         module = name.removesuffix(ENDING)
-        if not name.endswith(ENDING) or (module != PACKAGE and import_name_problem(module)):
-            continue
-        path = lock_path(project, module)
-        lock = _decoded(output_bytes(project.root, path) or b"", module)
+        if name.endswith(ENDING) and (module == PACKAGE or not import_name_problem(module)):
+            found[lock_path(project, module)] = module
+    modules: dict[str, ModuleLock] = {}
+    unusable: list[str] = []
+    for path, full in output_paths(project.root, found).items():
+        module = found[path]
+        lock = _decoded(file_bytes(full, path) or b"", module)
         if lock is None:
             unusable.append(path)
         else:

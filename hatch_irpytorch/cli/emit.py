@@ -17,7 +17,7 @@ _EXAMPLE = "irpytorch emit mlp.ir.json --params mlp.safetensors --class-name MLP
 
 
 def add_to(subparsers: Any, doc: str) -> None:
-    from hatch_irpytorch.emit.options import DEFAULT_CLASS_NAME, DTYPES, INLINE_LIMIT, WEIGHTS
+    from hatch_irpytorch.emit.options import DTYPES, WEIGHTS, EmitOptions
 
     parser = new_command(subparsers, run, "emit", doc, _EXAMPLE)
     flag = argparse.BooleanOptionalAction
@@ -31,14 +31,15 @@ def add_to(subparsers: Any, doc: str) -> None:
         metavar="FILE",
         help="the module; default, and `-`: standard output",
     )
-    parser.add_argument("--class-name", default=DEFAULT_CLASS_NAME, metavar="NAME")
-    parser.add_argument("--dtype", default="float32", help=", ".join(DTYPES))
-    parser.add_argument("--training-skeleton", action=flag, default=True)
-    parser.add_argument("--learnable-consts", action=flag, default=True)
-    parser.add_argument("--compress-broadcast-params", action=flag, default=True)
-    parser.add_argument("--weights", choices=WEIGHTS, default="inline")
-    parser.add_argument("--inline-limit", type=natural, default=INLINE_LIMIT, metavar="N")
+    parser.add_argument("--class-name", metavar="NAME")
+    parser.add_argument("--dtype", help=", ".join(DTYPES))
+    parser.add_argument("--training-skeleton", action=flag)
+    parser.add_argument("--learnable-consts", action=flag)
+    parser.add_argument("--compress-broadcast-params", action=flag)
+    parser.add_argument("--weights", choices=WEIGHTS)
+    parser.add_argument("--inline-limit", type=natural, metavar="N")
     parser.add_argument("--fuse", action="store_true", help="one call for several nodes")
+    parser.set_defaults(**vars(EmitOptions()))
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,11 +13,6 @@ Weights = Literal["inline", "safetensors"]
 DTYPES: tuple[str, ...] = get_args(Dtype)
 WEIGHTS: tuple[str, ...] = get_args(Weights)
 
-INLINE_LIMIT = 1_000_000
-"""How many numbers the source of a module may hold: more belong in a file."""
-
-DEFAULT_CLASS_NAME = "ExportedIRModel"
-
 # What some Python from 3.10 to 3.14 has and others have not: a name is fit for all or for none.
 _OTHER_VERSIONS = ("BaseExceptionGroup", "ExceptionGroup", "PythonFinalizationError")
 _OTHER_SYSTEMS = ("WindowsError",)
@@ -32,15 +27,15 @@ RESERVED_NAMES = _BUILTINS.union(_IMPORTED, _DEFINED)
 
 @dataclass(frozen=True)
 class EmitOptions:
-    """The options of one module; see the manifest table in the README."""
+    """The options of one module, and their defaults; see the manifest table in the README."""
 
-    class_name: str = DEFAULT_CLASS_NAME
+    class_name: str = "ExportedIRModel"
     dtype: Dtype = "float32"
     training_skeleton: bool = True
     learnable_consts: bool = True
     compress_broadcast_params: bool = True
     weights: Weights = "inline"
-    inline_limit: int = INLINE_LIMIT
+    inline_limit: int = 1_000_000
     fuse: bool = False
 
     def __post_init__(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from command_line import run
 from hypothesis import given
 from hypothesis import strategies as st
-from repository import ROOT
+from sample_copies import files, sample_copy
 
 from hatch_irpytorch.build.content import digest, file_digest, with_line_feeds
 
@@ -22,14 +21,9 @@ CONFLICT = (
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    shutil.copytree(ROOT / "tests/sample_project", folder)
+    folder = sample_copy(tmp_path)
     assert run(folder, "regen").returncode == 0
     return folder
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 HOLDS = {

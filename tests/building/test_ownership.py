@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from command_line import run
-from repository import ROOT
+from sample_copies import files, sample_copy
 
 PACKAGE = "generated/nets"
 LOCKS = "generated/irpytorch.lock"
@@ -18,18 +18,13 @@ WEIGHTS = "ir: affine.ir.json\nemit:\n  weights: safetensors\n"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    shutil.copytree(ROOT / "tests/sample_project", folder)
+    folder = sample_copy(tmp_path)
     assert run(folder, "regen").returncode == 0
     return folder
 
 
 def mark(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def lock_of(project: Path, module: str, outputs: dict[str, bytes]) -> None:

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command_line import run
 from repository import ROOT
+from sample_copies import files, sample_copy
 
 from hatch_irpytorch.names import import_name_problem
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hatch_irpytorch", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    shutil.copytree(ROOT / "tests/sample_project", folder)
+    folder = sample_copy(tmp_path)
     (tmp_path / "outside").mkdir()
     shutil.copy(folder / "models/affine.ir.json", tmp_path / "outside/graph.ir.json")
     return folder
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def assert_refused(project: Path, code: str, said: str = "") -> None:

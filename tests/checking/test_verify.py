@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 from documents import const, document, op, read
-from repository import ROOT
+from sample_copies import sample_copy
 
 from hatch_irpytorch.build.golden import encode_golden, golden_input, make_golden, read_golden
 
-SAMPLE = ROOT / "tests" / "sample_project"
 MODULE = "generated/nets/affine.py"
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "hatch_irpytorch", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    folder = tmp_path / "project"
-    shutil.copytree(SAMPLE, folder)
+    folder = sample_copy(tmp_path)
     graph = json.loads((folder / "models/affine.ir.json").read_text())
     graph["nodes"][1]["bias"][0] = 0.5
     (folder / "models/second.ir.json").write_text(json.dumps(graph))

@@ -29,13 +29,8 @@ def build_outputs(
     return read_locks(project), notes
 
 
-def is_current(project: Project, locks: Locks | None = None) -> bool:
-    """Whether nothing changed since the lock files were written. Reads bytes only: no numpy.
-
-    Without `locks` they are read.
-    """
-    if locks is None:
-        locks = read_locks(project)
+def is_current(project: Project, locks: Locks) -> bool:
+    """Whether nothing changed since the lock files were written. Reads bytes only: no numpy."""
     if locks.unusable or locks.old is not None or PACKAGE not in locks.modules:
         return False
     made = {module: lock for module, lock in locks.modules.items() if module != PACKAGE}

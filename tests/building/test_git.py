@@ -12,6 +12,7 @@ from command_line import run
 from repository import ROOT
 
 from hatch_irpytorch.build.current import is_current
+from hatch_irpytorch.build.lock import read_locks
 from hatch_irpytorch.project import find_project
 
 NAMES = ("affine", "second", "third")
@@ -87,7 +88,8 @@ def test_branches_that_touch_different_models_merge(project: Path, change: str) 
         commit(project, f"{change} {name}")
     git(project, "merge", "-q", "-m", "merge", "theirs")
     assert run(project, "check").returncode == 0
-    assert is_current(find_project(project))
+    merged = find_project(project)
+    assert is_current(merged, read_locks(merged))
 
 
 def test_a_conflict_is_over_once_the_graph_is_chosen(project: Path) -> None:
@@ -156,7 +158,8 @@ def test_a_checkout_with_crlf_is_current(
     before = tree(clone)
     checked = run(clone, "check")
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
-    assert is_current(find_project(clone))
+    cloned = find_project(clone)
+    assert is_current(cloned, read_locks(cloned))
     made = run(clone, "regen")
     assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
     assert tree(clone) == before

@@ -10,7 +10,8 @@ import pytest
 pytest.register_assert_rewrite("documents", "closeness")
 
 # Tests run on every core already: threads that wait for each other there take ten times as long.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+for name in ("OMP_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS"):
+    os.environ.setdefault(name, "1")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ def run(folder: Path, *arguments: str) -> CompletedProcess[str]:
 def called(folder: Path, *arguments: str) -> CompletedProcess[str]:
     """The same without a process that imports torch: for what a command does, not how it runs."""
     here, path = Path.cwd(), list(sys.path)
+    own = [file.stem for file in folder.glob("*.py")]
+    others = {name: sys.modules.pop(name) for name in own if name in sys.modules}
     output, errors = StringIO(), StringIO()
     os.chdir(folder)
     try:
@@ -30,7 +32,7 @@ def called(folder: Path, *arguments: str) -> CompletedProcess[str]:
     finally:
         os.chdir(here)
         sys.path[:] = path
-        for name, module in list(sys.modules.items()):
-            if Path(getattr(module, "__file__", None) or "/").is_relative_to(folder):
-                del sys.modules[name]
+        for name in own:
+            sys.modules.pop(name, None)
+        sys.modules.update(others)
     return CompletedProcess(arguments, code, output.getvalue(), errors.getvalue())

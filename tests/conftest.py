@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import pytest
 
 pytest.register_assert_rewrite("documents", "closeness")
+
+# Tests run on every core already: threads that wait for each other there take ten times as long.
+for name in ("OMP_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS"):
+    os.environ.setdefault(name, "1")
 
 
 @dataclass(frozen=True)

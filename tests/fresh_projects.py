@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from command_line import run
+from command_line import called
 from repository import SAMPLE_PROJECT
 
 BUILD_SYSTEM = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
@@ -26,6 +26,6 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def init(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    result = run(folder, "init", *arguments)
+    result = called(folder, "init", *arguments)
     assert "Traceback" not in result.stderr
     return result.returncode, result.stdout, result.stderr

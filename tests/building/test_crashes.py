@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from repository import ROOT
@@ -25,6 +26,7 @@ from hatch_irpytorch.project import find_project
 
 MODULE = "generated/nets/affine.py"
 _DROP_CAPABILITY, _OVERRIDE = 24, 1
+_MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture
@@ -70,8 +72,10 @@ def test_a_build_killed_at_any_step_leaves_old_or_new_files(project: Path, tmp_p
     for name in ("removed", "second"):
         (project / f"models/{name}.yaml").write_text("ir: affine.ir.json\n")
     program = [sys.executable, str(ROOT / "tests/killed_builds.py"), str(project)]
-    scratch = tmp_path / "scratch"
-    result = subprocess.run([*program, str(scratch)], capture_output=True, text=True, check=False)
+    # It is the process that is killed, not the machine: what waits for a disk only takes longer.
+    with TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else tmp_path) as scratch:
+        command = [*program, scratch]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) >= 200
 
@@ -178,13 +182,12 @@ def test_a_killed_neighbour_does_not_block(project: Path) -> None:
     )
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     waiting = start(project, "regen")
-    with pytest.raises(subprocess.TimeoutExpired):
-        waiting.wait(2)
+    assert waiting.stderr is not None
+    assert waiting.stderr.readline() == "waiting for another build of this project to end\n"
+    assert waiting.poll() is None
     holder.kill()
     holder.communicate()
-    waits = "waiting for another build of this project to end\n"
-    assert waiting.communicate()[1] == waits
-    assert waiting.returncode == 0
+    assert waiting.communicate()[1] == "" and waiting.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import run
+from command_line import called, run
 from repository import SAMPLE_PROJECT
 
 from hatch_irpytorch import IRPyTorchError
@@ -27,7 +27,7 @@ GOLDEN = "tests/golden/affine.json"
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("golden") / "project"
     shutil.copytree(SAMPLE_PROJECT, folder)
-    assert run(folder, "regen").returncode == 0
+    assert called(folder, "regen").returncode == 0
     return folder
 
 
@@ -91,8 +91,8 @@ def test_the_command_tells_an_emptied_golden_file(project: Path) -> None:
         f"{GOLDEN}: error[not-golden]: the file has 0 cases, the model gives 3; "
         "run `irpytorch regen`\n"
     )
-    assert f"{GOLDEN}: error[stale]" in run(project, "check").stderr
-    assert run(project, "regen").stdout == f"{GOLDEN}\n"
+    assert f"{GOLDEN}: error[stale]" in called(project, "check").stderr
+    assert called(project, "regen").stdout == f"{GOLDEN}\n"
     assert findings(project) == []
 
 
@@ -158,9 +158,9 @@ def test_only_a_golden_file_that_is_as_we_wrote_it_is_removed(
     written = written and data == OURS
     path.write_bytes(encode_golden(()) if written else data)
     removed, told = ours and written, ours and not written
-    checked = run(project, "check")
+    checked = called(project, "check")
     assert (f"tests/golden/{name}: error[orphaned]" in checked.stderr) is ours
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert result.returncode == 0
     assert path.exists() is not removed
     assert (f"removed tests/golden/{name}\n" == result.stdout) is removed
@@ -173,9 +173,9 @@ def without_manifest(project: Path) -> None:
 
 def test_what_regen_wrote_is_removed_with_its_manifest(project: Path) -> None:
     without_manifest(project)
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert f"removed {GOLDEN}\n" in result.stdout and not (project / GOLDEN).exists()
-    assert run(project, "check").returncode == 0
+    assert called(project, "check").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -195,10 +195,10 @@ def test_a_golden_file_that_was_edited_is_told_and_not_removed(
     mine = edit(path.read_text())
     path.write_text(mine)
     if regenerated:
-        assert run(project, "check").returncode == 0
-        assert run(project, "regen").stdout == ""
+        assert called(project, "check").returncode == 0
+        assert called(project, "regen").stdout == ""
     without_manifest(project)
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert result.returncode == 0
     assert f"{GOLDEN}: note[orphaned]" in result.stderr and f"`rm {GOLDEN}`" in result.stderr
     assert path.read_text() == mine
@@ -211,17 +211,17 @@ def test_a_golden_file_without_our_digest_gets_it(project: Path) -> None:
     path.write_bytes(re.sub(rb', "written": "[^"]*"', b"", whole))
     other = Path(shutil.copytree(project, project.with_name("other")))
     without_manifest(other)
-    assert f"{GOLDEN}: note[orphaned]" in run(other, "regen").stderr
-    assert run(project, "regen").stdout == f"{GOLDEN}\n"
-    assert path.read_bytes() == whole and run(project, "check").returncode == 0
+    assert f"{GOLDEN}: note[orphaned]" in called(other, "regen").stderr
+    assert called(project, "regen").stdout == f"{GOLDEN}\n"
+    assert path.read_bytes() == whole and called(project, "check").returncode == 0
 
 
 def test_line_ends_of_another_checkout_are_no_edit(project: Path) -> None:
     path = project / GOLDEN
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    assert run(project, "check").returncode == 0
+    assert called(project, "check").returncode == 0
     without_manifest(project)
-    assert f"removed {GOLDEN}\n" in run(project, "regen").stdout
+    assert f"removed {GOLDEN}\n" in called(project, "regen").stdout
 
 
 def test_links_pipes_and_folders_are_left_alone(project: Path, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_links_pipes_and_folders_are_left_alone(project: Path, tmp_path: Path) -
     os.mkfifo(golden / "pipe.json")
     (golden / "folder.json").mkdir()
     assert golden_differences(project, {"affine": (project / GOLDEN).read_bytes()}, True) == []
-    assert run(project, "regen").returncode == 0
+    assert called(project, "regen").returncode == 0
     assert (tmp_path / "mine.json").read_bytes() == OURS
 
 
@@ -247,7 +247,7 @@ def test_nothing_behind_a_linked_folder_is_removed_or_written(
     old.write_bytes(OURS)
     affine = old.with_name("affine.json")
     affine.write_bytes(OURS)
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert result.returncode == 2 and "symbolic link" in result.stderr
     assert old.read_bytes() == affine.read_bytes() == OURS
 
@@ -255,7 +255,7 @@ def test_nothing_behind_a_linked_folder_is_removed_or_written(
 @pytest.mark.parametrize("data", [b"{}", b"", b"notes", b'{"cases": [], "format": "mine"}'])
 def test_what_is_not_ours_is_not_replaced(project: Path, data: bytes) -> None:
     (project / GOLDEN).write_bytes(data)
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert (result.returncode, result.stdout) == (2, "")
     assert f"{GOLDEN}: error[not-ours]" in result.stderr
     assert (project / GOLDEN).read_bytes() == data

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from command_line import run
+from command_line import called
 from hypothesis import given
 from hypothesis import strategies as st
 from sample_copies import files, sample_copy
@@ -22,7 +22,7 @@ CONFLICT = (
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     folder = sample_copy(tmp_path)
-    assert run(folder, "regen").returncode == 0
+    assert called(folder, "regen").returncode == 0
     return folder
 
 
@@ -53,13 +53,13 @@ HOLDS = {
 def test_a_lock_that_cannot_be_used_is_made_again(project: Path, holds: str) -> None:
     before = files(project)
     (project / LOCK).write_bytes(HOLDS[holds])
-    checked = run(project, "check")
+    checked = called(project, "check")
     assert checked.returncode == 1 and f"{LOCK}: error[stale]" in checked.stderr
-    made = run(project, "regen")
+    made = called(project, "regen")
     assert made.returncode == 0 and f"{LOCK}: note[rebuilt]" in made.stderr
     assert "Traceback" not in checked.stderr + made.stderr
     assert files(project) == before
-    assert run(project, "check").returncode == 0
+    assert called(project, "check").returncode == 0
 
 
 @pytest.mark.parametrize("holds", HOLDS)
@@ -67,7 +67,7 @@ def test_an_old_lock_that_cannot_be_used_harms_nothing(project: Path, holds: str
     before = files(project)
     old = project / "generated/irpytorch.lock.json"
     old.write_bytes(HOLDS[holds])
-    assert run(project, "regen").returncode == 0
+    assert called(project, "regen").returncode == 0
     kept = files(project)
     kept.pop("generated/irpytorch.lock.json", None)
     assert kept == before
@@ -86,8 +86,8 @@ def test_a_conflict_in_a_generated_file_is_made_again(
     ours, theirs = b"".join(lines[cut:]), b"".join(lines[cut:]).replace(b"0.5", b"0.25")
     conflict = b"<<<<<<< HEAD\n" + ours + b"=======\n" + theirs + b">>>>>>> theirs\n"
     file.write_bytes(b"".join(lines[:cut]) + conflict)
-    assert run(project, "check").returncode == 1
-    made = run(project, "regen")
+    assert called(project, "check").returncode == 1
+    made = called(project, "regen")
     assert made.returncode == 0 and f"generated/{path}: note[rebuilt]" in made.stderr
     assert files(project) == before
 

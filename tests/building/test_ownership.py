@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command_line import run
+from command_line import called
 from sample_copies import files, sample_copy
 
 PACKAGE = "generated/nets"
@@ -19,7 +19,7 @@ WEIGHTS = "ir: affine.ir.json\nemit:\n  weights: safetensors\n"
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     folder = sample_copy(tmp_path)
-    assert run(folder, "regen").returncode == 0
+    assert called(folder, "regen").returncode == 0
     return folder
 
 
@@ -106,9 +106,9 @@ def test_nothing_is_removed_by_way_of_a_link(project: Path, linked: str, inside:
     (project / linked).symlink_to(behind, target_is_directory=True)
     (project / "models/affine.yaml").rename(project / "models/other.yaml")
     before = files(behind)
-    run(project, "regen")
+    called(project, "regen")
     assert {path: data for path, data in files(behind).items() if path in before} == before
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert result.returncode == 2
     assert "error[not-ours]: a symbolic link" in result.stderr or "leads out" in result.stderr
     assert files(behind) == before
@@ -120,14 +120,14 @@ def test_a_module_of_ours_without_its_lock_is_told_not_removed(project: Path) ->
     module = f"{PACKAGE}/affine.py"
     before = (project / module).read_bytes()
     for command, code in (("check", 1), ("regen", 0), ("check", 1), ("regen", 0)):
-        result = run(project, command)
+        result = called(project, command)
         assert result.returncode == code
         kind = "error" if command == "check" else "note"
         assert f"{module}: {kind}[orphaned]" in result.stderr
         assert f"`rm {module}`" in result.stderr
         assert (project / module).read_bytes() == before
     (project / module).unlink()
-    assert run(project, "check").returncode == 0
+    assert called(project, "check").returncode == 0
 
 
 @pytest.mark.parametrize("edit", [b"# mine\n", b""])
@@ -136,14 +136,14 @@ def test_an_edited_module_without_manifest_is_kept(project: Path, edit: bytes) -
     first = module.read_bytes().splitlines(keepends=True)[0]
     module.write_bytes(first + edit)
     (project / "models/affine.yaml").rename(project / "models/other.yaml")
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert result.returncode == 0 and "note[orphaned]" in result.stderr
     assert module.read_bytes() == first + edit
 
 
 def test_a_module_without_manifest_is_removed_and_named(project: Path) -> None:
     (project / "models/affine.yaml").rename(project / "models/other.yaml")
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert result.returncode == 0
     assert f"removed {PACKAGE}/affine.py\n" in result.stdout
     assert f"\n{PACKAGE}/affine.py" not in f"\n{result.stdout}"
@@ -156,12 +156,12 @@ def test_a_module_without_manifest_is_removed_and_named(project: Path) -> None:
 
 def test_a_weight_file_with_our_mark_is_replaced_without_a_lock(project: Path) -> None:
     (project / "models/affine.yaml").write_text(WEIGHTS)
-    assert run(project, "regen").returncode == 0
+    assert called(project, "regen").returncode == 0
     shutil.rmtree(project / LOCKS)
     graph = project / "models/affine.ir.json"
     graph.write_text(graph.read_text().replace("0.5", "0.75"))
-    assert run(project, "regen").returncode == 0
-    assert run(project, "check").returncode == 0
+    assert called(project, "regen").returncode == 0
+    assert called(project, "check").returncode == 0
 
 
 @pytest.mark.parametrize("value", [None, "trained; graph sha256:0", "captured", "Generated"])
@@ -179,10 +179,10 @@ def test_a_weight_file_without_our_mark_is_kept(
     if locked:
         source = (project / PACKAGE / "affine.py").read_bytes()
         lock_of(project, "affine", {"affine.py": source, "affine.safetensors": data})
-    assert run(project, "regen").returncode == 0
+    assert called(project, "regen").returncode == 0
     assert mine.read_bytes() == data
     (project / "models/affine.yaml").write_text(WEIGHTS)
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert result.returncode == 2 and "error[not-ours]" in result.stderr
     assert mine.read_bytes() == data
 
@@ -197,31 +197,31 @@ def test_a_weight_file_of_an_old_lock_is_adopted_once(project: Path) -> None:
     (project / file).write_bytes(data)
     shutil.rmtree(project / LOCKS)
     old_lock(project, {file: data})
-    assert run(project, "regen").returncode == 0
+    assert called(project, "regen").returncode == 0
     assert (project / file).read_bytes() != data
     assert not (project / "generated/irpytorch.lock.json").exists()
-    assert run(project, "check").returncode == 0
+    assert called(project, "check").returncode == 0
     (project / file).write_bytes(data)
-    assert run(project, "regen").returncode == 2
+    assert called(project, "regen").returncode == 2
 
 
 def test_an_old_lock_is_replaced_and_nothing_else_changes(project: Path) -> None:
     before = files(project)
     shutil.rmtree(project / LOCKS)
     old_lock(project, {f"{PACKAGE}/affine.py": before[f"{PACKAGE}/affine.py"]})
-    assert run(project, "check").returncode == 1
-    assert run(project, "regen").returncode == 0
+    assert called(project, "check").returncode == 1
+    assert called(project, "regen").returncode == 0
     assert files(project) == before
 
 
 @pytest.mark.parametrize("path", [f"{PACKAGE}/py.typed", f"{PACKAGE}/__init__.py"])
 def test_the_packages_own_files_are_ours_by_what_they_hold(project: Path, path: str) -> None:
     (project / path).write_text("mine = True\n")
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert result.returncode == 2 and f"{path}: error[not-ours]" in result.stderr
     assert (project / path).read_text() == "mine = True\n"
     (project / path).unlink()
-    assert run(project, "regen").returncode == 0
+    assert called(project, "regen").returncode == 0
 
 
 @pytest.mark.parametrize("kind", ["py", "txt", "so", "folder", "link", "dotted.py"])
@@ -234,10 +234,10 @@ def test_check_tells_what_else_is_in_the_package(project: Path, kind: str) -> No
         mine.symlink_to(project / PACKAGE / "affine.py")
     else:
         mine.write_text("mine = True\n")
-    result = run(project, "check")
+    result = called(project, "check")
     path = f"{PACKAGE}/{mine.name}"
     assert result.returncode == 1 and f"{path}: error[not-ours]" in result.stderr
-    assert run(project, "regen").returncode == 0
+    assert called(project, "regen").returncode == 0
     assert mine.exists()
 
 
@@ -245,7 +245,7 @@ def test_what_python_leaves_in_the_package_is_no_finding(project: Path) -> None:
     program = "import sys\nsys.dont_write_bytecode = False\nimport nets"
     assert run_program(project / "generated", program) == 0
     assert (project / PACKAGE / "__pycache__").is_dir()
-    assert run(project, "check").returncode == 0
+    assert called(project, "check").returncode == 0
 
 
 BESIDE = {
@@ -263,9 +263,9 @@ def test_check_tells_what_is_beside_the_package(project: Path, name: str) -> Non
     mine.parent.mkdir(exist_ok=True)
     mine.write_text(BESIDE[name])
     path = f"generated/{name.partition('/')[0]}"
-    result = run(project, "check")
+    result = called(project, "check")
     assert result.returncode == 1 and f"{path}: error[not-ours]" in result.stderr
-    assert run(project, "regen").returncode == 0
+    assert called(project, "regen").returncode == 0
     assert mine.read_text() == BESIDE[name]
 
 
@@ -278,13 +278,13 @@ def test_what_the_wheel_ships_is_its_own(project: Path, name: str) -> None:
     file = project / "pyproject.toml"
     shipped = f'packages = ["generated/nets", "generated/{name.partition("/")[0]}"]'
     file.write_text(file.read_text().replace('packages = ["generated/nets"]', shipped))
-    assert run(project, "check").returncode == (1 if name == "torch.py" else 0)
+    assert called(project, "check").returncode == (1 if name == "torch.py" else 0)
 
 
 @pytest.mark.parametrize("name", ["__pycache__", "nets.egg-info", ".gitkeep"])
 def test_what_tools_leave_beside_the_package_is_no_finding(project: Path, name: str) -> None:
     (project / "generated" / name).mkdir()
-    assert run(project, "check").returncode == 0
+    assert called(project, "check").returncode == 0
 
 
 def test_planted_bytecode_is_told_by_check(project: Path) -> None:
@@ -297,7 +297,7 @@ def test_planted_bytecode_is_told_by_check(project: Path) -> None:
     code = marshal.dumps(compile("print('planted')", str(source), "exec"))
     unchecked = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)
     cache.write_bytes(unchecked + code)
-    result = run(project, "check")
+    result = called(project, "check")
     assert result.returncode == 1 and "error[foreign-code]" in result.stderr
     assert "planted" not in result.stdout
 
@@ -306,6 +306,6 @@ def test_planted_bytecode_is_told_by_check(project: Path) -> None:
 @pytest.mark.parametrize("text", ['{"my": 1}', '{"my": "irpytorch.lock.v1 irpytorch.lock.v2"}'])
 def test_a_file_of_the_user_among_the_locks_is_kept(project: Path, path: str, text: str) -> None:
     (project / path).write_text(text)
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert (result.returncode, result.stderr) == (0, "")
     assert (project / path).read_text() == text

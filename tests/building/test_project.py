@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import run
+from command_line import called, run
 from repository import ROOT
 
 PYPROJECT = '[tool.hatch.build.hooks.irpytorch]\npackage = "nets"\n'
@@ -31,29 +31,29 @@ def test_committed_outputs_are_current() -> None:
 
 
 def test_regen_twice_changes_nothing(project: Path) -> None:
-    assert run(project, "regen").returncode == 0
+    assert called(project, "regen").returncode == 0
     before = files(project)
-    second = run(project, "regen")
+    second = called(project, "regen")
     assert (second.returncode, second.stdout) == (0, "")
     assert files(project) == before
-    assert run(project, "check").returncode == 0
+    assert called(project, "check").returncode == 0
 
 
 def test_check_reports_a_hand_edit_with_a_diff(project: Path) -> None:
-    run(project, "regen")
+    called(project, "regen")
     module = project / "generated/nets/digits_mlp.py"
     module.write_text(module.read_text().replace("torch.relu", "torch.tanh"))
-    result = run(project, "check")
+    result = called(project, "check")
     assert result.returncode == 1
     assert "+        v2 = torch.relu(v1)  # (1, 32)" in result.stdout
     assert "error[edited-by-hand]" in result.stderr
 
 
 def test_a_removed_manifest_removes_its_module(project: Path) -> None:
-    run(project, "regen")
+    called(project, "regen")
     (project / "models/digits_wide.yaml").unlink()
-    assert "error[orphaned]" in run(project, "check").stderr
-    assert run(project, "regen").returncode == 0
+    assert "error[orphaned]" in called(project, "check").stderr
+    assert called(project, "regen").returncode == 0
     assert not (project / "generated/nets/digits_wide.safetensors").exists()
 
 
@@ -61,7 +61,7 @@ def test_a_file_that_is_not_ours_is_kept(project: Path) -> None:
     (project / "generated/nets").mkdir(parents=True)
     mine = project / "generated/nets/digits_mlp.py"
     mine.write_text("mine = True\n")
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert result.returncode == 2
     assert "error[not-ours]" in result.stderr
     assert mine.read_text() == "mine = True\n"
@@ -156,11 +156,11 @@ MISTAKES: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_gets_one_clear_error(project: Path, name: str) -> None:
-    run(project, "regen")
+    called(project, "regen")
     change, message = MISTAKES[name]
     change(project)
     before = files(project)
-    result = run(project, "regen")
+    result = called(project, "regen")
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert (result.returncode, result.stdout) == (2, "")

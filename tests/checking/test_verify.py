@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import run
+from command_line import called, run
 from documents import const, document, op, read
 from sample_copies import sample_copy
 
@@ -18,15 +19,27 @@ from hatch_irpytorch.build.golden import encode_golden, golden_input, make_golde
 MODULE = "generated/nets/affine.py"
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    folder = sample_copy(tmp_path)
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = sample_copy(tmp_path_factory.mktemp("generated"))
     graph = json.loads((folder / "models/affine.ir.json").read_text())
     graph["nodes"][1]["bias"][0] = 0.5
     (folder / "models/second.ir.json").write_text(json.dumps(graph))
     (folder / "models/second.yaml").write_text("ir: second.ir.json\n")
     assert run(folder, "regen").returncode == 0
     return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, generated: Path) -> Path:
+    return Path(shutil.copytree(generated, tmp_path / "project"))
+
+
+def also(project: Path, *names: str) -> None:
+    """More modules of the same graph."""
+    for name in names:
+        (project / f"models/{name}.yaml").write_text("ir: affine.ir.json\n")
+    assert called(project, "regen").returncode == 0
 
 
 def edit(project: Path, name: str, old: str, new: str) -> None:
@@ -47,47 +60,65 @@ def test_a_sound_project_has_no_findings_and_no_traces(project: Path) -> None:
     assert sorted(project.rglob("*")) == before
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("import torch\n", "import torch\n\nprint('hello')\n"),
-        ("opt.step()", "raise RuntimeError('no')"),
-        ("torch.relu(v1)", "torch.tanh(v1)"),
-        ("-1.0", "-1.0000001"),
-    ],
-)
-def test_a_module_that_was_edited_is_told_and_not_run(project: Path, old: str, new: str) -> None:
-    edit(project, MODULE, old, new)
-    result = run(project, "verify", "affine")
-    assert (result.returncode, result.stdout) == (1, "affine: not run, 1 finding\n")
-    (line,) = result.stderr.splitlines()
-    assert line.startswith(f"{MODULE}: error[edited-by-hand]: ")
-    assert run(project, "verify", "second").returncode == 0
+EDITS = {
+    "printing": ("import torch\n", "import torch\n\nprint('hello')\n"),
+    "raising": ("opt.step()", "raise RuntimeError('no')"),
+    "computing": ("torch.relu(v1)", "torch.tanh(v1)"),
+    "rounding": ("-1.0", "-1.0000001"),
+}
+
+
+def test_modules_that_were_edited_or_removed_are_told_and_not_run(project: Path) -> None:
+    also(project, *EDITS)
+    for name, (old, new) in EDITS.items():
+        edit(project, f"generated/nets/{name}.py", old, new)
+    (project / MODULE).unlink()
+    result = run(project, "verify")
+    assert result.returncode == 1
+    assert sorted(result.stdout.splitlines()) == [
+        *(f"{name}: not run, 1 finding" for name in sorted(["affine", *EDITS])),
+        "second: import, smoke, parity and golden agree",
+    ]
+    lines = sorted(line.partition("]: ")[0] for line in result.stderr.splitlines())
+    assert lines == [
+        f"{MODULE}: error[stale",
+        *(f"generated/nets/{name}.py: error[edited-by-hand" for name in sorted(EDITS)),
+    ]
+    alone = run(project, "verify", "rounding")
+    assert (alone.returncode, alone.stdout) == (1, "rounding: not run, 1 finding\n")
 
 
 def test_a_golden_file_that_is_wrong_or_missing_is_found(project: Path) -> None:
-    golden = project / "tests/golden/affine.json"
+    also(project, "third", "sound")
+    golden, other, third = (
+        project / f"tests/golden/{name}.json" for name in ("affine", "second", "third")
+    )
+    kept = other.read_text()
     value = json.loads(golden.read_text())
     value["cases"][0]["outputs"][0]["values"][0] += 0.001
     golden.write_text(json.dumps(value))
-    assert "error[not-golden]" in run(project, "verify", "affine").stderr
-    assert "tests/golden/affine.json: error[stale]" in run(project, "check").stderr
-    golden.write_text("{}")
-    assert "error[bad-golden]" in run(project, "verify", "affine").stderr
+    other.write_text("{}")
+    third.unlink()
+    result = run(project, "verify")
+    assert result.returncode == 1
+    assert "sound: import, smoke, parity and golden agree\n" in result.stdout
+    for told in (
+        "tests/golden/affine.json: error[not-golden]: case 0: output 0 at ",
+        "tests/golden/second.json: error[bad-golden]",
+        "tests/golden/third.json: error[not-golden]: the golden file does not exist",
+    ):
+        assert result.stderr.count(told) == 1
+    other.write_text(kept)
+    assert "tests/golden/affine.json: error[stale]" in called(project, "check").stderr
     golden.unlink()
-    assert "the golden file does not exist" in run(project, "verify", "affine").stderr
-    assert run(project, "regen").stdout == "tests/golden/affine.json\n"
+    text = "tests/golden/affine.json\ntests/golden/third.json\n"
+    assert called(project, "regen").stdout == text
     assert run(project, "verify").returncode == 0
-
-
-def test_a_module_that_was_not_generated_is_found(project: Path) -> None:
-    (project / MODULE).unlink()
-    assert f"{MODULE}: error[stale]" in run(project, "verify").stderr
 
 
 def test_an_unknown_name_is_an_error(project: Path) -> None:
     for command in ("regen", "verify"):
-        result = run(project, command, "afine")
+        result = called(project, command, "afine")
         assert result.returncode == 2
         assert "error[unknown-module]" in result.stderr and "`affine`?" in result.stderr
 
@@ -95,26 +126,26 @@ def test_an_unknown_name_is_an_error(project: Path) -> None:
 def test_regen_of_one_name_leaves_the_other_stale(project: Path) -> None:
     for name in ("affine", "second"):
         edit(project, f"models/{name}.ir.json", "0.25", "0.75")
-    result = run(project, "regen", "second")
+    result = called(project, "regen", "second")
     assert result.stdout.splitlines() == [
         "generated/nets/second.py",
         "tests/golden/second.json",
     ]
-    check = run(project, "check")
+    check = called(project, "check")
     assert check.returncode == 1
     assert {line.split(":")[0] for line in check.stderr.splitlines()} == {
         MODULE,
         "tests/golden/affine.json",
     }
-    assert run(project, "regen").stdout.splitlines() == [MODULE, "tests/golden/affine.json"]
-    assert run(project, "check").returncode == 0
+    assert called(project, "regen").stdout.splitlines() == [MODULE, "tests/golden/affine.json"]
+    assert called(project, "check").returncode == 0
 
 
 def test_regen_of_one_name_keeps_a_shared_input_stale_for_the_other(project: Path) -> None:
     (project / "models/second.yaml").write_text("ir: affine.ir.json\n")
-    run(project, "regen")
+    called(project, "regen")
     edit(project, "models/affine.ir.json", "0.25", "0.75")
-    run(project, "regen", "second")
+    called(project, "regen", "second")
     program = (
         "from pathlib import Path\n"
         "from hatch_irpytorch.build.current import build_outputs\n"
@@ -130,15 +161,15 @@ def test_a_golden_file_keeps_its_bytes_within_rounding(project: Path) -> None:
     value = json.loads(golden.read_text())
     value["cases"][0]["outputs"][0]["values"][0] *= 1 + 1e-15
     golden.write_text(json.dumps(value))
-    assert run(project, "regen").stdout == ""
-    assert run(project, "check").returncode == 0
+    assert called(project, "regen").stdout == ""
+    assert called(project, "check").returncode == 0
 
 
 def test_golden_files_without_manifest_are_removed_and_others_kept(project: Path) -> None:
     (project / "models/second.yaml").unlink()
     (project / "tests/golden/mine.json").write_text('{"mine": 1}')
-    assert "tests/golden/second.json: error[orphaned]" in run(project, "check").stderr
-    run(project, "regen")
+    assert "tests/golden/second.json: error[orphaned]" in called(project, "check").stderr
+    called(project, "regen")
     names = sorted(path.name for path in (project / "tests/golden").iterdir())
     assert names == ["affine.json", "mine.json"]
 

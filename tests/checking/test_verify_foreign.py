@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from command_line import run
+from command_line import called, run
 from repository import SAMPLE_PROJECT
 
 PACKAGE = "generated/nets"
@@ -83,26 +83,25 @@ def compiled(text: str, source: Path, flags: int | None) -> bytes:
 NAMES = ("torch.py", "numpy.py", "warnings.py", "sitecustomize.py", "json.py", "run.pth")
 
 
-@pytest.mark.parametrize("folder", ["generated", PACKAGE, "."])
-def test_what_lies_beside_is_not_imported(project: Path, trap: str, folder: str) -> None:
-    for name in NAMES:
-        text = f"import os; {trap}" if name.endswith(".pth") else trap
-        (project / folder / name).write_text(text)
+def test_what_lies_beside_is_not_imported(project: Path, trap: str) -> None:
+    for folder in ("generated", PACKAGE, "."):
+        for name in NAMES:
+            text = f"import os; {trap}" if name.endswith(".pth") else trap
+            (project / folder / name).write_text(text)
     result = verified(project)
     assert result.stdout == "affine: import, smoke, parity and golden agree\n"
-    if folder == PACKAGE:
-        assert codes(result) == {f"{PACKAGE}/{name}": "not-ours" for name in NAMES}
+    outputs = [f"{folder}/{name}" for folder in ("generated", PACKAGE) for name in NAMES]
+    assert codes(result) == dict.fromkeys(outputs, "not-ours")
     assert codes(installed(project, "check")) == codes(result)
 
 
-@pytest.mark.parametrize("path", ["generated", "generated/../generated", ".", PACKAGE])
-def test_the_path_of_the_environment_leads_to_no_output(
-    project: Path, trap: str, path: str
-) -> None:
+def test_the_path_of_the_environment_leads_to_no_output(project: Path, trap: str) -> None:
     """What Python itself imports when it starts is not for us to keep out."""
-    for name in ("torch.py", "numpy.py", "yaml.py"):
-        (project / path / name).write_text(trap)
-    both = os.pathsep.join([path, str(project / path)])
+    paths = ["generated", "generated/../generated", ".", PACKAGE]
+    for path in paths:
+        for name in ("torch.py", "numpy.py", "yaml.py"):
+            (project / path / name).write_text(trap)
+    both = os.pathsep.join([*paths, *(str(project / path) for path in paths)])
     result = installed(project, "verify", {"PYTHONPATH": both})
     assert result.stdout == "affine: import, smoke, parity and golden agree\n"
 
@@ -120,7 +119,7 @@ def test_a_package_of_the_name_of_a_module_is_found(project: Path, trap: str) ->
     (project / PACKAGE / "affine/__init__.py").write_text(trap)
     result = verified(project)
     assert codes(result) == {f"{PACKAGE}/affine": "not-ours"}
-    assert codes(run(project, "check")) == codes(result)
+    assert codes(called(project, "check")) == codes(result)
 
 
 @pytest.mark.parametrize("name", ["__init__.py", "affine.py"])
@@ -170,37 +169,41 @@ def test_crlf_counts_as_lf(project: Path) -> None:
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     golden = project / "tests/golden/affine.json"
     golden.write_bytes(golden.read_bytes().replace(b"\n", b"\r\n"))
-    assert (verified(project).returncode, run(project, "check").returncode) == (0, 0)
+    assert (verified(project).returncode, called(project, "check").returncode) == (0, 0)
 
 
 @pytest.mark.parametrize(
-    ("name", "flags"),
+    "names",
     [
-        (f"affine.{TAG}.pyc", 1),
-        (f"affine.{TAG}.pyc", 3),
-        (f"affine.{TAG}.pyc", None),
-        (f"affine.{TAG}.opt-2.pyc", None),
-        (f"__init__.{TAG}.pyc", None),
-        ("affine.cpython-399.pyc", 1),
+        {f"affine.{TAG}.pyc": 1},
+        {f"affine.{TAG}.pyc": 3},
+        {
+            f"affine.{TAG}.pyc": None,
+            f"affine.{TAG}.opt-2.pyc": None,
+            f"__init__.{TAG}.pyc": None,
+            "affine.cpython-399.pyc": 1,
+        },
     ],
+    ids=["unchecked", "checked", "by time"],
 )
 def test_planted_bytecode_is_found_and_not_run(
-    project: Path, trap: str, name: str, flags: int | None
+    project: Path, trap: str, names: dict[str, int | None]
 ) -> None:
-    source = project / PACKAGE / f"{name.partition('.')[0]}.py"
-    cache = project / PACKAGE / "__pycache__" / name
-    cache.parent.mkdir()
-    cache.write_bytes(compiled(source.read_text() + trap, source, flags))
+    caches = project / PACKAGE / "__pycache__"
+    caches.mkdir()
+    for name, flags in names.items():
+        source = project / PACKAGE / f"{name.partition('.')[0]}.py"
+        (caches / name).write_bytes(compiled(source.read_text() + trap, source, flags))
     result = verified(project)
     assert result.returncode == 1
-    assert codes(result) == {f"{PACKAGE}/__pycache__/{name}": "foreign-code"}
+    assert codes(result) == {f"{PACKAGE}/__pycache__/{name}": "foreign-code" for name in names}
     assert "affine: import, smoke, parity and golden agree" in result.stdout
 
 
 def weights_project(project: Path, emit: str = "  training_skeleton: false\n") -> Path:
     manifest = project / "models/affine.yaml"
     manifest.write_text(f"ir: affine.ir.json\nemit:\n  weights: safetensors\n{emit}")
-    run(project, "regen")
+    assert called(project, "regen").returncode == 0
     path = project / PACKAGE / "affine.safetensors"
     assert path.is_file()
     return path
@@ -208,17 +211,24 @@ def weights_project(project: Path, emit: str = "  training_skeleton: false\n") -
 
 @pytest.mark.parametrize("emit", ["  training_skeleton: false\n", ""])
 def test_a_weight_file_that_is_missing_cut_or_foreign_is_one_line(project: Path, emit: str) -> None:
-    path = weights_project(project, emit)
-    sound = path.read_bytes()
-    assert verified(project).returncode == 0
-    for damaged in (None, sound[:-4], sound[:20], b"", b"\x80\x04.", os.urandom(100)):
-        path.unlink(missing_ok=True)
-        if damaged is not None:
-            path.write_bytes(damaged)
-        result = verified(project)
-        assert (result.returncode, result.stdout) == (1, "affine: not run, 1 finding\n")
-        (line,) = result.stderr.splitlines()
-        assert line.startswith(f"{PACKAGE}/affine.safetensors: error[")
+    sound = weights_project(project, emit).read_bytes()
+    damaged = (None, sound[:-4], sound[:20], b"", b"\x80\x04.", os.urandom(100))
+    names = [f"damaged_{number}" for number in range(len(damaged))]
+    for name in names:
+        shutil.copy(project / "models/affine.yaml", project / f"models/{name}.yaml")
+    assert called(project, "regen").returncode == 0
+    for name, data in zip(names, damaged, strict=True):
+        path = project / PACKAGE / f"{name}.safetensors"
+        path.unlink()
+        if data is not None:
+            path.write_bytes(data)
+    result = verified(project)
+    assert result.returncode == 1
+    told = dict(line.split(": ") for line in result.stdout.splitlines())
+    assert told.pop("affine").endswith("parity and golden agree")
+    assert told == dict.fromkeys(names, "not run, 1 finding")
+    lines = sorted(line.partition(": error[")[0] for line in result.stderr.splitlines())
+    assert lines == [f"{PACKAGE}/{name}.safetensors" for name in names]
 
 
 def test_a_pipe_in_place_of_a_weight_file_is_no_wait(project: Path) -> None:
@@ -232,7 +242,7 @@ def test_a_pipe_in_place_of_a_weight_file_is_no_wait(project: Path) -> None:
 def test_each_model_has_its_line_as_it_ends_and_bad_inputs_are_all_told(project: Path) -> None:
     for name in ("second", "third"):
         (project / f"models/{name}.yaml").write_text("ir: affine.ir.json\n")
-    run(project, "regen")
+    assert called(project, "regen").returncode == 0
     path = project / PACKAGE / "second.py"
     path.write_text(path.read_text().replace("-1.0", "-1.5"))
     for jobs in ("1", "2"):
@@ -255,5 +265,5 @@ def test_the_line_says_what_was_checked(project: Path) -> None:
     (project / "models/plain.ir.json").write_text(graph)
     text = "ir: plain.ir.json\nemit:\n  training_skeleton: false\n"
     (project / "models/plain.yaml").write_text(text)
-    run(project, "regen")
+    assert called(project, "regen").returncode == 0
     assert run(project, "verify", "plain").stdout == "plain: import, parity and golden agree\n"

@@ -63,8 +63,8 @@ class Started:
         return iter(self.process.stdout)
 
     def assert_nothing_stays(self) -> None:
-        self.process.wait(20)
-        end = time.monotonic() + 10
+        self.process.wait(60)
+        end = time.monotonic() + 60
         while self.alive() and time.monotonic() < end:
             time.sleep(0.1)
         assert self.alive() == []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
 import torch
-from command_line import run
+from command_line import called, run
 
 from hatch_irpytorch import evaluate, read_model
 
@@ -68,12 +69,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def capture(folder: Path, name: str, shape: str, *more: str) -> CompletedProcess[str]:
-    return run(folder, "capture", f"nets:{name}", "--shape", shape, "-o", "models/net", *more)
+def capture(
+    folder: Path,
+    name: str,
+    shape: str,
+    *more: str,
+    by: Callable[..., CompletedProcess[str]] = called,
+) -> CompletedProcess[str]:
+    """In this process, but for tests of what another process gives or of all that it prints."""
+    return by(folder, "capture", f"nets:{name}", "--shape", shape, "-o", "models/net", *more)
 
 
 def test_three_files_that_build_and_verify(folder: Path) -> None:
-    result = capture(folder, "Net", "1,1,4,4")
+    result = capture(folder, "Net", "1,1,4,4", by=run)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.split() == [
         f"models/net{s}" for s in (".ir.json", ".safetensors", ".yaml")
@@ -94,7 +102,7 @@ def test_the_same_seed_gives_the_same_files(folder: Path) -> None:
     def files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (folder / "models").iterdir()}
 
-    capture(folder, "Net", "1,1,4,4")
+    capture(folder, "Net", "1,1,4,4", by=run)
     first = files()
     assert capture(folder, "Net", "1,1,4,4").returncode == 0
     assert files() == first
@@ -174,7 +182,7 @@ def test_what_an_older_manifest_lacks_is_noted(
 
 
 def test_every_op_without_a_form_is_told_with_its_line(folder: Path) -> None:
-    result = capture(folder, "Bad", "2,3")
+    result = capture(folder, "Bad", "2,3", by=run)
     assert result.returncode == 2
     assert result.stderr == (
         "nets.py:17:1: error[inexpressible]: `erf` has no form in torchlean.ir.v1\n"
@@ -203,7 +211,7 @@ def test_every_op_without_a_form_is_told_with_its_line(folder: Path) -> None:
 def test_other_refusals_are_one_clear_error(
     folder: Path, name: str, shape: str, message: str
 ) -> None:
-    result = capture(folder, name, shape)
+    result = capture(folder, name, shape, by=run)
     assert result.returncode == 2
     assert message in result.stderr and "Traceback" not in result.stderr
     assert len(result.stderr.splitlines()) == 1

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import run
+from command_line import called, run
 from documents import const, document, op, read
 
 from hatch_irpytorch.ir.digest import graph_digest
@@ -52,16 +52,23 @@ def write_net(folder: Path, first: str, second: str) -> None:
     (folder / "net.py").write_text(NET.format(first=first, second=second))
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A captured net whose generated module was trained in a process of its own."""
-    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
-    (tmp_path / "models").mkdir()
-    write_net(tmp_path, ONE, TWO)
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    (folder / "models").mkdir()
+    write_net(folder, ONE, TWO)
     for words in (CAPTURE, ("regen",)):
-        assert run(tmp_path, *words).returncode == 0
-    subprocess.run([sys.executable, "-c", SAVE], cwd=tmp_path, check=True)
-    return tmp_path
+        assert run(folder, *words).returncode == 0
+    subprocess.run([sys.executable, "-c", SAVE], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, trained: Path) -> Path:
+    caches = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(trained, tmp_path / "project", ignore=caches))
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -86,17 +93,17 @@ def test_trained_weights_name_their_graph_and_go_back(project: Path) -> None:
 )
 def test_weights_of_another_graph_are_refused(project: Path, first: str, second: str) -> None:
     write_net(project, first, second)
-    assert run(project, *CAPTURE).returncode == 0
-    result = run(project, *EXPORT)
+    assert called(project, *CAPTURE).returncode == 0
+    result = called(project, *EXPORT)
     assert result.returncode == 2
     assert "trained.safetensors: error[other-graph]" in result.stderr
     assert not (project / "out.safetensors").exists()
     store = project / "models/net.safetensors"
     before = store.read_bytes()
-    forced = run(project, *EXPORT[:-1], "models/net.safetensors", "--force")
+    forced = called(project, *EXPORT[:-1], "models/net.safetensors", "--force")
     assert forced.returncode == 2 and "error[other-graph]" in forced.stderr
     assert store.read_bytes() == before
-    told = run(project, *EXPORT, "--other-graph")
+    told = called(project, *EXPORT, "--other-graph")
     if first == TWO:
         assert told.returncode == 0
         assert "note[other-graph]: the parameters are those of another graph" in told.stderr
@@ -108,7 +115,7 @@ def test_equal_origins_tell_nothing_apart(project: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     save_file(load_file(project / "trained.safetensors"), project / "trained.safetensors")
-    result = run(project, *EXPORT)
+    result = called(project, *EXPORT)
     assert result.returncode == 0 and "no origin tells them apart" in result.stderr
 
 
@@ -116,7 +123,7 @@ def test_weights_that_name_no_graph_get_a_note(project: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     save_file(load_file(project / "trained.safetensors"), project / "trained.safetensors")
-    result = run(project, *EXPORT)
+    result = called(project, *EXPORT)
     assert result.returncode == 0
     assert "note[other-graph]: the file does not say which graph" in result.stderr
 
@@ -132,36 +139,36 @@ def test_equal_nodes_without_origin_are_told(project: Path) -> None:
         node.pop("debug_target", None)
     graph.write_text(json.dumps(document))
     save_file(load_file(project / "trained.safetensors"), project / "trained.safetensors")
-    result = run(project, *EXPORT)
+    result = called(project, *EXPORT)
     assert result.returncode == 0 and "are alike and no origin tells them apart" in result.stderr
 
 
-@pytest.mark.parametrize("trained", ["params", "graph", "removed graph", "foreign"])
-def test_a_capture_replaces_only_what_a_capture_wrote(project: Path, trained: str) -> None:
+@pytest.mark.parametrize("change", ["params", "graph", "removed graph", "foreign"])
+def test_a_capture_replaces_only_what_a_capture_wrote(project: Path, change: str) -> None:
     models = project / "models"
-    assert run(project, *CAPTURE).returncode == 0
-    if trained == "params":
+    assert called(project, *CAPTURE).returncode == 0
+    if change == "params":
         shutil.copy(project / "trained.safetensors", models / "net.safetensors")
-    elif trained == "graph":
+    elif change == "graph":
         text = (models / "net.ir.json").read_text()
         (models / "net.ir.json").write_text(text.replace('"tanh"', '"sigmoid"', 1))
-    elif trained == "removed graph":
+    elif change == "removed graph":
         (models / "net.ir.json").unlink()
     else:
         (models / "net.ir.json").write_text('{"producer": "hatch-irpytorch"}')
     before = files(project)
-    result = run(project, *CAPTURE)
+    result = called(project, *CAPTURE)
     assert result.returncode == 2 and "error[not-ours]" in result.stderr
     assert "--force" in result.stderr and files(project) == before
-    assert run(project, *CAPTURE, "--force").returncode == 0
+    assert called(project, *CAPTURE, "--force").returncode == 0
     assert files(project) != before
-    assert run(project, *CAPTURE).returncode == 0
+    assert called(project, *CAPTURE).returncode == 0
 
 
 def test_another_checkout_s_line_ends_are_no_edit(project: Path) -> None:
     graph = project / "models/net.ir.json"
     graph.write_bytes(graph.read_bytes().replace(b"\n", b"\r\n"))
-    assert run(project, *CAPTURE).returncode == 0
+    assert called(project, *CAPTURE).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["net.ir.json", "net.safetensors", "net.yaml"])
@@ -171,7 +178,7 @@ def test_a_capture_writes_through_no_link(project: Path, name: str, force: tuple
     (project / "models" / name).rename(target)
     (project / "models" / name).symlink_to(target)
     before = target.read_bytes()
-    result = run(project, *CAPTURE, *force)
+    result = called(project, *CAPTURE, *force)
     assert result.returncode == 2 and "error[not-ours]" in result.stderr
     assert target.read_bytes() == before
 
@@ -187,9 +194,9 @@ def test_an_onnx_import_has_the_same_rule(project: Path) -> None:
     words = ("import-onnx", "net.onnx", "-o", "models/net")
     shutil.copy(project / "trained.safetensors", project / "models/net.safetensors")
     before = files(project)
-    assert run(project, *words).returncode == 2
+    assert called(project, *words).returncode == 2
     assert files(project) == before
-    assert run(project, *words, "--force").returncode == 0
+    assert called(project, *words, "--force").returncode == 0
 
 
 def test_the_digest_is_of_the_graph_and_not_of_its_numbers() -> None:

@@ -6,10 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 from repository import ROOT
+from wheels import build
 
 ENVIRONMENTS = [
     ("3.10", "<2"),
@@ -79,16 +81,32 @@ if __name__ == "__main__":
 """
 
 
-def environment_with(tmp_path: Path, version: str, numpy: str) -> Path:
+@cache
+def digests(python: str) -> str:
+    command = [python, "-c", DIGEST]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def hook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the hook."""
+    folder = tmp_path_factory.mktemp("hook") / "hook"
+    shutil.copytree(ROOT / "hatch_irpytorch", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    code, text = build(folder, "wheel")
+    assert code == 0, text
+    return next((folder / "dist").glob("*.whl"))
+
+
+def environment_with(tmp_path: Path, hook: Path, version: str, numpy: str) -> Path:
     """The scripts of a new environment with the hook, this NumPy, and no torch."""
     python = interpreter(version)
     if python is None:
         pytest.skip(f"Python {version} is not installed here")
-    subprocess.run([python, "-m", "venv", str(tmp_path / "venv")], check=True)
+    venv = [python, "-m", "venv", "--without-pip", str(tmp_path / "venv")]
+    subprocess.run(venv, check=True)
     scripts = tmp_path / "venv" / "bin"
-    hook = tmp_path / "hook"
-    shutil.copytree(ROOT / "hatch_irpytorch", hook, ignore=shutil.ignore_patterns("__pycache__"))
-    install = [str(scripts / "python"), "-m", "pip", "install", "-q", str(hook), f"numpy{numpy}"]
+    pip = [sys.executable, "-m", "pip", "--python", str(scripts / "python")]
+    install = [*pip, "install", "-q", str(hook), f"numpy{numpy}"]
     subprocess.run(install, check=True, capture_output=True)
     has_torch = [str(scripts / "python"), "-c", "import torch"]
     assert subprocess.run(has_torch, capture_output=True, check=False).returncode == 1
@@ -96,8 +114,8 @@ def environment_with(tmp_path: Path, version: str, numpy: str) -> Path:
 
 
 @pytest.mark.parametrize(("version", "numpy"), ENVIRONMENTS)
-def test_the_same_bytes_everywhere(tmp_path: Path, version: str, numpy: str) -> None:
-    scripts = environment_with(tmp_path, version, numpy)
+def test_the_same_bytes_everywhere(tmp_path: Path, hook: Path, version: str, numpy: str) -> None:
+    scripts = environment_with(tmp_path, hook, version, numpy)
     python = str(scripts / "python")
     project = tmp_path / "project"
     project.mkdir()
@@ -110,7 +128,12 @@ def test_the_same_bytes_everywhere(tmp_path: Path, version: str, numpy: str) -> 
     library.write_text(LIBRARY)
     committed = outputs(ROOT)
     runs: list[tuple[list[str], Path, dict[str, str], int]] = [
-        ([str(scripts / "irpytorch"), "regen"], project, {"PYTHONHASHSEED": "1"}, 0o022),
+        (
+            [str(scripts / "irpytorch"), "regen"],
+            project,
+            {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2"},
+            0o022,
+        ),
         (
             [str(scripts / "irpytorch"), "regen", "--jobs", "8"],
             project,
@@ -134,11 +157,7 @@ def test_the_same_bytes_everywhere(tmp_path: Path, version: str, numpy: str) -> 
         modules = {name: data for name, data in found.items() if name.startswith("generated/")}
         assert modules == {name: data for name, data in committed.items() if name in modules}
         assert set(found) == set(committed)
-    digests = [
-        subprocess.run([executable, "-c", DIGEST], capture_output=True, text=True, check=True)
-        for executable in (python, sys.executable)
-    ]
-    assert digests[0].stdout == digests[1].stdout
+    assert digests(python) == digests(sys.executable)
     verify = subprocess.run(
         [str(scripts / "irpytorch"), "verify"],
         cwd=project,

@@ -156,15 +156,17 @@ def _value(plan: ModulePlan, held: Tensor, name: str) -> Code:
 def _tables(plan: ModulePlan) -> list[str]:
     """The tables of tensors, in order; those of one shape are laid out together."""
     held = [tensor for tensor in plan.tensors if plan.has_table(tensor)]
-    texts: dict[str, str] = {}
-    alike: dict[Shape, list[Tensor]] = defaultdict(list)
-    for tensor in held:
+    texts = [""] * len(held)
+    alike: dict[Shape, list[int]] = defaultdict(list)
+    for place, tensor in enumerate(held):
         if tensor.mask is not None:
-            texts[tensor.name] = flag_table(tensor.table_name, tensor.mask.allowed, tensor.shape)
+            texts[place] = flag_table(tensor.table_name, tensor.mask.allowed, tensor.shape)
         else:
-            alike[tensor.shape].append(tensor)
-    for shape, some in alike.items():
-        arrays = [tensor.values for tensor in some if tensor.values is not None]
-        made = tables([tensor.table_name for tensor in some], arrays, shape, plan.dtype)
-        texts.update(zip([tensor.name for tensor in some], made, strict=True))
-    return [texts[tensor.name] for tensor in held]
+            alike[tensor.shape].append(place)
+    for shape, places in alike.items():
+        names = [held[place].table_name for place in places]
+        arrays = [values for place in places if (values := held[place].values) is not None]
+        made = tables(names, arrays, shape, plan.dtype)
+        for place, text in zip(places, made, strict=True):
+            texts[place] = text
+    return texts

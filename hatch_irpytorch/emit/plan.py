@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating[Any]]
 
 
-class Declaration(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Declaration:
     """How tensors of nodes that are alike are held: their names differ in the node's id alone.
 
     `learned`: a parameter, else a buffer. `saved`: whether it is part of the state dict.
@@ -37,7 +38,7 @@ class Declaration(NamedTuple):
         return attribute_name(self.prefix, node_id, self.suffix)
 
 
-class Tensor(NamedTuple):
+class Tensor(msgspec.Struct, frozen=True, gc=False):
     """One tensor that `__init__` makes. Its value is `code`, the booleans of `mask`, or `values`,
     which are as they are stored and still have to be rounded to the dtype of the module.
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hatch_irpytorch.build.lock import LOCK_FOLDER, Locks, lock_path
 from hatch_irpytorch.build.ownership import is_regular
 from hatch_irpytorch.configuration import PROJECT_FILE
-from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail
+from hatch_irpytorch.errors import Place, Problem, Problems, fail
 from hatch_irpytorch.project import PROCESS_LOCK, Project
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def check_wheel(
     `locks` name the files of the package; `config` and `build_data` are hatchling's, `version` is
     `standard` or `editable`.
     """
+    problems = Problems()
     builder = _fresh(config.builder)
     with builder.config.set_build_data(build_data):
         if version == "editable" and builder.config.dev_mode_dirs:
@@ -74,11 +75,12 @@ def check_wheel(
             if not _exposes(project, builder.config):
                 dirs = [*builder.config.dev_mode_dirs, project.output]
                 line = f"`dev-mode-dirs = {_array(dirs)}` in [tool.hatch.build]"
-                _raise_if_any(_problems(project, locks, forced, line))
-            return
-        shipped = _targets(builder.recurse_included_files())
-        problems = _problems(project, locks, shipped, _line(project, builder.config))
-    _raise_if_any([*problems, *_locks_in(project, "wheel", shipped)])
+                problems.extend(_problems(project, locks, forced, line))
+        else:
+            shipped = _targets(builder.recurse_included_files())
+            problems.extend(_problems(project, locks, shipped, _line(project, builder.config)))
+            problems.extend(_locks_in(project, "wheel", shipped))
+    problems.raise_if_any()
 
 
 def complete_sdist(
@@ -91,7 +93,9 @@ def complete_sdist(
     builder = _fresh(config.builder)
     with builder.config.set_build_data(build_data):
         shipped = _targets(builder.recurse_included_files())
-    _raise_if_any(_locks_in(project, "sdist", shipped))
+    problems = Problems()
+    problems.extend(_locks_in(project, "sdist", shipped))
+    problems.raise_if_any()
     sources = {file.source for file in shipped}
     needed = sorted({path for lock in locks.modules.values() for path in lock.inputs})
     if project.check:
@@ -229,11 +233,6 @@ def _lock_folder(project: Project) -> str:
 def _pattern(path: str) -> str:
     """A path as a pattern of git that stands for nothing else."""
     return path.translate(_SPECIAL)
-
-
-def _raise_if_any(problems: list[Problem]) -> None:
-    if problems:
-        raise IRPyTorchError(problems)
 
 
 def _real(path: str | Path) -> str:

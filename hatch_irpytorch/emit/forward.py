@@ -16,7 +16,6 @@ def body(part: ClassPlan) -> Iterator[str]:
     origin = ""
     short: dict[Template, str] = {}
     variables = part.variables
-    name_of = variables.of.__getitem__
     for said in part.statements:
         node, template = said.node, said.template
         if node.origin:
@@ -29,7 +28,7 @@ def body(part: ClassPlan) -> Iterator[str]:
         line = short.get(template)
         if line is None:
             line = short[template] = _short(template)
-        text = line.format(name_of(node.id), node.id, *map(name_of, node.parents))
+        text = line.format(*variables.names(node))
         if node.covers or node.id in variables.renamed or not _fits(text):
             text = _statements(node, template, variables)
         yield text

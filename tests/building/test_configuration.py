@@ -12,6 +12,7 @@ from command_line import run
 from hypothesis import given
 from hypothesis import strategies as st
 from repository import SAMPLE_PROJECT
+from sample_copies import files
 
 from hatch_irpytorch.configuration import MAX_BYTES, hook_tables, shipped_paths
 from hatch_irpytorch.errors import IRPyTorchError
@@ -25,10 +26,6 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "project"
     shutil.copytree(SAMPLE_PROJECT, folder)
     return folder
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def refused(project: Path, code: str, *words: str) -> None:

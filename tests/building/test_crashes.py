@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from repository import ROOT
+from sample_copies import files
 
 from hatch_irpytorch import IRPyTorchError
 from hatch_irpytorch.build import model
@@ -55,10 +56,6 @@ def run(folder: Path, *arguments: str, before: Callable[[], None] | None = None)
     _, stderr = process.communicate()
     assert "Traceback" not in stderr
     return process.returncode, stderr
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def edit_weight(project: Path, value: float = 0.75) -> None:

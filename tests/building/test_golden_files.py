@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from command_line import called, run
-from repository import SAMPLE_PROJECT
+from sample_copies import sample_copy
 
 from hatch_irpytorch import IRPyTorchError
 from hatch_irpytorch.build.generate import generate_project
@@ -25,8 +25,7 @@ GOLDEN = "tests/golden/affine.json"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("golden") / "project"
-    shutil.copytree(SAMPLE_PROJECT, folder)
+    folder = sample_copy(tmp_path_factory.mktemp("golden"))
     assert called(folder, "regen").returncode == 0
     return folder
 

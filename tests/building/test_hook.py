@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from repository import ROOT
+from sample_copies import files
 
 SAMPLE = ROOT / "tests" / "sample_project"
 
@@ -28,10 +29,6 @@ def build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def said(result: subprocess.CompletedProcess[str]) -> str:
     return result.stdout + result.stderr
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.fixture

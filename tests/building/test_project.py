@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import called, run
 from repository import ROOT
+from sample_copies import files
 
 PYPROJECT = '[tool.hatch.build.hooks.irpytorch]\npackage = "nets"\n'
 
@@ -19,10 +20,6 @@ def project(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "models", tmp_path / "models")
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
     return tmp_path
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_committed_outputs_are_current() -> None:

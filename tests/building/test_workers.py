@@ -35,9 +35,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nodes: list[object] = [{"id": 0, "kind": "input", "shape": [2], "parents": []}]
     nodes += [
         {"id": index, "kind": "relu", "shape": [2], "parents": [index - 1]}
-        for index in range(1, 300_001)
+        for index in range(1, 600_001)
     ]
-    graph = {"format": "torchlean.ir.v1", "input_id": 0, "output_ids": [300_000], "nodes": nodes}
+    graph = {"format": "torchlean.ir.v1", "input_id": 0, "output_ids": [600_000], "nodes": nodes}
     (folder / "models/deep.ir.json").write_text(json.dumps(graph))
     (folder / "models/deep.yaml").write_text("ir: deep.ir.json\n")
     return folder
@@ -68,7 +68,9 @@ def test_workers_end_with_the_command(project: Path, name: str, after: float) ->
     time.sleep(after)
     assert process.poll() is None
     process.send_signal(getattr(signal, name))
+    started = time.monotonic()
     process.communicate(timeout=60)
+    assert time.monotonic() - started < 5
     assert process.returncode == -getattr(signal, name)
     with pytest.raises(ProcessLookupError):
         for _ in range(50):

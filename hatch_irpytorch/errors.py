@@ -49,6 +49,7 @@ CODES: dict[str, str] = {
     "missing-torch": "a check that runs generated modules needs torch",
     "mixed-dialects": "a document mixes the legacy and the v1 dialect",
     "no-manifests": "no manifest was found",
+    "not-free": "an extent that is to be free is fixed by what the graph does",
     "not-finite": "NaN or an infinity stands where JSON cannot carry one",
     "not-ours": "a file that this project did not write stands where an output belongs",
     "not-shipped": "a target of the build would not ship what the generated package needs",

@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hatch_irpytorch.emit.options import (
+    BATCHES,
     DTYPES,
     WEIGHTS,
     EmitOptions,
+    axes_problem,
     class_name_problem,
     normal_dtype,
 )
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.names import import_name_problem
-from hatch_irpytorch.source.yaml_text import Mapping, Scalar, Value, parse_yaml
+from hatch_irpytorch.source.yaml_text import Mapping, Scalar, Sequence, Value, parse_yaml
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,19 @@ def _weights(value: Scalar) -> str:
     return value.text
 
 
+def _batch(value: Scalar) -> str:
+    if _text(value) not in BATCHES:
+        raise _WrongValueError(f"one of {', '.join(f'`{name}`' for name in BATCHES)}")
+    return value.text
+
+
+def _naturals(items: tuple[Value, ...]) -> tuple[int, ...]:
+    scalars = [item for item in items if isinstance(item, Scalar)]
+    if len(scalars) < len(items):
+        raise _WrongValueError("a list of natural numbers, such as `[2, 3]`")
+    return tuple(map(_natural, scalars))
+
+
 def _module(value: Scalar) -> str:
     problem = import_name_problem(_text(value))
     if problem:
@@ -132,12 +147,13 @@ def _module(value: Scalar) -> str:
 
 @dataclass(frozen=True)
 class Field:
-    """One key of a manifest: how it is read and what it is for."""
+    """One key of a manifest: how it is read and what it is for. A list is read by `read_list`."""
 
     name: str
-    read: Callable[[Scalar], Any]
+    read: Callable[[Scalar], Any] | None
     schema: dict[str, Any]
     doc: str
+    read_list: Callable[[tuple[Value, ...]], Any] | None = None
 
 
 def _option(name: str, read: Callable[[Scalar], Any], schema: dict[str, Any], doc: str) -> Field:
@@ -147,6 +163,7 @@ def _option(name: str, read: Callable[[Scalar], Any], schema: dict[str, Any], do
 
 _STRING = {"type": "string"}
 _FLAG = {"type": "boolean"}
+_NATURAL = {"type": "integer", "minimum": 0}
 
 FIELDS: tuple[Field, ...] = (
     Field("ir", _text, _STRING, "the graph, relative to this file"),
@@ -183,7 +200,7 @@ EMIT_FIELDS: tuple[Field, ...] = (
     _option(
         "inline_limit",
         _natural,
-        {"type": "integer", "minimum": 0},
+        _NATURAL,
         "how many numbers the source may hold",
     ),
     _option(
@@ -191,6 +208,21 @@ EMIT_FIELDS: tuple[Field, ...] = (
         _boolean,
         _FLAG,
         "one call of PyTorch for several nodes, where it has one: faster, equal to rounding",
+    ),
+    _option(
+        "batch",
+        _batch,
+        {"enum": list(BATCHES)},
+        "whether any batch size goes: where it is proven, never, or else an error; "
+        "`added` gives a graph of one sample a batch axis in front",
+    ),
+    _option("batch_axis", _natural, _NATURAL, "the axis of the input that is the batch"),
+    Field(
+        "free",
+        None,
+        {"type": "array", "items": _NATURAL, "default": []},
+        "further axes of the input that may have any extent",
+        _naturals,
     ),
 )
 GOLDEN_FIELDS: tuple[Field, ...] = (
@@ -231,6 +263,7 @@ def read_manifest(data: bytes, file: str) -> Manifest:
     if problem:
         problems.add("bad-name", Place(file), problem, "set `emit.class_name`")
         problems.raise_if_any()
+    _require_axes(value, emit, file, problems)
     options = EmitOptions(**emit)
     return Manifest(
         file,
@@ -242,6 +275,18 @@ def read_manifest(data: bytes, file: str) -> Manifest:
         places["ir"],
         places.get("params", places["ir"]),
     )
+
+
+def _require_axes(manifest: Mapping, emit: dict[str, Any], file: str, problems: Problems) -> None:
+    """Raise `bad-option` where the axes that are to be free contradict each other."""
+    names = ("batch", "batch_axis", "free")
+    problem = axes_problem(*(emit.get(name, getattr(EmitOptions, name)) for name in names))
+    if problem:
+        section = next(item for key, item in manifest.entries if key.text == "emit")
+        assert isinstance(section, Mapping)
+        key = next(key for key, _ in section.entries if key.text in names[1:])
+        problems.add("bad-option", Place(file, key.line, key.column), problem)
+        problems.raise_if_any()
 
 
 def default_class_name(module: str) -> str:
@@ -281,15 +326,23 @@ def _read_fields(
             continue
         place = Place(file, item.line, item.column)
         name = f"{prefix}{key.text}"
-        if not isinstance(item, Scalar):
-            problems.mismatch("bad-option", place, name, "a single value", "a collection")
-            continue
         try:
-            result[key.text] = by_name[key.text].read(item)
+            result[key.text] = _value(by_name[key.text], item)
         except _WrongValueError as wrong:
-            found = shown(item.text)
+            found = shown(item.text) if isinstance(item, Scalar) else "a collection"
             problems.mismatch("bad-option", place, name, wrong.expected, found, wrong.hint)
     return result
+
+
+def _value(field: Field, item: Value) -> Any:
+    if field.read_list is not None:
+        if not isinstance(item, Sequence):
+            raise _WrongValueError("a list of natural numbers, such as `[2, 3]`")
+        return field.read_list(item.items)
+    assert field.read is not None
+    if not isinstance(item, Scalar):
+        raise _WrongValueError("a single value")
+    return field.read(item)
 
 
 def manifest_schema() -> dict[str, Any]:

@@ -17,7 +17,7 @@ _EXAMPLE = "irpytorch emit mlp.ir.json --params mlp.safetensors --class-name MLP
 
 
 def add_to(subparsers: Any, doc: str) -> None:
-    from hatch_irpytorch.emit.options import DTYPES, WEIGHTS, EmitOptions
+    from hatch_irpytorch.emit.options import BATCHES, DTYPES, WEIGHTS, EmitOptions
 
     parser = new_command(subparsers, run, "emit", doc, _EXAMPLE)
     flag = argparse.BooleanOptionalAction
@@ -39,7 +39,11 @@ def add_to(subparsers: Any, doc: str) -> None:
     parser.add_argument("--weights", choices=WEIGHTS)
     parser.add_argument("--inline-limit", type=natural, metavar="N")
     parser.add_argument("--fuse", action="store_true", help="one call for several nodes")
-    parser.set_defaults(**vars(EmitOptions()))
+    text = "any batch size: where it is proven (auto), never, or else an error; added: a new axis"
+    parser.add_argument("--batch", choices=BATCHES, help=text)
+    parser.add_argument("--batch-axis", type=natural, metavar="AXIS", help="default: 0")
+    parser.add_argument("--free", metavar="2,3", help="further axes of the input to leave free")
+    parser.set_defaults(**{**vars(EmitOptions()), "free": ""})
 
 
 def run(options: argparse.Namespace) -> int:
@@ -86,7 +90,14 @@ def _model(graph: Path, params: Path | None) -> tuple[Model, list[Path]]:
 
 
 def _emit_options(options: argparse.Namespace) -> EmitOptions:
-    from hatch_irpytorch.emit.options import DTYPES, EmitOptions, class_name_problem, normal_dtype
+    from hatch_irpytorch.cli.capture import read_shape
+    from hatch_irpytorch.emit.options import (
+        DTYPES,
+        EmitOptions,
+        axes_problem,
+        class_name_problem,
+        normal_dtype,
+    )
 
     problem = class_name_problem(options.class_name)
     if problem:
@@ -96,6 +107,10 @@ def _emit_options(options: argparse.Namespace) -> EmitOptions:
     if dtype is None:
         message = f"{shown(options.dtype)} is not one of {', '.join(DTYPES)}"
         raise fail("bad-option", Place("--dtype"), message, nearest(options.dtype, DTYPES))
+    free = read_shape(options.free, "--free")
+    problem = axes_problem(options.batch, options.batch_axis, free)
+    if problem:
+        raise fail("bad-option", Place("--free" if free else "--batch-axis"), problem)
     return EmitOptions(
         class_name=options.class_name,
         dtype=dtype,
@@ -105,4 +120,7 @@ def _emit_options(options: argparse.Namespace) -> EmitOptions:
         weights=options.weights,
         inline_limit=options.inline_limit,
         fuse=options.fuse,
+        batch=options.batch,
+        batch_axis=options.batch_axis,
+        free=free,
     )

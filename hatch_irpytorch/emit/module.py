@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from hatch_irpytorch.emit.contract import REQUIRE_SHAPE, require_shape
 from hatch_irpytorch.emit.forward import body, returns
 from hatch_irpytorch.emit.layout import LINE_WIDTH, flat, statement
 from hatch_irpytorch.emit.plan import ClassPlan, Declaration, ModulePlan, Tensor
@@ -14,7 +16,8 @@ from hatch_irpytorch.emit.skeleton import RUN_AS_PROGRAM, skeleton_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64, flag_table, tables
 from hatch_irpytorch.emit.weights import MAPPED_TENSORS
 from hatch_irpytorch.ir.ops.code import Code, Function, call
-from hatch_irpytorch.ir.shapes import Shape, numel, shape_text
+from hatch_irpytorch.ir.shapes import Shape, numel
+from hatch_irpytorch.ir.symbolic import symbolic_text
 
 _DTYPE = re.compile(r"\bdtype\b(?!=)")
 
@@ -23,14 +26,15 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     """The module of a plan, ending in one newline. `header` holds comment lines without `#`."""
     if plan.weights_in_file and weights_file is None:
         raise ValueError("weights in a file need the file's name")
-    functions = [MAPPED_TENSORS[plan.dtype]] if plan.in_file else []
+    functions = [require_shape(plan.input_shape)]
+    functions += [MAPPED_TENSORS[plan.dtype]] if plan.in_file else []
     if plan.has_tables:
         functions.append(NUMBERS_FLOAT64 if plan.dtype == "float64" else NUMBERS)
     functions += plan.functions
     sources = [function.source for function in functions]
     training = [] if plan.skeleton is None else skeleton_text(plan, plan.skeleton)
     lines = [f"# {line}" for line in header]
-    lines += [f'"""{_summary(plan)}"""', ""]
+    lines += [*_docstring(plan), ""]
     lines += _standard_imports(functions)
     lines += _imports(plan, _use_functional(plan, [*sources, *training]))
     parts = [[source.rstrip()] for source in sources]
@@ -55,10 +59,18 @@ def _use_functional(plan: ModulePlan, blocks: list[str]) -> bool:
     return any("F." in text for text in chain(said, blocks))
 
 
+def _docstring(plan: ModulePlan) -> list[str]:
+    """What the module computes, of which shape, and why that is fixed if it is."""
+    if not plan.fixed_reason:
+        return [f'"""{_summary(plan)}"""']
+    told = textwrap.wrap(f"The batch is fixed: {plan.fixed_reason}.", LINE_WIDTH)
+    return [f'"""{_summary(plan)}', "", *told, '"""']
+
+
 def _summary(plan: ModulePlan) -> str:
-    outputs = ", ".join(shape_text(shape) for shape in plan.output_shapes)
+    outputs = ", ".join(symbolic_text(shape) for shape in plan.output_shapes)
     counts = f"{_count(plan.node_count, 'node')}, {_count(plan.parameter_count, 'parameter')}"
-    line = f"{plan.model.name}: {shape_text(plan.input_shape)} -> {outputs}; {counts}."
+    line = f"{plan.model.name}: {symbolic_text(plan.input_shape)} -> {outputs}; {counts}."
     if len(line) + 6 <= LINE_WIDTH:
         return line
     return f"{plan.model.name}: {_count(len(plan.output_shapes), 'output')}; {counts}."
@@ -97,7 +109,7 @@ def _class(plan: ModulePlan, part: ClassPlan, weights_file: str | None) -> list[
     signature = f"    def forward(self, x: torch.Tensor) -> {kind}:"
     if len(signature) > LINE_WIDTH:
         signature = "    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:"
-    lines.append(signature)
+    lines += [signature, f"        {REQUIRE_SHAPE}(x)"]
     return [*lines, *body(part), *returns(part.returns)]
 
 

@@ -9,15 +9,17 @@ from typing import Literal, cast, get_args
 
 Dtype = Literal["float32", "float64", "float16", "bfloat16"]
 Weights = Literal["inline", "safetensors"]
+Batch = Literal["auto", "fixed", "free", "added"]
 
 DTYPES: tuple[str, ...] = get_args(Dtype)
 WEIGHTS: tuple[str, ...] = get_args(Weights)
+BATCHES: tuple[str, ...] = get_args(Batch)
 
 # What some Python from 3.10 to 3.14 has and others have not: a name is fit for all or for none.
 _OTHER_VERSIONS = ("BaseExceptionGroup", "ExceptionGroup", "PythonFinalizationError")
 _OTHER_SYSTEMS = ("WindowsError",)
 _IMPORTED = ("ACCESS_COPY", "F", "Path", "itertools", "json", "math", "mmap", "nn", "np", "torch")
-_DEFINED = ("main", "make_optimizer", "save_weights", "train_step")
+_DEFINED = ("main", "make_optimizer", "require_shape", "save_weights", "train_step")
 
 _BUILTINS = frozenset((*dir(builtins), *_OTHER_VERSIONS, *_OTHER_SYSTEMS))
 
@@ -37,6 +39,9 @@ class EmitOptions:
     weights: Weights = "inline"
     inline_limit: int = 1_000_000
     fuse: bool = False
+    batch: Batch = "auto"
+    batch_axis: int = 0
+    free: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         problem = class_name_problem(self.class_name)
@@ -49,6 +54,9 @@ class EmitOptions:
             raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}")
         if type(self.inline_limit) is not int or self.inline_limit < 0:
             raise ValueError("inline_limit must be a natural number")
+        problem = axes_problem(self.batch, self.batch_axis, self.free)
+        if problem:
+            raise ValueError(problem)
         object.__setattr__(self, "dtype", normal)
 
     def named(self, class_name: str) -> EmitOptions:
@@ -59,6 +67,20 @@ def normal_dtype(text: str) -> Dtype | None:
     """A dtype with or without `torch.` before it, or None when it is not known."""
     name = text.removeprefix("torch.")
     return cast("Dtype", name) if name in DTYPES else None
+
+
+def axes_problem(batch: str, batch_axis: int, free: tuple[int, ...]) -> str:
+    """What is wrong with the axes that are to be free, or an empty string."""
+    if batch not in BATCHES:
+        return f"batch must be one of {', '.join(BATCHES)}"
+    numbers = (batch_axis, *free)
+    if any(type(axis) is not int or axis < 0 for axis in numbers):
+        return "batch_axis and free are numbers of axes, the first being 0"
+    if batch_axis and batch in ("added", "fixed"):
+        return f"batch_axis says nothing with `batch: {batch}`"
+    if len(set(free)) < len(free) or (batch != "fixed" and batch_axis in free):
+        return "free names further axes, each once, and not that of the batch"
+    return ""
 
 
 def class_name_problem(name: str) -> str:

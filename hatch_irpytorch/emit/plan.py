@@ -13,6 +13,7 @@ from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.ir.ops import Mask, attribute_name
 from hatch_irpytorch.ir.ops.code import Code, Function, mapped
 from hatch_irpytorch.ir.shapes import Shape, numel
+from hatch_irpytorch.ir.symbolic import SymbolicShape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,13 +145,14 @@ class ClassPlan:
 @dataclass(frozen=True)
 class ModulePlan:
     """Everything that a generated file says. `classes` stand in it in their order; the last is the
-    model, the others are parts of it.
+    model, the others are parts of it. `fixed_reason` says why no batch is free, where one was wanted.
     """
 
     dtype: str
     node_count: int
-    input_shape: Shape
-    output_shapes: tuple[Shape, ...]
+    input_shape: SymbolicShape
+    output_shapes: tuple[SymbolicShape, ...]
+    fixed_reason: str
     classes: tuple[ClassPlan, ...]
     functions: tuple[Function, ...]
     skeleton: Skeleton | None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hatch_irpytorch.axes.free import free_model
+from hatch_irpytorch.axes.inference import NodeShapes
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
 from hatch_irpytorch.emit.fusion.ops import Part
 from hatch_irpytorch.emit.fusion.rules import fuse
@@ -27,16 +29,18 @@ from hatch_irpytorch.ir.ops.code import Code, Function
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     """The plan of a checked model's module; `torchlean.ir.v1`: 5, with the cures of section 6."""
     original = model.graph
+    free = free_model(model, options.batch, options.batch_axis, options.free)
+    model = free.model
     live = original.live_ids()
     count = len(live)
     if options.fuse:
-        model = fuse(model, options.dtype)
+        model = fuse(model, free.shapes, options.dtype)
         live = model.graph.live_ids()
     graph = model.graph
     nodes: Sequence[Node] = graph.nodes
     if len(live) < len(nodes):
         nodes = [node for node in nodes if node.id in live]
-    whole = _class(model, nodes, options)
+    whole = _class(model, free.shapes, nodes, options)
     _refuse_too_many(graph, whole.tensors, options)
     codes = [code for template in whole.templates for code in template.expressions]
     codes += [tensor.code for tensor in whole.tensors if tensor.code is not None]
@@ -46,8 +50,9 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     return ModulePlan(
         dtype=options.dtype,
         node_count=count,
-        input_shape=graph.input_shape,
-        output_shapes=graph.output_shapes,
+        input_shape=free.input_shape,
+        output_shapes=free.output_shapes,
+        fixed_reason=free.reason,
         classes=(whole,),
         functions=_functions(codes),
         skeleton=skeleton,
@@ -55,12 +60,14 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     )
 
 
-def _class(model: Model, nodes: Sequence[Node], options: EmitOptions) -> ClassPlan:
+def _class(
+    model: Model, shapes: NodeShapes | None, nodes: Sequence[Node], options: EmitOptions
+) -> ClassPlan:
     graph = model.graph
     variables = assign_variables(graph, nodes)
     affine = layer_norm_affine(graph, nodes)
     before_inverse = _ancestors_of_inverse(graph, nodes)
-    templates = Templates(model, options.dtype)
+    templates = Templates(model, shapes, options.dtype)
     tensors: list[Tensor] = []
     statements: list[Statement] = []
     for node in nodes:

@@ -7,6 +7,7 @@ from hatch_irpytorch.emit.marks import TRAINED, WEIGHTS_KEY
 from hatch_irpytorch.emit.plan import ModulePlan, Skeleton
 from hatch_irpytorch.ir.ops.code import Code, call
 from hatch_irpytorch.ir.shapes import numel
+from hatch_irpytorch.ir.symbolic import SymbolicShape, declared
 
 _MAKE_OPTIMIZER = '''\
 def make_optimizer(
@@ -114,7 +115,7 @@ def _train_step(plan: ModulePlan, skeleton: Skeleton) -> str:
 
 
 def _has_empty_output(plan: ModulePlan) -> bool:
-    return any(numel(shape) == 0 for shape in plan.output_shapes)
+    return any(numel(declared(shape)) == 0 for shape in plan.output_shapes)
 
 
 def _main(plan: ModulePlan, skeleton: Skeleton) -> str:
@@ -142,5 +143,5 @@ def _main(plan: ModulePlan, skeleton: Skeleton) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _random(source: str, shape: tuple[int, ...], dtype: str) -> Code:
-    return call(source, shape, dtype=f"torch.{dtype}", device="device")
+def _random(source: str, shape: SymbolicShape, dtype: str) -> Code:
+    return call(source, declared(shape), dtype=f"torch.{dtype}", device="device")

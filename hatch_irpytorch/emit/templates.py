@@ -2,39 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from hatch_irpytorch.axes.inference import NodeShapes
 from hatch_irpytorch.emit.plan import Declaration, Template, Tensor
 from hatch_irpytorch.ir.graph import Model, Node
 from hatch_irpytorch.ir.ops import Site
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
-from hatch_irpytorch.ir.shapes import Shape, numel, shape_text
+from hatch_irpytorch.ir.shapes import numel
+from hatch_irpytorch.ir.symbolic import SymbolicShape, declared, is_free, symbolic_text
 
 
-def shape_comment(shape: Shape) -> str:
+def shape_comment(shape: SymbolicShape) -> str:
     """What the comment of a node says of its shape."""
-    text = shape_text(shape)
-    return text if len(text) <= 60 else f"rank {len(shape)}, {numel(shape)} values"
+    text = symbolic_text(shape)
+    if len(text) <= 60:
+        return text
+    values = "" if any(map(is_free, shape)) else f", {numel(declared(shape))} values"
+    return f"rank {len(shape)}{values}"
 
 
 class Templates:
     """The templates of a model's nodes, by signature."""
 
-    def __init__(self, model: Model, dtype: str) -> None:
+    def __init__(self, model: Model, shapes: NodeShapes | None, dtype: str) -> None:
         self.graph = model.graph
+        self.shapes = shapes
+        self.numbers: Sequence[int] = () if shapes is None else shapes.numbers
         self.signatures = model.graph.signatures
         self.params = model.params
         self.dtype = dtype
-        self._known: dict[tuple[int, int, bool], Template] = {}
+        self._known: dict[tuple[int, ...], Template] = {}
         self._declared: dict[int, dict[str, Declaration]] = {}
 
     def of(self, node: Node, tensors: int, zero_sign_matters: bool) -> Template:
         """The code of a node that holds so many tensors."""
-        alike = (self.signatures[node.id], tensors, zero_sign_matters)
+        alike: tuple[int, ...] = (self.signatures[node.id], tensors, zero_sign_matters)
+        if self.numbers:
+            parents = [self.numbers[parent] for parent in node.parents]
+            alike = (*alike, self.numbers[node.id], *parents)
         found = self._known.get(alike)
         if found is None:
             op = node.op
             code = op.torch(self._site(node, zero_sign_matters))
             expressions = tuple(code) if isinstance(code, list) else (code,)
-            comment = shape_comment(node.shape)
+            comment = shape_comment(node.shape if self.shapes is None else self.shapes[node.id])
             if op.domain:
                 comment = f"{comment}, defined for {{2}} {op.domain}"
             found = Template(expressions, comment, partial=bool(op.domain))
@@ -75,4 +87,8 @@ class Templates:
         keys = [(node.id, slot.field) for slot in self.graph.slots(node)]
         stored = {key[1]: self.params[key] for key in keys if key in self.params}
         shapes = self.graph.parent_shapes(node)
-        return Site(node.op.prefix, shapes, node.shape, stored, self.dtype, zero_sign_matters)
+        site = Site(node.op.prefix, shapes, node.shape, stored, self.dtype, zero_sign_matters)
+        if self.shapes is None:
+            return site
+        free = tuple([self.shapes[parent] for parent in node.parents])
+        return site._replace(free_shapes=free, free_out=self.shapes[node.id])

@@ -44,8 +44,8 @@ def fuse_attention(fuser: Fuser, node: Node) -> bool:
     product = _product(fuser, scores, len(node.shape))
     if product is None:
         return False
-    key = fuser.shape(product.key)
-    leads = fuser.shape(product.query)[:-2], fuser.shape(v)[:-2]
+    key = fuser.symbolic_shape(product.key)
+    leads = fuser.symbolic_shape(product.query)[:-2], fuser.symbolic_shape(v)[:-2]
     if {*leads} != {tuple(key[axis] for axis in product.key_order[:-2])}:
         return False
     op = FusedAttention(product.scale, product.key_order, weights.causal, weights.mask)

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from msgspec import structs
 
+from hatch_irpytorch.axes.inference import NodeShapes
 from hatch_irpytorch.emit.consts import read_const
 from hatch_irpytorch.emit.literals import decimals, rounded
 from hatch_irpytorch.ir.graph import Model, Node
 from hatch_irpytorch.ir.ops import Const, LayerNorm, Op
 from hatch_irpytorch.ir.ops.movement import BroadcastTo
 from hatch_irpytorch.ir.shapes import Shape
+from hatch_irpytorch.ir.symbolic import SymbolicShape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
 class Fuser:
     """The nodes of a model while they are replaced, and who uses whom."""
 
-    def __init__(self, model: Model, dtype: str) -> None:
+    def __init__(self, model: Model, shapes: NodeShapes | None, dtype: str) -> None:
         self.model = model
+        self.shapes = shapes
         self.dtype = dtype
         self.nodes = list(model.graph.nodes)
         self.params = dict(model.params)
@@ -96,6 +99,9 @@ class Fuser:
 
     def shape(self, node_id: int) -> Shape:
         return self.nodes[node_id].shape
+
+    def symbolic_shape(self, node_id: int) -> SymbolicShape:
+        return self.shape(node_id) if self.shapes is None else self.shapes[node_id]
 
     def constant(self, node_id: int) -> tuple[Array, tuple[int, ...]] | None:
         """The value of a const, also a broadcast one, and the nodes it takes."""

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from msgspec import structs
 
+from hatch_irpytorch.axes.inference import NodeShapes
 from hatch_irpytorch.emit.fusion.attention import fuse_attention
 from hatch_irpytorch.emit.fusion.nodes import Fuser, is_layer_norm, repeated
 from hatch_irpytorch.emit.fusion.ops import (
@@ -24,9 +25,9 @@ from hatch_irpytorch.ir.ops.products import Linear
 from hatch_irpytorch.ir.ops.softmaxes import Softmax
 
 
-def fuse(model: Model, dtype: str) -> Model:
+def fuse(model: Model, shapes: NodeShapes | None, dtype: str) -> Model:
     """The model with every rule applied; the ids of the nodes that stay do not change."""
-    fuser = Fuser(model, dtype)
+    fuser = Fuser(model, shapes, dtype)
     for rule in _RULES:
         fuser.apply(rule)
     return fuser.result()

@@ -9,6 +9,22 @@ import msgspec
 
 from hatch_irpytorch.ir.ops.code import Call, Code, Function, call
 from hatch_irpytorch.ir.shapes import DeclaredShape, Shape, numel, shape_text
+from hatch_irpytorch.ir.symbolic import (
+    NotFreeError,
+    Product,
+    SymbolicShape,
+    is_batch,
+    is_free,
+    joined,
+    lined_up,
+    numbers_only,
+    origins,
+    regrouped,
+    unmixed,
+    untold_axis,
+    windowed,
+    without_axis,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,19 +42,30 @@ __all__ = [
     "Code",
     "Function",
     "Mask",
+    "NotFreeError",
     "Op",
     "Reals",
     "RuleError",
     "Shape",
     "Site",
     "Slot",
+    "SymbolicShape",
     "attribute_name",
     "call",
+    "is_free",
+    "is_batch",
+    "joined",
+    "lined_up",
+    "numbers_only",
+    "regrouped",
     "numel",
     "require_axis",
     "require_same",
     "require_shape",
     "shape_text",
+    "unmixed",
+    "windowed",
+    "without_axis",
 ]
 
 
@@ -115,6 +142,43 @@ class Site(NamedTuple):
     payload: Mapping[str, Reals]
     dtype: str
     zero_sign_matters: bool = False
+    free_shapes: tuple[SymbolicShape, ...] = ()
+    """Those of the parents, in which extents may be free; empty where none is."""
+    free_out: SymbolicShape = ()
+
+    @property
+    def parent_shapes(self) -> tuple[SymbolicShape, ...]:
+        return self.free_shapes or self.shapes
+
+    @property
+    def result_shape(self) -> SymbolicShape:
+        return self.free_out or self.out
+
+    def sizes(self, shape: SymbolicShape) -> tuple[Code | int, ...]:
+        """The extents of a view, as code: -1 for one that torch can tell."""
+        unknown = untold_axis(shape, self.parent_shapes)
+        return tuple(
+            -1 if axis == unknown else extent if isinstance(extent, int) else self.size(extent)
+            for axis, extent in enumerate(shape)
+        )
+
+    def view(self, shape: SymbolicShape) -> Code:
+        """A tuple of the `sizes` of a view."""
+        return _tuple(self.sizes(shape))
+
+    def shape(self, shape: SymbolicShape) -> Code:
+        """A tuple of the `extents` of a shape."""
+        return _tuple(self.extents(shape))
+
+    def extents(self, shape: SymbolicShape) -> tuple[Code | int, ...]:
+        """The extents of a shape, as code."""
+        return tuple(extent if isinstance(extent, int) else self.size(extent) for extent in shape)
+
+    def size(self, extent: Product) -> str:
+        """A free extent as code: a product of extents of the parents."""
+        terms = origins(extent, self.parent_shapes)
+        assert terms is not None
+        return " * ".join([term.code(self.parents) for term in terms])
 
     @property
     def name(self) -> str:
@@ -135,6 +199,13 @@ class Site(NamedTuple):
     def slot(self, name: str) -> str:
         """The attribute of a payload slot or buffer, as seen in `forward`."""
         return f"self.{attribute_name(self.prefix, '{1}', name)}"
+
+
+def _tuple(items: tuple[Code | int, ...]) -> Code:
+    """A tuple of numbers is a literal; one with code has two items or more."""
+    if any(isinstance(item, str) for item in items):
+        return call("", *items)
+    return str(items)
 
 
 def attribute_name(prefix: str, node_id: int | str, name: str) -> str:
@@ -165,6 +236,8 @@ class Op:
     domain: ClassVar[str] = ""
     """The values of the parent for which the op is defined, when not all are."""
 
+    elementwise: ClassVar[bool] = False
+    """Whether each entry comes from the entries at its place in the parents, and from no other."""
     infer: ClassVar[Callable[..., Shape]]
     payload: ClassVar[Callable[..., tuple[Slot, ...]]] = _no_payload
     """The payload slots for parents of the shapes it is called with."""
@@ -175,6 +248,11 @@ class Op:
     code_reads_payload: ClassVar[bool] = False
     """Whether the code of a node depends on the numbers of its payload."""
     reference: ClassVar[Callable[..., Array]]
+    infer_symbolic: ClassVar[Callable[..., list[SymbolicShape]]]
+    """Symbolic shape inference: the node's declared shape and the parents' symbolic ones give what
+    the node's may be, the likeliest first. Raises `NotFreeError` where the op does more with a free
+    extent than it may.
+    """
 
     def __init_subclass__(cls, *, tag: str = "", prefix: str = "") -> None:
         super().__init_subclass__()
@@ -189,6 +267,12 @@ class Op:
 
     def payload_problems(self, present: frozenset[str]) -> Iterable[RuleError]:
         """What is wrong with the payload fields that are present, beyond missing ones."""
+        return ()
+
+    def repeats(self, parent: SymbolicShape, out: SymbolicShape) -> tuple[int, ...]:
+        """The axes of a parent that hold one number for a free extent of the result: along them it
+        must have one entry, or the same in all.
+        """
         return ()
 
     def passes_gradient(self, *shapes: Shape) -> bool:

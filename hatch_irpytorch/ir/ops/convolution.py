@@ -12,17 +12,21 @@ from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
     Function,
+    NotFreeError,
     Op,
     Reals,
     RuleError,
     Shape,
     Site,
     Slot,
+    SymbolicShape,
     call,
+    is_free,
     numel,
     require_axis,
     require_shape,
     shape_text,
+    windowed,
 )
 
 CONV_ND = Function(
@@ -89,6 +93,23 @@ class Conv(Op, tag="conv"):
         if self.input_spatial is not None:
             require_shape("input_spatial", self.input_spatial, spatial)
         return (*x[: self.channel_axis], self.out_channels, *self._windows(spatial))
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        channel = self.channel_axis
+        if is_free(x[channel]):
+            raise NotFreeError(f"conv with its channels on axis {channel}")
+        geometry = zip(
+            self.kernel, self.stride, self.padding, self.padding_after, self.dilation, strict=True
+        )
+        spatial = [
+            windowed(
+                extent, before + after - dilation * (size - 1) - 1, step, "conv over the batch"
+            )
+            for extent, (size, step, before, after, dilation) in zip(
+                x[channel + 1 :], geometry, strict=True
+            )
+        ]
+        return [(*x[:channel], self.out_channels, *spatial)]
 
     def _check_attributes(self) -> None:
         for field in ("kernel", "stride", "padding", "padding_after", "dilation"):
@@ -160,17 +181,20 @@ class Conv(Op, tag="conv"):
         )
 
     def torch(self, at: Site) -> Code | list[Code]:
-        shape, spatial = at.shapes[0], at.shapes[0][self.channel_axis + 1 :]
+        spatial = at.shapes[0][self.channel_axis + 1 :]
         kernel, bias = at.slot("kernel"), at.slot("bias")
         if self.spatial_rank == 0 and self.groups == 1:
             return call("F.linear", at.x, kernel, bias)
         has_function = 1 <= self.spatial_rank <= 3
         steps: list[Code] = []
         name = at.x
-        folded = self.channel_axis > 1 or (self.channel_axis == 0 and not has_function)
-        if folded:
-            lead = numel(shape[: self.channel_axis])
-            steps.append(call(f"{name}.reshape", lead, self.in_channels, *spatial))
+        lead = at.parent_shapes[0][: self.channel_axis]
+        unbatched = not lead and not has_function
+        if unbatched:
+            steps.append(call(f"{name}.unsqueeze", 0))
+            name = at.name
+        if len(lead) > 1:
+            steps.append(call(f"{name}.flatten", 0, len(lead) - 1))
             name = at.name
         symmetric = self.padding == self.padding_after and 0 not in spatial
         if any(self.padding + self.padding_after) and not (symmetric and has_function):
@@ -182,8 +206,10 @@ class Conv(Op, tag="conv"):
         else:
             geometry = (self.stride, self.dilation, self.groups)
             steps.append(call(CONV_ND, name, kernel, bias, *geometry))
-        if folded:
-            steps.append(call(f"{at.name}.reshape", *at.out))
+        if unbatched:
+            steps.append(call(f"{at.name}.squeeze", 0))
+        if len(lead) > 1:
+            steps.append(call(f"{at.name}.unflatten", 0, at.view(lead)))
         return steps
 
     def _pad_pairs(self) -> tuple[int, ...]:

@@ -10,10 +10,14 @@ from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
     Function,
+    NotFreeError,
     Op,
     Shape,
     Site,
+    SymbolicShape,
     call,
+    joined,
+    lined_up,
     require_same,
     require_shape,
 )
@@ -30,15 +34,27 @@ class DomainError(Exception):
 
 class _Binary(Op):
     parents = 2
+    elementwise = True
 
     def infer(self, a: Shape, b: Shape) -> Shape:
         require_same(a, b)
         return a
 
+    def infer_symbolic(self, out: Shape, a: SymbolicShape, b: SymbolicShape) -> list[SymbolicShape]:
+        return [joined((a, b))]
+
+    def repeats(self, parent: SymbolicShape, out: SymbolicShape) -> tuple[int, ...]:
+        return lined_up(parent, out)
+
 
 class _Unary(Op):
+    elementwise = True
+
     def infer(self, x: Shape) -> Shape:
         return x
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        return [x]
 
 
 @dataclass(frozen=True)
@@ -253,6 +269,13 @@ class SafeLog(Op, tag="safe_log"):
     def infer(self, x: Shape, eps: Shape) -> Shape:
         require_shape("parents[1]", eps, ())
         return x
+
+    def infer_symbolic(
+        self, out: Shape, x: SymbolicShape, eps: SymbolicShape
+    ) -> list[SymbolicShape]:
+        if eps:
+            raise NotFreeError("adds another number for each sample")
+        return [x]
 
     def reference(self, x: Array, eps: Array) -> Array:
         return np.log(softplus(x) + eps)

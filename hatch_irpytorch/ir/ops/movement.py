@@ -9,15 +9,23 @@ import numpy as np
 from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
+    NotFreeError,
     Op,
     RuleError,
     Shape,
     Site,
+    SymbolicShape,
     call,
+    is_batch,
+    is_free,
+    joined,
+    lined_up,
     numel,
+    regrouped,
     require_axis,
     require_shape,
     shape_text,
+    without_axis,
 )
 
 
@@ -40,11 +48,31 @@ class BroadcastTo(Op, tag="broadcast_to"):
             )
         return self.to_shape
 
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        start = len(out) - len(x)
+        for axis, (extent, wanted) in enumerate(zip(self.from_shape, out[start:], strict=True)):
+            if is_free(x[axis]) and extent != wanted:
+                raise NotFreeError(f"repeats axis {axis} to {wanted} entries")
+        kept = zip(x, out[start:], strict=True)
+        return [(*out[:start], *(a if is_free(a) else b for a, b in kept))]
+
     def reference(self, x: Array) -> Array:
         return np.broadcast_to(x, self.to_shape)
 
     def torch(self, at: Site) -> Code:
-        return at.x if at.shapes[0] == at.out else call("torch.broadcast_to", at.x, at.out)
+        x, out = at.parent_shapes[0], at.result_shape
+        if x == out:
+            return at.x
+        if not any(map(is_free, out)):
+            return call("torch.broadcast_to", at.x, at.out)
+        return expanded(at.x, x, out)
+
+
+def expanded(name: str, x: SymbolicShape, out: SymbolicShape) -> Code:
+    """A value repeated to a shape whose free extents it has already."""
+    start = len(out) - len(x)
+    kept = [-1 if a == b else b for a, b in zip(x, out[start:], strict=True)]
+    return call(f"{name}.expand", *(b for b in (*out[:start], *kept) if isinstance(b, int)))
 
 
 @dataclass(frozen=True)
@@ -59,6 +87,9 @@ class Reshape(Op, tag="reshape"):
         if numel(self.out_shape) != numel(x):
             raise RuleError("out_shape", self.out_shape, f"a shape with {numel(x)} entries")
         return self.out_shape
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        return regrouped(x, out)
 
     def reference(self, x: Array) -> Array:
         return x.reshape(self.out_shape)
@@ -77,6 +108,9 @@ class Flatten(Op, tag="flatten"):
         require_shape("value_shape", self.value_shape, x)
         return (numel(x),)
 
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        return regrouped(x, out)
+
     def reference(self, x: Array) -> Array:
         return x.reshape(-1)
 
@@ -85,9 +119,10 @@ class Flatten(Op, tag="flatten"):
 
 
 def _reshaped(at: Site) -> Code:
-    if at.shapes[0] == at.out:
+    if at.parent_shapes[0] == at.result_shape:
         return at.x
-    return call(f"{at.x}.reshape", *at.out) if at.out else call(f"{at.x}.reshape", ())
+    sizes = at.sizes(at.result_shape)
+    return call(f"{at.x}.reshape", *sizes) if sizes else call(f"{at.x}.reshape", ())
 
 
 @dataclass(frozen=True)
@@ -100,6 +135,9 @@ class Permute(Op, tag="permute"):
         if sorted(self.perm) != list(range(len(x))):
             raise RuleError("perm", self.perm, f"each axis of {shape_text(x)} once")
         return tuple(x[axis] for axis in self.perm)
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        return [tuple(x[axis] for axis in self.perm)]
 
     def reference(self, x: Array) -> Array:
         return np.transpose(x, self.perm)
@@ -122,6 +160,11 @@ class Transpose(Op, tag="transpose"):
         out = list(x)
         out[self.axis1], out[self.axis2] = out[self.axis2], out[self.axis1]
         return tuple(out)
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        order = list(range(len(x)))
+        order[self.axis1], order[self.axis2] = order[self.axis2], order[self.axis1]
+        return [tuple(x[axis] for axis in order)]
 
     def reference(self, x: Array) -> Array:
         return np.swapaxes(x, self.axis1, self.axis2)
@@ -151,9 +194,34 @@ class Concat(Op, tag="concat"):
         total = sum(shape[self.axis] for shape in shapes)
         return (*first[: self.axis], total, *first[self.axis + 1 :])
 
+    def infer_symbolic(self, out: Shape, *shapes: SymbolicShape) -> list[SymbolicShape]:
+        rank = len(out)
+        along = [shape[self.axis - rank] for shape in shapes]
+        if any(map(is_batch, along)):
+            raise NotFreeError(f"concat along axis {self.axis}")
+        if any(map(is_free, along)):
+            raise NotFreeError(f"concat of a free extent along axis {self.axis}")
+        rest = joined([without_axis(shape, len(shape) + self.axis - rank) for shape in shapes])
+        return [(*rest[: self.axis], out[self.axis], *rest[self.axis :])]
+
+    def repeats(self, parent: SymbolicShape, out: SymbolicShape) -> tuple[int, ...]:
+        return lined_up(parent, out)
+
     def reference(self, *inputs: Array) -> Array:
         return np.concatenate(inputs, axis=self.axis)
 
     def torch(self, at: Site) -> Code:
-        parts = call("", *at.parents)
+        shapes = zip(at.parents, at.parent_shapes, strict=True)
+        parts = call("", *(self._part(at, name, shape) for name, shape in shapes))
         return call("torch.cat", parts, dim=self.axis) if self.axis else call("torch.cat", parts)
+
+    def _part(self, at: Site, name: str, shape: SymbolicShape) -> Code:
+        """A parent, repeated along free axes of the result where it has none."""
+        out = at.result_shape
+        if not any(map(is_free, out)) or (len(shape) == len(out) and not lined_up(shape, out)):
+            return name
+        added = at.extents(out)[: len(out) - len(shape)]
+        lacking = lined_up(shape, out)
+        sizes = at.extents(out[len(added) :])
+        kept = [size if axis in lacking else -1 for axis, size in enumerate(sizes)]
+        return call(f"{name}.expand", *added, *kept)

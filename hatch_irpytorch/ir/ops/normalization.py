@@ -11,13 +11,16 @@ from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
     Function,
+    NotFreeError,
     Op,
     Reals,
     RuleError,
     Shape,
     Site,
     Slot,
+    SymbolicShape,
     call,
+    is_free,
     numel,
     require_axis,
 )
@@ -55,6 +58,11 @@ class LayerNorm(Op, tag="layernorm"):
         if numel(x[self.axis :]) == 0:
             raise RuleError("axis", x[self.axis :], "normalised extents without a 0")
         return x
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        if any(map(is_free, x[self.axis :])):
+            raise NotFreeError(f"layer norm over the axes from {self.axis} on")
+        return [x]
 
     def payload(self, x: Shape) -> tuple[Slot, ...]:
         normalised = x[self.axis :]
@@ -133,6 +141,11 @@ class BatchNormEval(Op, tag="batch_norm_eval", prefix="batchnorm"):
             expected = f"{x[self.channel_axis]}, the extent of axis {self.channel_axis} of {x}"
             raise RuleError("channels", self.channels, expected)
         return x
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        if is_free(x[self.channel_axis]):
+            raise NotFreeError(f"batch norm with its channels on axis {self.channel_axis}")
+        return [x]
 
     def payload(self, x: Shape) -> tuple[Slot, ...]:
         shape = (self.channels,)

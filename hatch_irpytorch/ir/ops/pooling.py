@@ -12,13 +12,17 @@ from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
     Function,
+    NotFreeError,
     Op,
     RuleError,
     Shape,
     Site,
+    SymbolicShape,
     call,
+    is_free,
     numel,
     shape_text,
+    windowed,
 )
 from hatch_irpytorch.ir.ops.convolution import one_or_all
 
@@ -101,6 +105,18 @@ class _Pool(Op):
         axes = zip(spatial, self.kernel, self.stride, self.padding, strict=True)
         return lead + tuple(pool_extent(*axis) for axis in axes)
 
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        lead, spatial = x[: -self.spatial_rank], x[-self.spatial_rank :]
+        declared = out[-self.spatial_rank :]
+        if any(map(is_free, spatial)) and 0 in declared:
+            raise NotFreeError("a window that does not fit")
+        axes = zip(spatial, self.kernel, self.stride, self.padding, strict=True)
+        windows = [
+            windowed(extent, 2 * padding - size, step, "pool over the batch")
+            for extent, size, step, padding in axes
+        ]
+        return [(*lead, *(windows if any(map(is_free, spatial)) else declared))]
+
     def passes_gradient(self, *shapes: Shape) -> bool:
         return numel(self.infer(*shapes)) > 0
 
@@ -123,16 +139,18 @@ class _Pool(Op):
 
     def torch(self, at: Site) -> Code | list[Code]:
         if numel(at.out) == 0:
-            return call(f"{at.x}.new_empty", at.out)
+            return call(f"{at.x}.new_empty", at.shape(at.result_shape))
         rank = self.spatial_rank
         if rank > 3 or not self._has_kernel(at.dtype):
             return call(self.general, at.x, self.kernel, self.stride, self.padding)
-        lead, spatial = at.shapes[0][:-rank], at.shapes[0][-rank:]
-        folded = len(lead) not in (1, 2)
+        lead, spatial = at.parent_shapes[0][:-rank], at.shapes[0][-rank:]
         steps: list[Code] = []
         name = at.x
-        if folded:
-            steps.append(call(f"{name}.reshape", numel(lead), *spatial))
+        if not lead:
+            steps.append(call(f"{name}.unsqueeze", 0))
+            name = at.name
+        if len(lead) > 2:
+            steps.append(call(f"{name}.flatten", 0, len(lead) - 2))
             name = at.name
         pads_first = self._pads_first(spatial)
         if pads_first:
@@ -140,8 +158,10 @@ class _Pool(Op):
             steps.append(call("F.pad", name, pairs))
             name = at.name
         steps.append(call(f"F.{self.function}{rank}d", name, **self._keywords(not pads_first)))
-        if folded:
-            steps.append(call(f"{at.name}.reshape", *at.out))
+        if not lead:
+            steps.append(call(f"{at.name}.squeeze", 0))
+        if len(lead) > 2:
+            steps.append(call(f"{at.name}.unflatten", 0, at.view(lead[:-1])))
         return steps
 
     def _has_kernel(self, dtype: str) -> bool:

@@ -9,13 +9,20 @@ import numpy as np
 from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
+    NotFreeError,
     Op,
     RuleError,
     Shape,
     Site,
     Slot,
+    SymbolicShape,
     call,
+    is_batch,
+    is_free,
+    joined,
+    lined_up,
     shape_text,
+    unmixed,
 )
 
 
@@ -42,6 +49,11 @@ class Linear(Op, tag="linear"):
             expected = f"{self.shape[-1]}, the last extent of `shape`"
             raise RuleError("out_dim", self.out_dim, expected)
         return (*x[:-1], self.shape[-1])
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        if is_free(x[-1]):
+            raise NotFreeError(f"linear over axis {len(x) - 1}")
+        return [(*x[:-1], out[-1])]
 
     def payload(self, x: Shape) -> tuple[Slot, ...]:
         outputs = self.shape[-1]
@@ -71,6 +83,20 @@ class Matmul(Op, tag="matmul"):
         rows = left[-2:-1] if len(a) > 1 else ()
         columns = right[-1:] if len(b) > 1 else ()
         return _broadcast(left[:-2], right[:-2]) + rows + columns
+
+    def infer_symbolic(self, out: Shape, a: SymbolicShape, b: SymbolicShape) -> list[SymbolicShape]:
+        inner = a[-1], b[-2] if len(b) > 1 else b[0]
+        if any(map(is_batch, inner)):
+            raise NotFreeError("matmul over an axis that holds the batch")
+        if inner[0] != inner[1] and any(map(is_free, inner)):
+            raise NotFreeError("matmul over a free extent and a number")
+        rows = a[-2:-1] if len(a) > 1 else ()
+        columns = b[-1:] if len(b) > 1 else ()
+        return [unmixed((*joined((a[:-2], b[:-2])), *rows, *columns))]
+
+    def repeats(self, parent: SymbolicShape, out: SymbolicShape) -> tuple[int, ...]:
+        beside_a_vector = len(out) < len(parent)
+        return lined_up(parent[:-2], out[: -1 if beside_a_vector else -2])
 
     def reference(self, a: Array, b: Array) -> Array:
         return np.asarray(np.matmul(a, b))

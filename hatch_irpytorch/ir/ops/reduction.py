@@ -9,14 +9,19 @@ import numpy as np
 from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
+    NotFreeError,
     Op,
     RuleError,
     Shape,
     Site,
+    SymbolicShape,
     call,
+    is_batch,
+    is_free,
     numel,
     require_axis,
     require_same,
+    without_axis,
 )
 
 
@@ -26,6 +31,11 @@ class Sum(Op, tag="sum"):
 
     def infer(self, x: Shape) -> Shape:
         return ()
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        if any(map(is_batch, x)):
+            raise NotFreeError("sums all entries")
+        return [()]
 
     def reference(self, x: Array) -> Array:
         return np.asarray(x.sum())
@@ -43,6 +53,11 @@ class _ReduceAxis(Op):
         if x[self.axis] == 0:
             raise RuleError("axis", f"axis {self.axis} of {x}", "an axis with a positive extent")
         return x[: self.axis] + x[self.axis + 1 :]
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        if is_batch(x[self.axis]):
+            raise NotFreeError(f"reduces axis {self.axis}")
+        return [without_axis(x, self.axis)]
 
 
 @dataclass(frozen=True)
@@ -76,6 +91,11 @@ class MseLoss(Op, tag="mse_loss"):
     def infer(self, a: Shape, b: Shape) -> Shape:
         require_same(a, b)
         return ()
+
+    def infer_symbolic(self, out: Shape, a: SymbolicShape, b: SymbolicShape) -> list[SymbolicShape]:
+        if any(map(is_free, (*a, *b))):
+            raise NotFreeError("averages over all entries")
+        return [()]
 
     def passes_gradient(self, *shapes: Shape) -> bool:
         return numel(shapes[0]) > 0

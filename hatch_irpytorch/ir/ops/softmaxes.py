@@ -12,11 +12,16 @@ from hatch_irpytorch.ir.ops.base import (
     Code,
     Function,
     Mask,
+    NotFreeError,
     Op,
     RuleError,
     Shape,
     Site,
+    SymbolicShape,
     call,
+    is_batch,
+    is_free,
+    lined_up,
     numel,
     require_axis,
     require_shape,
@@ -32,6 +37,11 @@ class Softmax(Op, tag="softmax"):
     def infer(self, x: Shape) -> Shape:
         require_axis(self.axis, x)
         return x
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        if is_batch(x[self.axis]):
+            raise NotFreeError(f"softmax along axis {self.axis}")
+        return [x]
 
     def reference(self, x: Array) -> Array:
         if x.size == 0:
@@ -66,6 +76,24 @@ class HardMaskedSoftmax(Op, tag="hard_masked_softmax"):
             expected = f"{numel(x)} booleans for a mask of {x}"
             raise RuleError("mask.allowed", f"{len(self.mask.allowed)} booleans", expected)
         return x
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        if not x or is_free(x[-1]):
+            raise NotFreeError("masked softmax along its last axis")
+        self.narrowed(lined_up(self.mask.shape, x))
+        return [x]
+
+    def narrowed(self, axes: tuple[int, ...]) -> HardMaskedSoftmax:
+        """The same with a mask of one entry along axes. Raises `NotFreeError` where it varies."""
+        if all(self.mask.shape[axis] == 1 for axis in axes):
+            return self
+        allowed = np.array(self.mask.allowed, dtype=np.bool_).reshape(self.mask.shape)
+        kept = allowed
+        for axis in axes:
+            kept = kept.take([0], axis=axis)
+        if not (allowed == kept).all():
+            raise NotFreeError("masks each sample in another way")
+        return HardMaskedSoftmax(Mask(kept.shape, tuple(kept.reshape(-1).tolist())))
 
     def reference(self, x: Array) -> Array:
         allowed = np.array(self.mask.allowed, dtype=np.bool_).reshape(x.shape)

@@ -12,10 +12,12 @@ from hatch_irpytorch.ir.ops.base import (
     Call,
     Code,
     Function,
+    NotFreeError,
     Op,
     Shape,
     Site,
     Slot,
+    SymbolicShape,
     call,
     numel,
     require_shape,
@@ -36,6 +38,9 @@ class Input(Op, tag="input"):
 
     def infer(self) -> Shape:
         return self.shape
+
+    def infer_symbolic(self, out: Shape) -> list[SymbolicShape]:
+        return [out]
 
     def torch(self, at: Site) -> Code:
         return "x"
@@ -60,6 +65,9 @@ class Const(Op, tag="const"):
     def infer(self) -> Shape:
         return self.shape if self.value_shape is None else self.value_shape
 
+    def infer_symbolic(self, out: Shape) -> list[SymbolicShape]:
+        return [out]
+
     def payload(self) -> tuple[Slot, ...]:
         return (Slot("values", "", self.shape),)
 
@@ -74,8 +82,13 @@ class Const(Op, tag="const"):
 class Detach(Op, tag="detach"):
     """Identity that stops gradients. torchlean.ir.v1: detach."""
 
+    elementwise = True
+
     def infer(self, x: Shape) -> Shape:
         return x
+
+    def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
+        return [x]
 
     def passes_gradient(self, *shapes: Shape) -> bool:
         return False
@@ -167,6 +180,9 @@ class RandUniform(Op, tag="rand_uniform"):
     def infer(self) -> Shape:
         return self.shape
 
+    def infer_symbolic(self, out: Shape) -> list[SymbolicShape]:
+        return [out]
+
     def reference(self) -> Array:
         return draws(draw_key(self.seed, self.node_id), self.shape) / _DRAW
 
@@ -191,6 +207,11 @@ class BernoulliMask(Op, tag="bernoulli_mask"):
     def infer(self, p: Shape) -> Shape:
         require_shape("parents", p, ())
         return self.shape
+
+    def infer_symbolic(self, out: Shape, p: SymbolicShape) -> list[SymbolicShape]:
+        if p:
+            raise NotFreeError("draws for another probability in each sample")
+        return [out]
 
     def passes_gradient(self, *shapes: Shape) -> bool:
         return False

@@ -1,0 +1,223 @@
+"""Symbolic shape inference over a graph: a free shape for every value, or the node without one.
+
+Almost every op leaves one shape. A reshape of one sample may leave several, since an extent of 1
+can be carried in several places; then those are kept that no later op rules out, and the likeliest
+of what is left is taken.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+
+from hatch_irpytorch.ir.graph import Graph, Node
+from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, is_free
+
+_MAX_COMBINATIONS = 64
+
+Shapes = tuple[SymbolicShape, ...]
+"""What the shape of one value may be, the likeliest first."""
+
+
+class RefusedError(Exception):
+    """A node cannot leave its extents free, and why."""
+
+    def __init__(self, node: Node, reason: str) -> None:
+        self.node = node
+        self.reason = reason
+        super().__init__(reason)
+
+
+class NodeShapes:
+    """The symbolic shapes of nodes. Equal shapes have one `number`, which is cheap to compare."""
+
+    def __init__(self, table: Sequence[SymbolicShape], numbers: Sequence[int]) -> None:
+        self.table = table
+        self.numbers = numbers
+        """By node; -1 for one that no output depends on."""
+
+    def __getitem__(self, node_id: int) -> SymbolicShape:
+        return self.table[self.numbers[node_id]]
+
+    def replaced(self, shapes: Mapping[int, SymbolicShape]) -> NodeShapes:
+        """The same with other shapes for some nodes."""
+        numbers, table = list(self.numbers), dict.fromkeys(self.table)
+        for node_id, shape in shapes.items():
+            table.setdefault(shape)
+            numbers[node_id] = [*table].index(shape)
+        return NodeShapes([*table], numbers)
+
+
+def infer_shapes(graph: Graph, entry: SymbolicShape) -> NodeShapes:
+    """The symbolic shape of each live node when the input has `entry`. Raises `RefusedError`."""
+    inference = _Inference(graph)
+    found = inference.forward(entry)
+    if all(len(shapes) == 1 for shapes in inference.sets):
+        return NodeShapes([shapes[0] for shapes in inference.sets], found)
+    return _Choice(inference, found).run()
+
+
+class _Inference:
+    """Rules asked once for nodes that are alike. Sets of possible shapes are known by number."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.sets: list[Shapes] = []
+        self.numbers: dict[Shapes, int] = {}
+        self.known: dict[tuple[int, ...], int] = {}
+
+    def number(self, shapes: Shapes) -> int:
+        found = self.numbers.get(shapes)
+        if found is None:
+            found = self.numbers[shapes] = len(self.sets)
+            self.sets.append(shapes)
+        return found
+
+    def forward(self, entry: SymbolicShape) -> list[int]:
+        """By node, the number of the shapes that its parents' leave it; -1 for one not live."""
+        graph, known = self.graph, self.known
+        known[(graph.signatures[graph.input_id],)] = self.number((entry,))
+        live = graph.live_ids()
+        found = [-1] * len(graph.nodes)
+        for node, signature in zip(graph.nodes, graph.signatures, strict=True):
+            if node.id in live:
+                key = (signature, *[found[parent] for parent in node.parents])
+                number = known.get(key)
+                if number is None:
+                    sets = [self.sets[found[parent]] for parent in node.parents]
+                    number = known[key] = self.number(self._possible(node, sets))
+                found[node.id] = number
+        return found
+
+    def _possible(self, node: Node, parents: Sequence[Shapes]) -> Shapes:
+        shapes: dict[SymbolicShape, None] = {}
+        refused = ""
+        for combination in combinations(node, parents):
+            try:
+                shapes.update(dict.fromkeys(node.op.infer_symbolic(node.shape, *combination)))
+            except NotFreeError as error:
+                refused = refused or str(error)
+        if not shapes:
+            raise RefusedError(node, refused or "has parents that carry the batch differently")
+        return tuple(shapes)
+
+
+def combinations(node: Node, parents: Sequence[Shapes]) -> Iterator[Shapes]:
+    """The shapes that the parents of a node may have together; one parent has one at a time."""
+    sets = dict(zip(node.parents, parents, strict=True))
+    total = 1
+    for shapes in sets.values():
+        total *= len(shapes)
+    if total > _MAX_COMBINATIONS:
+        yield from _alike(node, parents)
+        return
+    for chosen in product(*sets.values()):
+        by_parent = dict(zip(sets, chosen, strict=True))
+        yield tuple([by_parent[parent] for parent in node.parents])
+
+
+def _alike(node: Node, parents: Sequence[Shapes]) -> Iterator[Shapes]:
+    """Of many parents those shapes that are free on the same axes: no op joins others."""
+    by_axes = [{_free_axes(shape): shape for shape in shapes} for shapes in parents]
+    for axes in dict.fromkeys(axes for found in by_axes for axes in found if axes):
+        chosen = [found.get(axes) or found.get(()) for found in by_axes]
+        if all(shape is not None for shape in chosen):
+            yield tuple([shape for shape in chosen if shape is not None])
+
+
+def _free_axes(shape: SymbolicShape) -> tuple[int, ...]:
+    return tuple([axis for axis, extent in enumerate(shape) if is_free(extent)])
+
+
+class _Choice:
+    """One shape for every node where inference left several: arcs are made consistent, then the
+    first node that has a choice takes its likeliest shape, and so on.
+    """
+
+    def __init__(self, inference: _Inference, found: Sequence[int]) -> None:
+        self.graph = inference.graph
+        self.found = {i: inference.sets[number] for i, number in enumerate(found) if number >= 0}
+        self.users: dict[int, list[int]] = {node_id: [] for node_id in self.found}
+        for node_id in self.found:
+            for parent in self.graph.nodes[node_id].parents:
+                self.users[parent].append(node_id)
+        self.refused: RefusedError | None = None
+
+    def run(self) -> NodeShapes:
+        nodes = self.graph.nodes
+        open_ended = {node_id for node_id, shapes in self.found.items() if len(shapes) > 1}
+        start = [i for i in self.found if not open_ended.isdisjoint((i, *nodes[i].parents))]
+        self._require(self._narrow(start))
+        for node_id in self.found:
+            shapes = self.found[node_id]
+            if len(shapes) > 1:
+                self._require(any(self._take(node_id, shape) for shape in shapes))
+        table = {shapes[0]: 0 for shapes in self.found.values()}
+        for number, shape in enumerate(table):
+            table[shape] = number
+        numbers = [-1] * len(self.graph.nodes)
+        for node_id, shapes in self.found.items():
+            numbers[node_id] = table[shapes[0]]
+        return NodeShapes([*table], numbers)
+
+    def _require(self, holds: bool) -> None:
+        if not holds:
+            assert self.refused is not None
+            raise self.refused
+
+    def _take(self, node_id: int, shape: SymbolicShape) -> bool:
+        """Whether the other nodes leave a node this shape; if not, nothing changes."""
+        before = dict(self.found)
+        self.found[node_id] = (shape,)
+        if self._narrow([node_id, *self.users[node_id]]):
+            return True
+        self.found = before
+        return False
+
+    def _narrow(self, start: Sequence[int]) -> bool:
+        """Drop every shape that no shape of a neighbour allows, starting from some nodes."""
+        waiting = deque(start)
+        queued = set(waiting)
+        while waiting:
+            node_id = waiting.popleft()
+            queued.discard(node_id)
+            node = self.graph.nodes[node_id]
+            involved = (node_id, *dict.fromkeys(node.parents))
+            for changed in self._revised(node, involved):
+                if not self.found[changed]:
+                    return False
+                for other in (changed, *self.users[changed]):
+                    if other not in queued:
+                        queued.add(other)
+                        waiting.append(other)
+        return True
+
+    def _revised(self, node: Node, involved: tuple[int, ...]) -> list[int]:
+        """The nodes among a node and its parents that have fewer shapes now."""
+        if node.id == self.graph.input_id:
+            return []
+        kept: dict[int, dict[SymbolicShape, None]] = {one: {} for one in involved}
+        refused = ""
+        parents = [self.found[parent] for parent in node.parents]
+        for combination in combinations(node, parents):
+            try:
+                possible = node.op.infer_symbolic(node.shape, *combination)
+            except NotFreeError as error:
+                refused = refused or str(error)
+                continue
+            allowed = [shape for shape in possible if shape in self.found[node.id]]
+            if allowed:
+                kept[node.id].update(dict.fromkeys(allowed))
+                for parent, shape in zip(node.parents, combination, strict=True):
+                    kept[parent][shape] = None
+        changed = []
+        for one, shapes in kept.items():
+            left = tuple([shape for shape in self.found[one] if shape in shapes])
+            if len(left) < len(self.found[one]):
+                self.found[one] = left
+                changed.append(one)
+        if not kept[node.id]:
+            reason = refused or "has parents that carry the batch along different axes"
+            self.refused = RefusedError(node, reason)
+        return changed

@@ -1,0 +1,325 @@
+"""Shapes in which some extents are free: symbolic shape inference.
+
+An extent is a number, or a product of numbers and symbols in row-major order: `(N, 4)` is an axis
+whose index counts N blocks of 4. What a reshape may do to symbols follows from that order alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from hatch_irpytorch.ir.shapes import Shape, numel, shape_text
+
+
+class Symbol(NamedTuple):
+    """A free extent. `size` is the one that the graph declares.
+
+    Along the `batch` an op may only carry entries: those of one index never meet another's.
+    """
+
+    name: str
+    size: int
+    batch: bool = False
+
+
+Factor = int | Symbol
+
+
+class Product(NamedTuple):
+    """A free extent as its factors, the outermost first; one of them at least is a symbol."""
+
+    factors: tuple[Factor, ...]
+
+
+Extent = int | Product
+SymbolicShape = tuple[Extent, ...]
+
+
+class NotFreeError(Exception):
+    """An op cannot leave an extent free; the message says what it does."""
+
+
+def size(extent: Extent) -> int:
+    """The extent that the graph declares."""
+    if isinstance(extent, int):
+        return extent
+    return math.prod(_size(factor) for factor in extent.factors)
+
+
+def _size(factor: Factor) -> int:
+    return factor if isinstance(factor, int) else factor.size
+
+
+def declared(shape: SymbolicShape) -> Shape:
+    """The shape that the graph declares."""
+    return tuple(map(size, shape))
+
+
+def is_free(extent: Extent) -> bool:
+    return not isinstance(extent, int)
+
+
+def is_batch(extent: Extent) -> bool:
+    """Whether an extent has the batch among its factors."""
+    return not isinstance(extent, int) and any(
+        not isinstance(factor, int) and factor.batch for factor in extent.factors
+    )
+
+
+def batch_axis(shape: SymbolicShape) -> int | None:
+    """The axis that holds the batch."""
+    return next((axis for axis, extent in enumerate(shape) if is_batch(extent)), None)
+
+
+def symbolic_text(shape: SymbolicShape) -> str:
+    """A shape as a comment shows it: `(N, 144)`, `(4 * N,)`."""
+    if not any(map(is_free, shape)):
+        return shape_text(declared(shape))
+    texts = [extent_text(extent) for extent in shape]
+    return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"
+
+
+def extent_text(extent: Extent) -> str:
+    """An extent as a product: the number first, then the symbols."""
+    if isinstance(extent, int):
+        return str(extent)
+    names = [factor.name for factor in extent.factors if not isinstance(factor, int)]
+    names = [f"({name})" if " " in name and len(extent.factors) > 1 else name for name in names]
+    number = math.prod(factor for factor in extent.factors if isinstance(factor, int))
+    return " * ".join([*([str(number)] if number != 1 else []), *names])
+
+
+def numbers_only(extent: Extent, what: str) -> int:
+    """An extent that an op needs to know. Raises `NotFreeError`, which says `what` the op does."""
+    if isinstance(extent, int):
+        return extent
+    raise NotFreeError(what)
+
+
+def unmixed(shape: SymbolicShape) -> SymbolicShape:
+    """A shape, where the batch stands on one axis of it at most. Raises `NotFreeError`."""
+    if sum(map(is_batch, shape)) > 1:
+        raise NotFreeError("joins values whose batch lies along different axes")
+    return shape
+
+
+def joined(shapes: Sequence[SymbolicShape]) -> SymbolicShape:
+    """What shapes that line up from the last axis give entry by entry; a number gives way.
+
+    Raises `NotFreeError` where two free extents differ.
+    """
+    result = max(shapes, key=len)
+    for shape in shapes:
+        if shape != result:
+            start = len(result) - len(shape)
+            pairs = zip(result[start:], shape, strict=True)
+            result = (*result[:start], *(_joined_extent(a, b) for a, b in pairs))
+    return unmixed(result)
+
+
+def _joined_extent(a: Extent, b: Extent) -> Extent:
+    if a == b or b == 1:
+        return a
+    if a == 1 or (isinstance(a, int) and a == size(b)):
+        return b
+    if isinstance(b, int) and b == size(a):
+        return a
+    raise NotFreeError(f"joins extents {extent_text(a)} and {extent_text(b)}")
+
+
+def lined_up(parent: SymbolicShape, out: SymbolicShape) -> tuple[int, ...]:
+    """The axes of a parent with a number where the result, lined up from the last, is free."""
+    start = len(out) - len(parent)
+    pairs = enumerate(zip(parent, out[start:], strict=True))
+    return tuple(axis for axis, (a, b) in pairs if isinstance(a, int) and is_free(b))
+
+
+def windowed(extent: Extent, added: int, step: int, what: str) -> Extent:
+    """`(extent + added) // step + 1`: how many windows lie along an axis.
+
+    Raises `NotFreeError` for an extent of several factors, and along the batch.
+    """
+    if isinstance(extent, int):
+        return (extent + added) // step + 1
+    (symbol, *rest) = extent.factors
+    if rest or isinstance(symbol, int) or symbol.batch:
+        raise NotFreeError(what)
+    if (added, step) == (-1, 1):
+        return extent
+    name = symbol.name if symbol.name.isidentifier() else f"({symbol.name})"
+    if step == 1:
+        text = _plus(name, added + 1)
+    else:
+        text = f"{f'({_plus(name, added)})' if added else name} // {step} + 1"
+    return Product((Symbol(text, (symbol.size + added) // step + 1),))
+
+
+def _plus(name: str, number: int) -> str:
+    return f"{name} {'+' if number > 0 else '-'} {abs(number)}"
+
+
+def without_axis(shape: SymbolicShape, axis: int) -> SymbolicShape:
+    return shape[:axis] + shape[axis + 1 :]
+
+
+def regrouped(shape: SymbolicShape, out: Shape) -> list[SymbolicShape]:
+    """Every way in which the entries of a free shape can be reshaped to the declared `out`.
+
+    There are several only where the declared size of a symbol is 1, as of one sample. Those that
+    leave symbols alone on an axis, further in front, come first. Raises `NotFreeError`.
+    """
+    if not any(map(is_free, shape)):
+        return [out]
+    if 0 in out:
+        found = list(_placed_in_empty(shape, out))
+    else:
+        factors = _merged(factor for extent in shape for factor in _factors(extent))
+        found = sorted(set(_regrouped(factors, out)), key=_preference)
+    found = [view for view in found if _can_be_told(view, shape)]
+    if not found:
+        raise NotFreeError(f"reshapes {symbolic_text(shape)} to {shape_text(out)}")
+    return found
+
+
+def _can_be_told(view: SymbolicShape, shape: SymbolicShape) -> bool:
+    try:
+        untold_axis(view, [shape])
+    except NotFreeError:
+        return False
+    return True
+
+
+def _preference(shape: SymbolicShape) -> tuple[int, tuple[int, ...]]:
+    products = [(axis, extent) for axis, extent in enumerate(shape) if isinstance(extent, Product)]
+    merged = sum(len(extent.factors) - 1 for _, extent in products)
+    return merged, tuple(axis for axis, _ in products)
+
+
+def _factors(extent: Extent) -> tuple[Factor, ...]:
+    return (extent,) if isinstance(extent, int) else extent.factors
+
+
+def _merged(factors: Iterator[Factor]) -> tuple[Factor, ...]:
+    """Factors with neighbouring numbers as one, and without ones."""
+    found: list[Factor] = []
+    for factor in factors:
+        if isinstance(factor, int) and found and isinstance(found[-1], int):
+            found[-1] *= factor
+        elif factor != 1:
+            found.append(factor)
+    return tuple(found)
+
+
+def _extent(factors: tuple[Factor, ...]) -> Extent:
+    kept = _merged(iter(factors))
+    if any(not isinstance(factor, int) for factor in kept):
+        return Product(kept)
+    return numel(tuple(map(_size, kept)))
+
+
+def _regrouped(factors: tuple[Factor, ...], out: Shape) -> Iterator[SymbolicShape]:
+    if not out:
+        if not factors:
+            yield ()
+        return
+    for taken, left in _taken(factors, out[0]):
+        for rest in _regrouped(left, out[1:]):
+            yield (_extent(taken), *rest)
+
+
+def _taken(
+    factors: tuple[Factor, ...], wanted: int
+) -> Iterator[tuple[tuple[Factor, ...], tuple[Factor, ...]]]:
+    """Every way to take `wanted` entries from the front of the factors, and what is left."""
+    if wanted == 1:
+        yield (), factors
+    if not factors:
+        return
+    head, rest = factors[0], factors[1:]
+    count = _size(head)
+    if wanted % count == 0:
+        for taken, left in _taken(rest, wanted // count):
+            yield (head, *taken), left
+    elif isinstance(head, int) and wanted > 1 and head % wanted == 0:
+        yield (wanted,), (head // wanted, *rest)
+
+
+class Origin(NamedTuple):
+    """Where a free extent can be read: an axis of a parent, times `times`, divided by `over`."""
+
+    parent: int
+    axis: int
+    times: int
+    over: int
+
+    def code(self, parents: Sequence[str]) -> str:
+        """The extent as a product or quotient, for parents of these names."""
+        text = f"{parents[self.parent]}.shape[{self.axis}]"
+        if self.times != 1:
+            return f"{self.times} * {text}"
+        return text if self.over == 1 else f"{text} // {self.over}"
+
+
+def origins(extent: Product, shapes: Sequence[SymbolicShape]) -> tuple[Origin, ...] | None:
+    """Where the extents of parents tell a free extent, as factors; None where they do not."""
+    whole = _origin(extent, shapes)
+    if whole is not None:
+        return (whole,)
+    parts = [
+        _origin(Product((factor,)), shapes)
+        for factor in extent.factors
+        if not isinstance(factor, int)
+    ]
+    found = tuple(part for part in parts if part is not None and part.over == 1)
+    if len(found) < len(parts):
+        return None
+    number = _number(extent)
+    return (found[0]._replace(times=found[0].times * number), *found[1:])
+
+
+def _origin(extent: Product, shapes: Sequence[SymbolicShape]) -> Origin | None:
+    symbols, number = _symbols(extent), _number(extent)
+    for parent, shape in enumerate(shapes):
+        for axis, other in enumerate(shape):
+            if isinstance(other, Product) and _symbols(other) == symbols:
+                common = math.gcd(number, _number(other))
+                times, over = number // common, _number(other) // common
+                if times == 1 or over == 1:
+                    return Origin(parent, axis, times, over)
+    return None
+
+
+def _symbols(extent: Product) -> tuple[Symbol, ...]:
+    return tuple(factor for factor in extent.factors if not isinstance(factor, int))
+
+
+def _number(extent: Product) -> int:
+    return math.prod(factor for factor in extent.factors if isinstance(factor, int))
+
+
+def untold_axis(shape: SymbolicShape, shapes: Sequence[SymbolicShape]) -> int | None:
+    """The axis of a view that is written -1: one that the parents do not tell, else the first
+    that is free. None where there is no free extent, or an extent of 0 leaves -1 no meaning.
+
+    Raises `NotFreeError` where -1 cannot stand for all that they do not tell.
+    """
+    free = [axis for axis, extent in enumerate(shape) if is_free(extent)]
+    untold = [
+        axis
+        for axis in free
+        if isinstance(extent := shape[axis], Product) and origins(extent, shapes) is None
+    ]
+    if len(untold) > (0 if 0 in shape else 1):
+        raise NotFreeError(f"makes {symbolic_text(shape)}, whose extents no parent has")
+    return next(iter(untold or free), None) if 0 not in shape else None
+
+
+def _placed_in_empty(shape: SymbolicShape, out: Shape) -> Iterator[SymbolicShape]:
+    """A tensor without entries has nothing to carry: its symbol may stand where its size does."""
+    symbols = [extent for extent in shape if isinstance(extent, Product)]
+    if len(symbols) == 1 and len(symbols[0].factors) == 1:
+        for axis, extent in enumerate(out):
+            if extent == size(symbols[0]):
+                yield (*out[:axis], symbols[0], *out[axis + 1 :])

@@ -59,5 +59,7 @@ def _compared(shape: SymbolicShape) -> tuple[str, str]:
         return "x.shape[1:]", str(numbers)
     if len(free) == 1 and free[0] < len(shape) - 1:
         return f"x.shape[: {free[0]}] + x.shape[{free[0] + 1} :]", str(numbers)
-    fixed = [f"x.shape[{axis}]" for axis in range(len(shape)) if axis not in free]
+    if not numbers:
+        return "x.dim()", str(len(shape))
+    fixed = [f"*x.shape[{axis} : {axis + 1}]" for axis in range(len(shape)) if axis not in free]
     return f"({', '.join(['x.dim()', *fixed])})", str((len(shape), *numbers))

@@ -145,7 +145,7 @@ class ClassPlan:
 @dataclass(frozen=True)
 class ModulePlan:
     """Everything that a generated file says. `classes` stand in it in their order; the last is the
-    model, the others are parts of it. `fixed_reason` says why no batch is free, where one was wanted.
+    model, the others are parts of it. `fixed_reason` says why no batch is free.
     """
 
     dtype: str

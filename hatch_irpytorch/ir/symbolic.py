@@ -45,10 +45,11 @@ def size(extent: Extent) -> int:
     """The extent that the graph declares."""
     if isinstance(extent, int):
         return extent
-    return math.prod(_size(factor) for factor in extent.factors)
+    return math.prod(factor_size(factor) for factor in extent.factors)
 
 
-def _size(factor: Factor) -> int:
+def factor_size(factor: Factor) -> int:
+    """The size that the graph declares."""
     return factor if isinstance(factor, int) else factor.size
 
 
@@ -216,7 +217,7 @@ def _extent(factors: tuple[Factor, ...]) -> Extent:
     kept = _merged(iter(factors))
     if any(not isinstance(factor, int) for factor in kept):
         return Product(kept)
-    return numel(tuple(map(_size, kept)))
+    return numel(tuple(map(factor_size, kept)))
 
 
 def _regrouped(factors: tuple[Factor, ...], out: Shape) -> Iterator[SymbolicShape]:
@@ -238,7 +239,7 @@ def _taken(
     if not factors:
         return
     head, rest = factors[0], factors[1:]
-    count = _size(head)
+    count = factor_size(head)
     if wanted % count == 0:
         for taken, left in _taken(rest, wanted // count):
             yield (head, *taken), left

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
+from hatch_irpytorch.axes.free import free_model
 from hatch_irpytorch.build.bytecode import foreign_bytecode
 from hatch_irpytorch.build.generate import Generated, generate_project
 from hatch_irpytorch.build.jobs import process_count
@@ -22,6 +23,7 @@ from hatch_irpytorch.build.outputs import Difference, describe
 from hatch_irpytorch.build.regenerate import output_differences
 from hatch_irpytorch.errors import Place, Problem, fail
 from hatch_irpytorch.project import Project
+from hatch_irpytorch.verify.batches import BATCH_SIZES, as_given, batch_cases
 from hatch_irpytorch.verify.findings import Run, problems_of, request_inputs
 from hatch_irpytorch.verify.golden import golden_cases, golden_limits, golden_problems
 from hatch_irpytorch.verify.import_path import import_path
@@ -146,19 +148,24 @@ def _check(project: Project, made: GeneratedModel, worker: Worker) -> Checked:
     except WorkerEndedError as ended:
         problems.append(Problem("import-failed", Place(file), f"running `{name}`: {ended}"))
     checks = ["import", *(["smoke"] if options.training_skeleton else ())]
-    golden_run, parity_run = runs
-    checks += [
-        check for check, run in (("parity", parity_run), ("golden", golden_run)) if run.cases
-    ]
+    golden_run, parity_run, batch_run, _ = runs
+    numbered = (("parity", parity_run), ("batch", batch_run), ("golden", golden_run))
+    checks += [check for check, run in numbered if run.cases]
     return Checked(module, tuple(checks), tuple(problems))
 
 
-def _runs(model: Model, manifest: Manifest, golden: GoldenFile) -> tuple[Run, Run]:
+def _runs(model: Model, manifest: Manifest, golden: GoldenFile) -> tuple[Run, Run, Run, Run]:
     options = manifest.emit
+    free = free_model(model, options.batch, options.batch_axis, options.free)
     cases = golden_cases(manifest.module, golden)
     hint = f"`golden.rtol` and `golden.atol` in {manifest.file} set the tolerance"
     exact = parity_cases(model, options.dtype, cases)
+    limits = parity_limits(model, options, exact)
+    batches = batch_cases(exact, free, BATCH_SIZES)
+    empty = batch_cases(exact, free, (0,))
     return (
-        Run("not-golden", cases, golden_limits(model, manifest, cases), hint),
-        Run("not-parity", exact, parity_limits(model, options, exact)),
+        Run("not-golden", as_given(cases, free), golden_limits(model, manifest, cases), hint),
+        Run("not-parity", as_given(exact, free), limits),
+        Run("not-parity", batches, limits),
+        Run("not-parity", empty, limits, may_refuse=True),
     )

@@ -1,0 +1,99 @@
+"""Batches of other sizes than declared, made of runs of the declared one.
+
+Each row of a batch gives what it gives in any other batch, so rows of known cases make the cases of
+every size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hatch_irpytorch.axes.free import FreeModel
+from hatch_irpytorch.build.golden import GoldenCase
+from hatch_irpytorch.ir.shapes import numel
+from hatch_irpytorch.ir.symbolic import (
+    Factor,
+    Product,
+    SymbolicShape,
+    batch_axis,
+    declared,
+    factor_size,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+BATCH_SIZES = (1, 2, 3, 7)
+
+
+def as_given(cases: Sequence[GoldenCase], free: FreeModel) -> tuple[GoldenCase, ...]:
+    """Cases of a graph as its module has them: with an axis in front if one was added."""
+    return tuple(
+        GoldenCase(
+            case.input.reshape(declared(free.input_shape)),
+            tuple(
+                output.reshape(declared(shape))
+                for output, shape in zip(case.outputs, free.output_shapes, strict=True)
+            ),
+        )
+        for case in cases
+    )
+
+
+def batch_cases(
+    cases: Sequence[GoldenCase], free: FreeModel, sizes: Sequence[int]
+) -> tuple[GoldenCase, ...]:
+    """Cases of each batch size, made of the rows of `cases`; none where the batch is fixed."""
+    if batch_axis(free.input_shape) is None or not cases:
+        return ()
+    given = as_given(cases, free)
+    inputs = np.concatenate([rows(case.input, free.input_shape) for case in given])
+    outputs = [
+        np.concatenate([rows(case.outputs[position], shape) for case in given])
+        for position, shape in enumerate(free.output_shapes)
+    ]
+    found = []
+    for size in sizes:
+        # No two sizes start alike, and 7 rows of few are in no order that repeats.
+        chosen = [(size + i * i) % len(inputs) for i in range(size)]
+        batch = tuple(
+            from_rows(output[chosen], shape)
+            for output, shape in zip(outputs, free.output_shapes, strict=True)
+        )
+        found.append(GoldenCase(from_rows(inputs[chosen], free.input_shape), batch))
+    return tuple(found)
+
+
+def rows(array: Array, shape: SymbolicShape) -> Array:
+    """A value of the declared extents with its batch on an axis of its own, the first."""
+    axis, before, size, after = _batch(shape)
+    split = (*array.shape[:axis], before, size, after, *array.shape[axis + 1 :])
+    return np.moveaxis(array.reshape(split), axis + 1, 0)
+
+
+def from_rows(stacked: Array, shape: SymbolicShape) -> Array:
+    """The value whose `rows` these are, in a batch of as many."""
+    axis, before, _, after = _batch(shape)
+    moved = np.moveaxis(stacked, 0, axis + 1)
+    extent = before * len(stacked) * after
+    return moved.reshape((*moved.shape[:axis], extent, *moved.shape[axis + 3 :]))
+
+
+def _batch(shape: SymbolicShape) -> tuple[int, int, int, int]:
+    """The axis of the batch, and on it the entries outside, of, and inside the batch."""
+    axis = batch_axis(shape)
+    assert axis is not None
+    extent = shape[axis]
+    assert isinstance(extent, Product)
+    factors = extent.factors
+    place = next(i for i, f in enumerate(factors) if not isinstance(f, int) and f.batch)
+
+    def count(some: tuple[Factor, ...]) -> int:
+        return numel(tuple(map(factor_size, some)))
+
+    return axis, count(factors[:place]), factor_size(factors[place]), count(factors[place + 1 :])

@@ -2,7 +2,7 @@
 # To change it, edit the manifest, the IR or the parameters and run `irpytorch regen`.
 """DigitsAutoencoder: (1, 64) -> (); 6 nodes, 2128 parameters.
 
-The batch is fixed: node 5 (mse_loss): averages over all entries.
+The batch is fixed: v5 averages over all entries.
 """
 
 import numpy as np

@@ -89,7 +89,7 @@ def _entry(graph: Graph, batch: Batch, axis: int, further: tuple[int, ...]) -> S
             message = f"the input {shape_text(shape)} has no axis {number}"
             raise fail("not-free", Place(graph.file), message, _hint(batch))
         if shape[number] == 0:
-            message = f"axis {number} of the input {shape_text(shape)} is empty"
+            message = f"the input {shape_text(shape)} is empty along axis {number}"
             raise fail("not-free", Place(graph.file), message, _hint(batch))
     return tuple(
         Product((Symbol(names[number], extent, names[number] == BATCH),))
@@ -109,8 +109,7 @@ def _require_outputs(graph: Graph, entry: SymbolicShape, shapes: NodeShapes) -> 
 
 
 def _reason(refused: RefusedError) -> str:
-    node = refused.node
-    return f"node {node.raw_id} ({node.raw_kind}): {refused.reason}"
+    return f"v{refused.node.id} {refused.reason}"
 
 
 def _not_free(graph: Graph, refused: RefusedError, batch: Batch) -> IRPyTorchError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 from hatch_irpytorch.ir.graph import Graph, Node
@@ -29,16 +30,31 @@ class RefusedError(Exception):
         super().__init__(reason)
 
 
+@dataclass(frozen=True)
 class NodeShapes:
-    """The symbolic shapes of nodes. Equal shapes have one `number`, which is cheap to compare."""
+    """The symbolic shapes of nodes: equal ones have one number. `numbers` and `forms` are by node.
 
-    def __init__(self, table: Sequence[SymbolicShape], numbers: Sequence[int]) -> None:
-        self.table = table
-        self.numbers = numbers
-        """By node; -1 for one that no output depends on."""
+    Nodes of one form have equal signatures, and so have their shapes and those of their parents.
+    A node that no output depends on has -1 for both.
+    """
+
+    table: Sequence[SymbolicShape]
+    numbers: Sequence[int]
+    forms: Sequence[int]
 
     def __getitem__(self, node_id: int) -> SymbolicShape:
         return self.table[self.numbers[node_id]]
+
+    def of(self, graph: Graph) -> NodeShapes:
+        """The same for a graph some of whose nodes were replaced by others of equal value."""
+        known: dict[tuple[int, ...], int] = {}
+        numbers, forms = self.numbers, [-1] * len(graph.nodes)
+        for node, signature in zip(graph.nodes, graph.signatures, strict=True):
+            if numbers[node.id] >= 0:
+                parents = [numbers[parent] for parent in node.parents]
+                key = (signature, numbers[node.id], *parents)
+                forms[node.id] = known.setdefault(key, len(known))
+        return replace(self, forms=forms)
 
     def replaced(self, shapes: Mapping[int, SymbolicShape]) -> NodeShapes:
         """The same with other shapes for some nodes."""
@@ -46,15 +62,15 @@ class NodeShapes:
         for node_id, shape in shapes.items():
             table.setdefault(shape)
             numbers[node_id] = [*table].index(shape)
-        return NodeShapes([*table], numbers)
+        return replace(self, table=[*table], numbers=numbers)
 
 
 def infer_shapes(graph: Graph, entry: SymbolicShape) -> NodeShapes:
     """The symbolic shape of each live node when the input has `entry`. Raises `RefusedError`."""
     inference = _Inference(graph)
-    found = inference.forward(entry)
+    found, forms = inference.forward(entry)
     if all(len(shapes) == 1 for shapes in inference.sets):
-        return NodeShapes([shapes[0] for shapes in inference.sets], found)
+        return NodeShapes([shapes[0] for shapes in inference.sets], found, forms)
     return _Choice(inference, found).run()
 
 
@@ -65,7 +81,6 @@ class _Inference:
         self.graph = graph
         self.sets: list[Shapes] = []
         self.numbers: dict[Shapes, int] = {}
-        self.known: dict[tuple[int, ...], int] = {}
 
     def number(self, shapes: Shapes) -> int:
         found = self.numbers.get(shapes)
@@ -74,21 +89,29 @@ class _Inference:
             self.sets.append(shapes)
         return found
 
-    def forward(self, entry: SymbolicShape) -> list[int]:
-        """By node, the number of the shapes that its parents' leave it; -1 for one not live."""
-        graph, known = self.graph, self.known
-        known[(graph.signatures[graph.input_id],)] = self.number((entry,))
+    def forward(self, entry: SymbolicShape) -> tuple[list[int], list[int]]:
+        """By node, the number of the shapes that its parents' leave it, and its form."""
+        graph = self.graph
+        # A signature and the parents' numbers are the form of a node, and give its own number.
+        known: dict[tuple[int, ...], int] = {(graph.signatures[graph.input_id],): 0}
+        of_form = [self.number((entry,))]
         live = graph.live_ids()
-        found = [-1] * len(graph.nodes)
+        found, forms = [-1] * len(graph.nodes), [-1] * len(graph.nodes)
         for node, signature in zip(graph.nodes, graph.signatures, strict=True):
-            if node.id in live:
-                key = (signature, *[found[parent] for parent in node.parents])
-                number = known.get(key)
-                if number is None:
-                    sets = [self.sets[found[parent]] for parent in node.parents]
-                    number = known[key] = self.number(self._possible(node, sets))
-                found[node.id] = number
-        return found
+            node_id, parents = node.id, node.parents
+            if node_id in live:
+                if len(parents) == 1:
+                    key: tuple[int, ...] = (signature, found[parents[0]])
+                else:
+                    key = (signature, *[found[parent] for parent in parents])
+                form = known.get(key)
+                if form is None:
+                    form = known[key] = len(of_form)
+                    sets = [self.sets[found[parent]] for parent in parents]
+                    of_form.append(self.number(self._possible(node, sets)))
+                forms[node_id] = form
+                found[node_id] = of_form[form]
+        return found, forms
 
     def _possible(self, node: Node, parents: Sequence[Shapes]) -> Shapes:
         shapes: dict[SymbolicShape, None] = {}
@@ -159,7 +182,7 @@ class _Choice:
         numbers = [-1] * len(self.graph.nodes)
         for node_id, shapes in self.found.items():
             numbers[node_id] = table[shapes[0]]
-        return NodeShapes([*table], numbers)
+        return NodeShapes([*table], numbers, ()).of(self.graph)
 
     def _require(self, holds: bool) -> None:
         if not holds:

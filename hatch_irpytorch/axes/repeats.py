@@ -1,6 +1,6 @@
 """Values that hold one number for every index of a free extent: made to hold it once.
 
-A const of the declared batch, `(4, 10)`, goes with a batch of any size only when its rows are equal;
+A const of the declared batch, `(4, 10)`, goes with any batch only when its rows are equal;
 then it is `(1, 10)`, which PyTorch repeats by itself.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 from msgspec import structs
 
 from hatch_irpytorch.axes.inference import NodeShapes, RefusedError
@@ -37,61 +38,67 @@ def without_repeats(model: Model, shapes: NodeShapes) -> tuple[Model, NodeShapes
     return repeats.result()
 
 
+def _holds_once(array: Array, axis: int) -> bool:
+    """Whether all entries along an axis are the same, to the sign of a zero."""
+    first = array.take([0], axis=axis)
+    return bool((array == first).all() and (np.signbit(array) == np.signbit(first)).all())
+
+
 class _Repeats:
     def __init__(self, model: Model, shapes: NodeShapes) -> None:
         self.model = model
         self.graph: Graph = model.graph
         self.shapes = shapes
         self.has_draws = any(map(self.graph.has_op, (RandUniform.tag, BernoulliMask.tag)))
-        self.once: dict[int, frozenset[int]] = {}
-        """By node, the axes along which its entries are kept once."""
+        self.seen: dict[int, set[int]] = {}
+        """By node, the axes along which its entries have to be kept once."""
         self.uses: set[tuple[int, int]] = set()
         """User and used, where the user takes a value that is kept once."""
 
     def look(self) -> None:
         """Find out which parents stand for free extents of their users."""
-        known: dict[tuple[object, ...], list[tuple[int, ...]]] = {}
-        numbers = self.shapes.numbers
-        for node in self.graph.nodes:
-            if len(node.parents) < 2 or numbers[node.id] < 0:
-                continue
-            form = (node.op.tag, numbers[node.id], *[numbers[parent] for parent in node.parents])
-            found = known.get(form)
-            if found is None:
-                out, parents = self.shapes[node.id], [self.shapes[i] for i in node.parents]
-                repeats = [node.op.repeats(parent, out) for parent in parents]
-                found = known[form] = repeats if any(repeats) else []
-            for parent, axes in zip(node.parents, found, strict=False):
-                for axis in axes:
-                    self._keep_once(self.graph.nodes[parent], axis, node)
+        known: dict[int, tuple[tuple[int, int], ...]] = {}
+        for node, form in zip(self.graph.nodes, self.shapes.forms, strict=True):
+            if form not in known:
+                known[form] = self._repeats(node) if form >= 0 else ()
+            for parent, axis in known[form]:
+                self._keep_once(self.graph.nodes[node.parents[parent]], axis, node)
+
+    def _repeats(self, node: Node) -> tuple[tuple[int, int], ...]:
+        """Places of parents that stand for a free extent of a node, each with an axis."""
+        out = self.shapes[node.id]
+        places = enumerate(node.parents)
+        return tuple(
+            (place, axis)
+            for place, parent in places
+            for axis in node.op.repeats(self.shapes[parent], out)
+        )
 
     def _keep_once(self, node: Node, axis: int, user: Node) -> None:
         """Keep a node's entries along an axis once, and those it is made of."""
-        extent = node.shape[axis]
-        if extent == 1 and not self.has_draws:
-            return
-        if extent > 1:
-            self.uses.add((user.id, node.id))
-            axes = self.once.setdefault(node.id, frozenset())
-            if axis in axes:
-                return
-            self.once[node.id] = axes | {axis}
-        op = node.op
-        if isinstance(op, RandUniform | BernoulliMask):
-            raise RefusedError(node, "draws another number for each sample")
-        if isinstance(op, Input):
-            raise RefusedError(user, "joins the input with itself along another axis")
-        if isinstance(op, Const):
-            array = self.model.params[node.id, "values"]
-            if extent > 1 and not (array == array.take([0], axis=axis)).all():
-                raise RefusedError(node, f"holds other numbers along axis {axis}")
-            return
-        for parent, at in self._made_of(node, axis):
-            self._keep_once(self.graph.nodes[parent], at, node)
+        waiting = [(node, axis, user)]
+        while waiting:
+            node, axis, user = waiting.pop()
+            extent = node.shape[axis]
+            if extent == 1 and not self.has_draws:
+                continue
+            if extent > 1:
+                self.uses.add((user.id, node.id))
+            axes = self.seen.setdefault(node.id, set())
+            if axis not in axes:
+                axes.add(axis)
+                made_of = self._made_of(node, axis)
+                waiting += [(self.graph.nodes[parent], at, node) for parent, at in made_of]
 
     def _made_of(self, node: Node, axis: int) -> list[tuple[int, int]]:
         """The parents that an axis comes from, each with its axis."""
         op, parents = node.op, node.parents
+        if isinstance(op, RandUniform | BernoulliMask):
+            raise RefusedError(node, "draws other numbers for each sample")
+        if isinstance(op, Const):
+            if not _holds_once(self.model.params[node.id, "values"], axis):
+                raise RefusedError(node, f"holds other numbers along axis {axis}")
+            return []
         if isinstance(op, BroadcastTo):
             source = axis - (len(op.to_shape) - len(op.from_shape))
             repeated = source < 0 or op.from_shape[source] < op.to_shape[axis]
@@ -105,7 +112,7 @@ class _Repeats:
             return [(parents[0], axis)]
         if op.elementwise:
             return [(parent, axis) for parent in parents]
-        if node.shape[axis] > 1 or self._draws(node):
+        if isinstance(op, Input) or node.shape[axis] > 1 or self._draws(node):
             raise RefusedError(node, f"holds other numbers along axis {axis}")
         return []
 
@@ -122,24 +129,25 @@ class _Repeats:
 
     def require_one_use(self) -> None:
         """Raise where a value that is kept once is wanted as a whole too."""
-        if not self.once:
+        if not self.uses:
             return
+        once = {used for _, used in self.uses}
         for output in self.graph.output_ids:
-            if output in self.once:
+            if output in once:
                 raise RefusedError(self.graph.nodes[output], _OTHER_USE)
         for node in self.graph.nodes:
             if self.shapes.numbers[node.id] < 0:
                 continue
             for parent in node.parents:
-                if parent in self.once and (node.id, parent) not in self.uses:
+                if parent in once and (node.id, parent) not in self.uses:
                     raise RefusedError(self.graph.nodes[parent], _OTHER_USE)
 
     def result(self) -> tuple[Model, NodeShapes]:
         shapes: dict[int, SymbolicShape] = {}
         changed: dict[int, Node] = {}
         params: dict[tuple[int, str], Array] = {}
-        for node_id, axes in self.once.items():
-            node = self.graph.nodes[node_id]
+        for node_id in sorted({used for _, used in self.uses}):
+            node, axes = self.graph.nodes[node_id], self.seen[node_id]
             kept = tuple([1 if axis in axes else n for axis, n in enumerate(node.shape)])
             op = node.op
             if isinstance(op, Const):
@@ -159,4 +167,4 @@ class _Repeats:
         nodes = tuple([changed.get(node.id, node) for node in self.graph.nodes])
         graph = replace(self.graph, nodes=nodes)
         changed_model = Model(graph, {**self.model.params, **params}, self.model.notes)
-        return changed_model, self.shapes.replaced(shapes)
+        return changed_model, self.shapes.replaced(shapes).of(graph)

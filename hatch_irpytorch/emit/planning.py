@@ -30,17 +30,18 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     """The plan of a checked model's module; `torchlean.ir.v1`: 5, with the cures of section 6."""
     original = model.graph
     free = free_model(model, options.batch, options.batch_axis, options.free)
-    model = free.model
+    model, shapes = free.model, free.shapes
     live = original.live_ids()
     count = len(live)
     if options.fuse:
-        model = fuse(model, free.shapes, options.dtype)
+        model = fuse(model, shapes, options.dtype)
+        shapes = None if shapes is None else shapes.of(model.graph)
         live = model.graph.live_ids()
     graph = model.graph
     nodes: Sequence[Node] = graph.nodes
     if len(live) < len(nodes):
         nodes = [node for node in nodes if node.id in live]
-    whole = _class(model, free.shapes, nodes, options)
+    whole = _class(model, shapes, nodes, options)
     _refuse_too_many(graph, whole.tensors, options)
     codes = [code for template in whole.templates for code in template.expressions]
     codes += [tensor.code for tensor in whole.tensors if tensor.code is not None]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hatch_irpytorch.axes.inference import NodeShapes
 from hatch_irpytorch.emit.plan import Declaration, Template, Tensor
 from hatch_irpytorch.ir.graph import Model, Node
@@ -28,19 +26,16 @@ class Templates:
     def __init__(self, model: Model, shapes: NodeShapes | None, dtype: str) -> None:
         self.graph = model.graph
         self.shapes = shapes
-        self.numbers: Sequence[int] = () if shapes is None else shapes.numbers
         self.signatures = model.graph.signatures
+        self.forms = self.signatures if shapes is None else shapes.forms
         self.params = model.params
         self.dtype = dtype
-        self._known: dict[tuple[int, ...], Template] = {}
+        self._known: dict[tuple[int, int, bool], Template] = {}
         self._declared: dict[int, dict[str, Declaration]] = {}
 
     def of(self, node: Node, tensors: int, zero_sign_matters: bool) -> Template:
         """The code of a node that holds so many tensors."""
-        alike: tuple[int, ...] = (self.signatures[node.id], tensors, zero_sign_matters)
-        if self.numbers:
-            parents = [self.numbers[parent] for parent in node.parents]
-            alike = (*alike, self.numbers[node.id], *parents)
+        alike = (self.forms[node.id], tensors, zero_sign_matters)
         found = self._known.get(alike)
         if found is None:
             op = node.op

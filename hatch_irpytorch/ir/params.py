@@ -89,6 +89,13 @@ _ZERO = np.zeros(())
 """Stands for a value that is not sound."""
 
 
+def is_repeated(stored: Shape, shape: Shape) -> bool:
+    """Whether a const of `shape` is stored once for an axis: so a module of any batch holds one."""
+    if len(stored) != len(shape) or stored == shape or 0 in shape:
+        return False
+    return all(a in (1, b) for a, b in zip(stored, shape, strict=True))
+
+
 class _Binder:
     def __init__(self, lowered: Lowered, store: StoreFile | None) -> None:
         self.lowered = lowered
@@ -193,6 +200,9 @@ class _Binder:
             return None
         self.used.add(name)
         shapes = (slot.shape,) if slot.packed is None else (slot.shape, slot.packed)
+        if isinstance(node.op, Const) and is_repeated(entries[name].shape, slot.shape):
+            once = self._read(node, name, (entries[name].shape,))
+            return None if once is None else np.broadcast_to(once, slot.shape)
         array = self._read(node, name, shapes)
         if slot.packed is not None and array is not None and array.shape == slot.packed:
             assert isinstance(node.op, Conv)

@@ -95,13 +95,14 @@ torch.device torch.exp torch.float16 torch.float32 torch.float64 torch.full torc
 torch.manual_seed torch.matmul torch.maximum torch.mean torch.minimum torch.optim torch.optim.Adam
 torch.optim.Optimizer torch.optim.SGD torch.rand torch.randn torch.reciprocal torch.relu
 torch.reshape torch.sigmoid torch.sin torch.softmax torch.split torch.sqrt torch.square torch.stack
-torch.sum torch.tanh torch.zeros F.avg_pool1d F.avg_pool2d F.avg_pool3d F.batch_norm F.conv1d F.conv2d
-F.conv3d F.gelu F.layer_norm F.linear F.log_softmax F.max_pool1d F.max_pool2d F.max_pool3d
-F.mse_loss F.pad F.scaled_dot_product_attention F.silu Path.with_name nn.Module nn.Parameter
+torch.sum torch.tanh torch.unflatten torch.zeros F.avg_pool1d F.avg_pool2d F.avg_pool3d F.batch_norm
+F.conv1d F.conv2d F.conv3d F.gelu F.layer_norm F.linear F.log_softmax F.max_pool1d F.max_pool2d
+F.max_pool3d F.mse_loss F.pad F.scaled_dot_product_attention F.silu Path.with_name nn.Module
+nn.Parameter
 """)
 _METHODS = _words("""
 __init__ detach expand flatten new_empty numel parameters permute register_buffer requires_grad
-reshape shape squeeze step sum to train transpose unflatten unsqueeze with_name zero_grad
+reshape shape squeeze step sum to train transpose unsqueeze with_name zero_grad
 """)
 _NAMES = _words("""
 F Path ValueError __file__ __name__ bool dtype float int main make_optimizer nn print
@@ -140,7 +141,7 @@ _ORIGIN = re.compile(r"# [A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 _SUMMARY = re.compile(
     rf"\w+: (({_SHAPE}) -> ({_SHAPE})(, ({_SHAPE}))*|\d+ outputs?); "
     r"\d+ nodes?, \d+ parameters?\."
-    r"(\n\nThe batch is fixed: [\w (),.:*/+\n-]+\.\n)?"
+    r"(\n\nThe batch is fixed: [\w (),*/+\n-]+\.\n)?"
 )
 _SLICE = r"x\.shape\[\d*:\d*\]"
 _COMPARED = rf"x\.shape|{_SLICE}( \+ {_SLICE})?|x\.dim\(\)|\(x\.dim\(\)(, \*{_SLICE})+\)"

@@ -70,7 +70,8 @@ def _layer_norm(fuser: Fuser, node: Node) -> bool:
                 continue
             op = fuser.op(norm)
             assert isinstance(op, LayerNorm)
-            parts = [repeated(value[0], op.axis) for value in (gamma, beta)]
+            shape = fuser.shape(norm)
+            parts = [repeated(np.broadcast_to(v, shape), op.axis) for v in (gamma[0], beta[0])]
             if parts[0] is None or parts[1] is None:
                 continue
             covered = (norm, scaled, *gamma[1], *beta[1])

@@ -97,13 +97,16 @@ class Conv(Op, tag="conv"):
     def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
         channel = self.channel_axis
         if is_free(x[channel]):
-            raise NotFreeError(f"conv with its channels on axis {channel}")
+            raise NotFreeError(f"has its channels on axis {channel}")
         geometry = zip(
             self.kernel, self.stride, self.padding, self.padding_after, self.dilation, strict=True
         )
         spatial = [
             windowed(
-                extent, before + after - dilation * (size - 1) - 1, step, "conv over the batch"
+                extent,
+                before + after - dilation * (size - 1) - 1,
+                step,
+                "slides a window over the batch",
             )
             for extent, (size, step, before, after, dilation) in zip(
                 x[channel + 1 :], geometry, strict=True
@@ -209,7 +212,7 @@ class Conv(Op, tag="conv"):
         if unbatched:
             steps.append(call(f"{at.name}.squeeze", 0))
         if len(lead) > 1:
-            steps.append(call(f"{at.name}.unflatten", 0, at.view(lead)))
+            steps.append(call("torch.unflatten", at.name, 0, at.view(lead)))
         return steps
 
     def _pad_pairs(self) -> tuple[int, ...]:

@@ -198,9 +198,9 @@ class Concat(Op, tag="concat"):
         rank = len(out)
         along = [shape[self.axis - rank] for shape in shapes]
         if any(map(is_batch, along)):
-            raise NotFreeError(f"concat along axis {self.axis}")
+            raise NotFreeError(f"joins values along axis {self.axis}")
         if any(map(is_free, along)):
-            raise NotFreeError(f"concat of a free extent along axis {self.axis}")
+            raise NotFreeError(f"joins values along axis {self.axis}")
         rest = joined([without_axis(shape, len(shape) + self.axis - rank) for shape in shapes])
         return [(*rest[: self.axis], out[self.axis], *rest[self.axis :])]
 

@@ -61,7 +61,7 @@ class LayerNorm(Op, tag="layernorm"):
 
     def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
         if any(map(is_free, x[self.axis :])):
-            raise NotFreeError(f"layer norm over the axes from {self.axis} on")
+            raise NotFreeError(f"normalises over the axes from {self.axis} on")
         return [x]
 
     def payload(self, x: Shape) -> tuple[Slot, ...]:
@@ -144,7 +144,7 @@ class BatchNormEval(Op, tag="batch_norm_eval", prefix="batchnorm"):
 
     def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
         if is_free(x[self.channel_axis]):
-            raise NotFreeError(f"batch norm with its channels on axis {self.channel_axis}")
+            raise NotFreeError(f"has its channels on axis {self.channel_axis}")
         return [x]
 
     def payload(self, x: Shape) -> tuple[Slot, ...]:

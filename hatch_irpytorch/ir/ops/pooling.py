@@ -109,10 +109,10 @@ class _Pool(Op):
         lead, spatial = x[: -self.spatial_rank], x[-self.spatial_rank :]
         declared = out[-self.spatial_rank :]
         if any(map(is_free, spatial)) and 0 in declared:
-            raise NotFreeError("a window that does not fit")
+            raise NotFreeError("slides a window that does not fit")
         axes = zip(spatial, self.kernel, self.stride, self.padding, strict=True)
         windows = [
-            windowed(extent, 2 * padding - size, step, "pool over the batch")
+            windowed(extent, 2 * padding - size, step, "slides a window over the batch")
             for extent, size, step, padding in axes
         ]
         return [(*lead, *(windows if any(map(is_free, spatial)) else declared))]
@@ -161,7 +161,7 @@ class _Pool(Op):
         if not lead:
             steps.append(call(f"{at.name}.squeeze", 0))
         if len(lead) > 2:
-            steps.append(call(f"{at.name}.unflatten", 0, at.view(lead[:-1])))
+            steps.append(call("torch.unflatten", at.name, 0, at.view(lead[:-1])))
         return steps
 
     def _has_kernel(self, dtype: str) -> bool:

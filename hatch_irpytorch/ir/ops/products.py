@@ -52,7 +52,7 @@ class Linear(Op, tag="linear"):
 
     def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
         if is_free(x[-1]):
-            raise NotFreeError(f"linear over axis {len(x) - 1}")
+            raise NotFreeError(f"maps axis {len(x) - 1} to another")
         return [(*x[:-1], out[-1])]
 
     def payload(self, x: Shape) -> tuple[Slot, ...]:
@@ -87,9 +87,9 @@ class Matmul(Op, tag="matmul"):
     def infer_symbolic(self, out: Shape, a: SymbolicShape, b: SymbolicShape) -> list[SymbolicShape]:
         inner = a[-1], b[-2] if len(b) > 1 else b[0]
         if any(map(is_batch, inner)):
-            raise NotFreeError("matmul over an axis that holds the batch")
+            raise NotFreeError("multiplies over the axis that holds the batch")
         if inner[0] != inner[1] and any(map(is_free, inner)):
-            raise NotFreeError("matmul over a free extent and a number")
+            raise NotFreeError("multiplies over a free extent and a fixed one")
         rows = a[-2:-1] if len(a) > 1 else ()
         columns = b[-1:] if len(b) > 1 else ()
         return [unmixed((*joined((a[:-2], b[:-2])), *rows, *columns))]

@@ -40,7 +40,7 @@ class Softmax(Op, tag="softmax"):
 
     def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
         if is_batch(x[self.axis]):
-            raise NotFreeError(f"softmax along axis {self.axis}")
+            raise NotFreeError(f"takes a softmax along axis {self.axis}")
         return [x]
 
     def reference(self, x: Array) -> Array:
@@ -79,7 +79,7 @@ class HardMaskedSoftmax(Op, tag="hard_masked_softmax"):
 
     def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
         if not x or is_free(x[-1]):
-            raise NotFreeError("masked softmax along its last axis")
+            raise NotFreeError("takes a softmax along its last axis")
         self.narrowed(lined_up(self.mask.shape, x))
         return [x]
 

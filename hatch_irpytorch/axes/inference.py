@@ -122,7 +122,9 @@ class _Inference:
             except NotFreeError as error:
                 refused = refused or str(error)
         if not shapes:
-            raise RefusedError(node, refused or "has parents that carry the batch differently")
+            raise RefusedError(
+                node, refused or "joins values whose batch lies along different axes"
+            )
         return tuple(shapes)
 
 
@@ -165,21 +167,25 @@ class _Choice:
         for node_id in self.found:
             for parent in self.graph.nodes[node_id].parents:
                 self.users[parent].append(node_id)
+        self.rules: dict[tuple[int, Shapes], Shapes | str] = {}
+        self.before: list[tuple[int, Shapes]] = []
+        """What nodes had before they lost some, in order."""
         self.refused: RefusedError | None = None
 
     def run(self) -> NodeShapes:
         nodes = self.graph.nodes
-        open_ended = {node_id for node_id, shapes in self.found.items() if len(shapes) > 1}
-        start = [i for i in self.found if not open_ended.isdisjoint((i, *nodes[i].parents))]
-        self._require(self._narrow(start))
-        for node_id in self.found:
+        several = {node_id for node_id, shapes in self.found.items() if len(shapes) > 1}
+        self._require(
+            self._narrow([i for i in self.found if not several.isdisjoint((i, *nodes[i].parents))])
+        )
+        for node_id in sorted(several):
             shapes = self.found[node_id]
             if len(shapes) > 1:
                 self._require(any(self._take(node_id, shape) for shape in shapes))
         table = {shapes[0]: 0 for shapes in self.found.values()}
         for number, shape in enumerate(table):
             table[shape] = number
-        numbers = [-1] * len(self.graph.nodes)
+        numbers = [-1] * len(nodes)
         for node_id, shapes in self.found.items():
             numbers[node_id] = table[shapes[0]]
         return NodeShapes([*table], numbers, ()).of(self.graph)
@@ -191,56 +197,64 @@ class _Choice:
 
     def _take(self, node_id: int, shape: SymbolicShape) -> bool:
         """Whether the other nodes leave a node this shape; if not, nothing changes."""
-        before = dict(self.found)
-        self.found[node_id] = (shape,)
+        self.before.clear()
+        self._keep(node_id, (shape,))
         if self._narrow([node_id, *self.users[node_id]]):
             return True
-        self.found = before
+        for changed, shapes in reversed(self.before):
+            self.found[changed] = shapes
         return False
+
+    def _keep(self, node_id: int, shapes: Shapes) -> None:
+        self.before.append((node_id, self.found[node_id]))
+        self.found[node_id] = shapes
 
     def _narrow(self, start: Sequence[int]) -> bool:
         """Drop every shape that no shape of a neighbour allows, starting from some nodes."""
         waiting = deque(start)
-        queued = set(waiting)
+        queued = set(start)
         while waiting:
             node_id = waiting.popleft()
             queued.discard(node_id)
-            node = self.graph.nodes[node_id]
-            involved = (node_id, *dict.fromkeys(node.parents))
-            for changed in self._revised(node, involved):
+            for changed in self._revised(self.graph.nodes[node_id]):
                 if not self.found[changed]:
                     return False
-                for other in (changed, *self.users[changed]):
-                    if other not in queued:
-                        queued.add(other)
-                        waiting.append(other)
+                new = [one for one in (changed, *self.users[changed]) if one not in queued]
+                queued.update(new)
+                waiting.extend(new)
         return True
 
-    def _revised(self, node: Node, involved: tuple[int, ...]) -> list[int]:
+    def _revised(self, node: Node) -> list[int]:
         """The nodes among a node and its parents that have fewer shapes now."""
         if node.id == self.graph.input_id:
             return []
-        kept: dict[int, dict[SymbolicShape, None]] = {one: {} for one in involved}
-        refused = ""
-        parents = [self.found[parent] for parent in node.parents]
-        for combination in combinations(node, parents):
-            try:
-                possible = node.op.infer_symbolic(node.shape, *combination)
-            except NotFreeError as error:
-                refused = refused or str(error)
+        kept: dict[int, set[SymbolicShape]] = {one: set() for one in (node.id, *node.parents)}
+        refused = "joins values whose batch lies along different axes"
+        for combination in combinations(node, [self.found[parent] for parent in node.parents]):
+            possible = self._rule(node, combination)
+            if isinstance(possible, str):
+                refused = possible
                 continue
             allowed = [shape for shape in possible if shape in self.found[node.id]]
             if allowed:
-                kept[node.id].update(dict.fromkeys(allowed))
+                kept[node.id].update(allowed)
                 for parent, shape in zip(node.parents, combination, strict=True):
-                    kept[parent][shape] = None
-        changed = []
-        for one, shapes in kept.items():
-            left = tuple([shape for shape in self.found[one] if shape in shapes])
-            if len(left) < len(self.found[one]):
-                self.found[one] = left
-                changed.append(one)
+                    kept[parent].add(shape)
         if not kept[node.id]:
-            reason = refused or "has parents that carry the batch along different axes"
-            self.refused = RefusedError(node, reason)
+            self.refused = RefusedError(node, refused)
+        changed = [one for one, shapes in kept.items() if len(shapes) < len(self.found[one])]
+        for one in changed:
+            self._keep(one, tuple([shape for shape in self.found[one] if shape in kept[one]]))
         return changed
+
+    def _rule(self, node: Node, parents: Shapes) -> Shapes | str:
+        """What the shape of a node may be, or why it has none."""
+        key = (self.graph.signatures[node.id], parents)
+        found = self.rules.get(key)
+        if found is None:
+            try:
+                found = tuple(node.op.infer_symbolic(node.shape, *parents))
+            except NotFreeError as error:
+                found = str(error)
+            self.rules[key] = found
+        return found

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from hatch_irpytorch.ir.shapes import Shape, numel, shape_text
+
+_MAX_VIEWS = 64
 
 
 class Symbol(NamedTuple):
@@ -22,6 +26,8 @@ class Symbol(NamedTuple):
     name: str
     size: int
     batch: bool = False
+    windows: tuple[tuple[int, int], ...] = ()
+    """What convolutions and pools made of it, one after another: `(extent + added) // step + 1`."""
 
 
 Factor = int | Symbol
@@ -86,17 +92,26 @@ def extent_text(extent: Extent) -> str:
     """An extent as a product: the number first, then the symbols."""
     if isinstance(extent, int):
         return str(extent)
-    names = [factor.name for factor in extent.factors if not isinstance(factor, int)]
-    names = [f"({name})" if " " in name and len(extent.factors) > 1 else name for name in names]
+    names = [_symbol_text(factor) for factor in extent.factors if not isinstance(factor, int)]
+    if len(extent.factors) > 1:
+        names = [name if name.isidentifier() else f"({name})" for name in names]
     number = math.prod(factor for factor in extent.factors if isinstance(factor, int))
     return " * ".join([*([str(number)] if number != 1 else []), *names])
 
 
-def numbers_only(extent: Extent, what: str) -> int:
-    """An extent that an op needs to know. Raises `NotFreeError`, which says `what` the op does."""
-    if isinstance(extent, int):
-        return extent
-    raise NotFreeError(what)
+def _symbol_text(symbol: Symbol) -> str:
+    text = symbol.name
+    for added, step in symbol.windows:
+        name = text if text.isidentifier() else f"({text})"
+        if step == 1:
+            text = _plus(name, added + 1)
+        else:
+            text = f"{f'({_plus(name, added)})' if added else name} // {step} + 1"
+    return text
+
+
+def _plus(name: str, number: int) -> str:
+    return f"{name} {'+' if number > 0 else '-'} {abs(number)}"
 
 
 def unmixed(shape: SymbolicShape) -> SymbolicShape:
@@ -137,28 +152,24 @@ def lined_up(parent: SymbolicShape, out: SymbolicShape) -> tuple[int, ...]:
     return tuple(axis for axis, (a, b) in pairs if isinstance(a, int) and is_free(b))
 
 
-def windowed(extent: Extent, added: int, step: int, what: str) -> Extent:
-    """`(extent + added) // step + 1`: how many windows lie along an axis.
+def windowed(extent: Extent, span: int, step: int, padding: int) -> Extent:
+    """How many windows of `span` entries lie along an axis, with `padding` on both sides together.
 
-    Raises `NotFreeError` for an extent of several factors, and along the batch.
+    Windows of one entry only carry it. Raises `NotFreeError` for others over the batch, or over an
+    extent of several factors.
     """
+    if (span, step, padding) == (1, 1, 0):
+        return extent
+    added = padding - span
     if isinstance(extent, int):
         return (extent + added) // step + 1
     (symbol, *rest) = extent.factors
     if rest or isinstance(symbol, int) or symbol.batch:
-        raise NotFreeError(what)
+        raise NotFreeError(f"slides a window over {extent_text(extent)} entries")
     if (added, step) == (-1, 1):
         return extent
-    name = symbol.name if symbol.name.isidentifier() else f"({symbol.name})"
-    if step == 1:
-        text = _plus(name, added + 1)
-    else:
-        text = f"{f'({_plus(name, added)})' if added else name} // {step} + 1"
-    return Product((Symbol(text, (symbol.size + added) // step + 1),))
-
-
-def _plus(name: str, number: int) -> str:
-    return f"{name} {'+' if number > 0 else '-'} {abs(number)}"
+    size = (symbol.size + added) // step + 1
+    return Product((symbol._replace(size=size, windows=(*symbol.windows, (added, step))),))
 
 
 def without_axis(shape: SymbolicShape, axis: int) -> SymbolicShape:
@@ -171,8 +182,8 @@ def regrouped(shape: SymbolicShape, out: Shape) -> list[SymbolicShape]:
     There are several only where the declared size of a symbol is 1, as of one sample. Those that
     leave symbols alone on an axis, further in front, come first. Raises `NotFreeError`.
     """
-    if not any(map(is_free, shape)):
-        return [out]
+    if declared(shape) == out:
+        return [shape]
     if 0 in out:
         found = list(_placed_in_empty(shape, out))
     else:
@@ -220,14 +231,17 @@ def _extent(factors: tuple[Factor, ...]) -> Extent:
     return numel(tuple(map(factor_size, kept)))
 
 
-def _regrouped(factors: tuple[Factor, ...], out: Shape) -> Iterator[SymbolicShape]:
+@lru_cache(maxsize=4096)
+def _regrouped(factors: tuple[Factor, ...], out: Shape) -> tuple[SymbolicShape, ...]:
+    """Some of the ways, where there are very many: symbols of one entry can stand anywhere."""
     if not out:
-        if not factors:
-            yield ()
-        return
-    for taken, left in _taken(factors, out[0]):
-        for rest in _regrouped(left, out[1:]):
-            yield (_extent(taken), *rest)
+        return () if factors else ((),)
+    found = (
+        (_extent(taken), *rest)
+        for taken, left in _taken(factors, out[0])
+        for rest in _regrouped(left, out[1:])
+    )
+    return tuple(islice(found, _MAX_VIEWS))
 
 
 def _taken(

@@ -10,6 +10,7 @@ import msgspec
 from hatch_irpytorch.ir.ops.code import Call, Code, Function, call
 from hatch_irpytorch.ir.shapes import DeclaredShape, Shape, numel, shape_text
 from hatch_irpytorch.ir.symbolic import (
+    Extent,
     NotFreeError,
     Product,
     SymbolicShape,
@@ -17,7 +18,6 @@ from hatch_irpytorch.ir.symbolic import (
     is_free,
     joined,
     lined_up,
-    numbers_only,
     origins,
     regrouped,
     unmixed,
@@ -40,6 +40,7 @@ __all__ = [
     "Buffer",
     "Call",
     "Code",
+    "Extent",
     "Function",
     "Mask",
     "NotFreeError",
@@ -56,7 +57,6 @@ __all__ = [
     "is_batch",
     "joined",
     "lined_up",
-    "numbers_only",
     "regrouped",
     "numel",
     "require_axis",

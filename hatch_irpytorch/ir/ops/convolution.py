@@ -98,20 +98,12 @@ class Conv(Op, tag="conv"):
         channel = self.channel_axis
         if is_free(x[channel]):
             raise NotFreeError(f"has its channels on axis {channel}")
-        geometry = zip(
-            self.kernel, self.stride, self.padding, self.padding_after, self.dilation, strict=True
-        )
-        spatial = [
-            windowed(
-                extent,
-                before + after - dilation * (size - 1) - 1,
-                step,
-                "slides a window over the batch",
-            )
-            for extent, (size, step, before, after, dilation) in zip(
-                x[channel + 1 :], geometry, strict=True
-            )
+        padding = map(sum, zip(self.padding, self.padding_after, strict=True))
+        spans = [
+            step * (size - 1) + 1 for step, size in zip(self.dilation, self.kernel, strict=True)
         ]
+        axes = zip(x[channel + 1 :], spans, self.stride, padding, strict=True)
+        spatial = [windowed(*axis) for axis in axes]
         return [(*x[:channel], self.out_channels, *spatial)]
 
     def _check_attributes(self) -> None:

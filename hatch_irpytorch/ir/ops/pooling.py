@@ -11,6 +11,7 @@ import numpy as np
 from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
+    Extent,
     Function,
     NotFreeError,
     Op,
@@ -106,16 +107,14 @@ class _Pool(Op):
         return lead + tuple(pool_extent(*axis) for axis in axes)
 
     def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
-        lead, spatial = x[: -self.spatial_rank], x[-self.spatial_rank :]
-        declared = out[-self.spatial_rank :]
-        if any(map(is_free, spatial)) and 0 in declared:
-            raise NotFreeError("slides a window that does not fit")
-        axes = zip(spatial, self.kernel, self.stride, self.padding, strict=True)
-        windows = [
-            windowed(extent, 2 * padding - size, step, "slides a window over the batch")
-            for extent, size, step, padding in axes
-        ]
-        return [(*lead, *(windows if any(map(is_free, spatial)) else declared))]
+        rank = self.spatial_rank
+        axes = zip(x[-rank:], self.kernel, self.stride, self.padding, out[-rank:], strict=True)
+        windows: list[Extent] = []
+        for extent, size, step, padding, count in axes:
+            if is_free(extent) and count == 0:
+                raise NotFreeError("slides a window that does not fit")
+            windows.append(windowed(extent, size, step, 2 * padding) if is_free(extent) else count)
+        return [(*x[:-rank], *windows)]
 
     def passes_gradient(self, *shapes: Shape) -> bool:
         return numel(self.infer(*shapes)) > 0

@@ -6,6 +6,7 @@ then it is `(1, 10)`, which PyTorch repeats by itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,10 @@ from msgspec import structs
 from hatch_irpytorch.axes.inference import NodeShapes, RefusedError
 from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import Const
-from hatch_irpytorch.ir.ops.elementwise import SafeLog
-from hatch_irpytorch.ir.ops.movement import BroadcastTo, Permute, Transpose
+from hatch_irpytorch.ir.ops.movement import BroadcastTo
 from hatch_irpytorch.ir.ops.softmaxes import HardMaskedSoftmax
-from hatch_irpytorch.ir.ops.sources import BernoulliMask, Input, RandUniform
-from hatch_irpytorch.ir.symbolic import SymbolicShape, lined_up
+from hatch_irpytorch.ir.ops.sources import BernoulliMask, RandUniform
+from hatch_irpytorch.ir.symbolic import NotFreeError, Product, Symbol, SymbolicShape, lined_up
 
 if TYPE_CHECKING:
     from hatch_irpytorch.ir.graph import Array
@@ -91,8 +91,8 @@ class _Repeats:
                 waiting += [(self.graph.nodes[parent], at, node) for parent, at in made_of]
 
     def _made_of(self, node: Node, axis: int) -> list[tuple[int, int]]:
-        """The parents that an axis comes from, each with its axis."""
-        op, parents = node.op, node.parents
+        """The parents that an axis comes from, each with its axis. Raises `RefusedError`."""
+        op = node.op
         if isinstance(op, RandUniform | BernoulliMask):
             raise RefusedError(node, "draws other numbers for each sample")
         if isinstance(op, Const):
@@ -101,20 +101,39 @@ class _Repeats:
             return []
         if isinstance(op, BroadcastTo):
             source = axis - (len(op.to_shape) - len(op.from_shape))
-            repeated = source < 0 or op.from_shape[source] < op.to_shape[axis]
-            return [] if repeated else [(parents[0], source)]
-        if isinstance(op, Permute):
-            return [(parents[0], op.perm[axis])]
-        if isinstance(op, Transpose):
-            exchanged = {op.axis1: op.axis2, op.axis2: op.axis1}
-            return [(parents[0], exchanged.get(axis, axis))]
-        if isinstance(op, SafeLog):
-            return [(parents[0], axis)]
-        if op.elementwise:
-            return [(parent, axis) for parent in parents]
-        if isinstance(op, Input) or node.shape[axis] > 1 or self._draws(node):
+            if source < 0 or op.from_shape[source] < op.to_shape[axis]:
+                return []
+        for places in self._candidates(node):
+            if self._carries(node, axis, dict(places)):
+                return places
+        if node.shape[axis] > 1 or self._draws(node):
             raise RefusedError(node, f"holds other numbers along axis {axis}")
         return []
+
+    def _candidates(self, node: Node) -> Iterator[list[tuple[int, int]]]:
+        """Axes of parents that an axis of a node may come from: of all, or of one alone."""
+        shapes = {parent: self.graph.nodes[parent].shape for parent in node.parents}
+        if len(shapes) > 1:
+            for back in range(1, min(map(len, shapes.values())) + 1):
+                yield [(parent, len(shape) - back) for parent, shape in shapes.items()]
+        for parent, shape in shapes.items():
+            for axis in range(len(shape)):
+                yield [(parent, axis)]
+
+    def _carries(self, node: Node, axis: int, places: dict[int, int]) -> bool:
+        """Whether a node carries a batch from these axes of its parents to an axis of its own."""
+        batch = Product((Symbol("N", node.shape[axis], batch=True),))
+        parents: list[SymbolicShape] = []
+        for parent in node.parents:
+            shape, place = self.graph.nodes[parent].shape, places.get(parent)
+            if place is not None and shape[place] != node.shape[axis]:
+                return False
+            parents.append(tuple([batch if i == place else n for i, n in enumerate(shape)]))
+        wanted = tuple([batch if i == axis else n for i, n in enumerate(node.shape)])
+        try:
+            return wanted in node.op.infer_symbolic(node.shape, *parents)
+        except NotFreeError:
+            return False
 
     def _draws(self, node: Node) -> bool:
         waiting, seen = [node.id], {node.id}

@@ -236,8 +236,6 @@ class Op:
     domain: ClassVar[str] = ""
     """The values of the parent for which the op is defined, when not all are."""
 
-    elementwise: ClassVar[bool] = False
-    """Whether each entry comes from the entries at its place in the parents, and from no other."""
     infer: ClassVar[Callable[..., Shape]]
     payload: ClassVar[Callable[..., tuple[Slot, ...]]] = _no_payload
     """The payload slots for parents of the shapes it is called with."""

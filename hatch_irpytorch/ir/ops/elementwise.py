@@ -34,7 +34,6 @@ class DomainError(Exception):
 
 class _Binary(Op):
     parents = 2
-    elementwise = True
 
     def infer(self, a: Shape, b: Shape) -> Shape:
         require_same(a, b)
@@ -48,8 +47,6 @@ class _Binary(Op):
 
 
 class _Unary(Op):
-    elementwise = True
-
     def infer(self, x: Shape) -> Shape:
         return x
 

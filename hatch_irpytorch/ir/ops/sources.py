@@ -82,8 +82,6 @@ class Const(Op, tag="const"):
 class Detach(Op, tag="detach"):
     """Identity that stops gradients. torchlean.ir.v1: detach."""
 
-    elementwise = True
-
     def infer(self, x: Shape) -> Shape:
         return x
 

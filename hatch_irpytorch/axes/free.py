@@ -62,6 +62,8 @@ def free_model(
     try:
         if batch == "added":
             model = with_batch(model)
+        elif model.fixed_batch and batch != "fixed" and axis == 0:
+            raise fail("not-free", Place(graph.file), model.fixed_batch, _hint(batch))
         entry = _entry(model.graph, batch, axis, further)
         if entry == model.graph.input_shape:
             return FreeModel(model)

@@ -173,7 +173,8 @@ class _Repeats:
                 first = tuple([slice(1 if axis in axes else None) for axis in range(len(kept))])
                 params[node_id, "values"] = self.model.params[node_id, "values"][first]
                 op = replace(op, shape=kept, value_shape=None)
-            shapes[node_id] = kept
+            extents = enumerate(self.shapes[node_id])
+            shapes[node_id] = tuple([1 if axis in axes else extent for axis, extent in extents])
             changed[node_id] = structs.replace(node, op=op, shape=kept)
         if self.graph.has_op(HardMaskedSoftmax.tag):
             for node in self.graph.nodes:

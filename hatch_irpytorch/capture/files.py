@@ -131,6 +131,8 @@ def _manifest_text(model: Model, name: str, class_name: str, dtype: str) -> str:
         options.append(f"  class_name: {class_name}")
     if dtype != "float32":
         options.append(f"  dtype: {dtype}")
+    if model.fixed_batch:
+        options.append("  batch: fixed")
     if sum(numel(array.shape) for array in model.params.values()) > CAPTURED_INLINE:
         options.append("  weights: safetensors")
     return "\n".join([*lines, *(["emit:", *options] if options else [])]) + "\n"

@@ -55,11 +55,11 @@ def _compared(shape: SymbolicShape) -> tuple[str, str]:
     numbers = _numbers(shape)
     if not free:
         return "x.shape", str(numbers)
+    if not numbers:
+        return "x.dim()", str(len(shape))
     if free == [0]:
         return "x.shape[1:]", str(numbers)
     if len(free) == 1 and free[0] < len(shape) - 1:
         return f"x.shape[: {free[0]}] + x.shape[{free[0] + 1} :]", str(numbers)
-    if not numbers:
-        return "x.dim()", str(len(shape))
     fixed = [f"*x.shape[{axis} : {axis + 1}]" for axis in range(len(shape)) if axis not in free]
     return f"({', '.join(['x.dim()', *fixed])})", str((len(shape), *numbers))

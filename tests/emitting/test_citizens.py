@@ -38,6 +38,20 @@ def distinct_cases() -> dict[str, Case]:
 
 
 OPS = distinct_cases()
+N = 2
+"""The rows of an input of any batch."""
+
+
+def documented_extents(factory: Callable[[], torch.nn.Module]) -> list[str]:
+    """The extents of the input, as the docstring of its module shows them: `N`, `1`, `8`."""
+    text = sys.modules[factory.__module__].__doc__ or ""
+    shape = re.match(r"\w+: \(((?:N\b)?[\d, ]*)\) -> ", text)
+    assert shape is not None, text
+    return re.findall(r"\w+", shape[1])
+
+
+def input_shape(factory: Callable[[], torch.nn.Module]) -> list[int]:
+    return [N if extent == "N" else int(extent) for extent in documented_extents(factory)]
 
 
 @pytest.fixture(scope="session", params=[*MODELS, *OPS])
@@ -48,9 +62,7 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if name in MODELS:
         class_name = CLASSES.get(name, default_class_name(name))
         factory = getattr(import_module(f"irpytorch_models.{name}"), class_name)
-        shape = re.match(r"\w+: \(([\d, ]*)\)", sys.modules[factory.__module__].__doc__ or "")
-        assert shape is not None
-        return Subject(name, factory, torch.rand([int(n) for n in re.findall(r"\d+", shape[1])]))
+        return Subject(name, factory, torch.rand(input_shape(factory)))
     case = OPS[name]
     stem = f"case_{list(OPS).index(name)}"
     folder = tmp_path_factory.mktemp("cases")
@@ -73,6 +85,10 @@ class Subject:
         self.module = factory()
         with torch.no_grad():
             self.y: Outputs = self.module(x)
+
+    @property
+    def is_batched(self) -> bool:
+        return documented_extents(self.new)[:1] == ["N"]
 
     @property
     def uses_input(self) -> bool:
@@ -104,6 +120,21 @@ def test_compile_as_one_graph(subject: Subject) -> None:
 def test_export(subject: Subject) -> None:
     exported = torch.export.export(subject.module, (subject.x,), strict=True)
     subject.assert_same(exported.module()(subject.x))
+    if subject.is_batched:
+        batch = ({0: torch.export.Dim("N")},)
+        x = torch.rand(N, *subject.x.shape[1:]) + 0.1
+        exported = torch.export.export(subject.module, (x,), dynamic_shapes=batch, strict=True)
+        others = torch.rand(5, *x.shape[1:]) + 0.1
+        expected = detached(subject.module(others))
+        found = detached(exported.module()(others))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+def test_symbolic_trace(subject: Subject) -> None:
+    traced = torch.fx.symbolic_trace(subject.module)
+    subject.assert_same(traced(subject.x))
+    calls = [node for node in traced.graph.nodes if node.op == "call_function"]
+    assert [node.name for node in calls].count("require_shape") == 1
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
@@ -174,9 +205,7 @@ def test_parametrized_parameters(subject: Subject) -> None:
 def test_a_model_compiles_for_real(name: str) -> None:
     class_name = CLASSES.get(name, default_class_name(name))
     model: torch.nn.Module = getattr(import_module(f"irpytorch_models.{name}"), class_name)()
-    document = sys.modules[model.__module__].__doc__ or ""
-    shape = re.findall(r"\d+", document.split(")")[0].split("(")[1])
-    x = torch.rand([int(extent) for extent in shape])
+    x = torch.rand(input_shape(type(model)))
     torch._dynamo.reset()
     with torch.no_grad():
         compiled = torch.compile(model, fullgraph=True)(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from hatch_irpytorch.capture.builder import UNFIT, Builder, InexpressibleError, Value, first_line
 from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.capture.pytorch.arguments import takes
+from hatch_irpytorch.capture.pytorch.batch import fixed_batch
 from hatch_irpytorch.capture.pytorch.elementwise_ops import Sign
 from hatch_irpytorch.capture.pytorch.program import (
     OPS,
@@ -54,7 +56,12 @@ def from_torch(module: nn.Module, example: torch.Tensor) -> Model:
     program = export(module, example, name)
     conversion = _Conversion(program, tuple(example.shape), name)
     with torch.no_grad():
-        return conversion.run()
+        model = conversion.run()
+    reason = fixed_batch(module, example, model)
+    if not reason:
+        return model
+    note = Problem("not-free", Place(name), f"{reason}: its batch is fixed")
+    return replace(model, notes=(*model.notes, note), fixed_batch=reason)
 
 
 class _Conversion:

@@ -62,7 +62,7 @@ def export(module: nn.Module, example: torch.Tensor, file: str) -> Program:
         raise fail("capture-failed", Place(file), "capture needs torch 2.6 or newer")
     require_one_input(module, file)
     try:
-        with _in_eval_mode(module):
+        with in_eval_mode(module):
             exported = torch.export.export(module, (example,))
             table: Any = torch.export.default_decompositions()
             for op in list(table):
@@ -72,12 +72,12 @@ def export(module: nn.Module, example: torch.Tensor, file: str) -> Program:
     except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:  # torch.export and `forward` itself may raise anything
-        raise export_problem(error, module, example, file, _in_eval_mode) from error
+        raise export_problem(error, module, example, file, in_eval_mode) from error
     return _read(exported, file)
 
 
 @contextmanager
-def _in_eval_mode(module: nn.Module) -> Iterator[None]:
+def in_eval_mode(module: nn.Module) -> Iterator[None]:
     """Eval mode, and nothing said."""
     with _eval_mode(module), _plain_attention(), _without_logs(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

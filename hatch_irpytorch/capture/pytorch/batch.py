@@ -1,0 +1,57 @@
+"""Whether the module that a graph came from treats the rows of a larger batch alike.
+
+A graph of one sample does not show what the module does to several: of one row, a flip of the batch
+or its first row is the row itself. So the module is run on a batch twice as large.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from hatch_irpytorch.axes.free import free_model
+from hatch_irpytorch.axes.rows import from_rows, rows
+from hatch_irpytorch.capture.pytorch.program import in_eval_mode
+from hatch_irpytorch.ir.graph import Model
+
+MIXES_ROWS = "the captured module gives other rows in a larger batch"
+
+_CLOSE = 1e-3
+
+
+def fixed_batch(module: nn.Module, example: torch.Tensor, model: Model) -> str:
+    """Why the batch of a captured module is fixed, although its graph would leave it free.
+
+    A module that takes no larger batch says nothing against it.
+    """
+    free = free_model(model, "auto")
+    if free.shapes is None:
+        return ""
+    other = 0.5 * example + torch.sin(torch.arange(example.numel())).reshape(example.shape) ** 2
+    other = other.to(example.dtype)
+    try:
+        with in_eval_mode(module), torch.no_grad():
+            single = [_outputs(module(x.clone())) for x in (example, other)]
+            both = _outputs(module(torch.cat([example, other])))
+    except Exception:
+        return ""
+    shapes = free.output_shapes
+    if not len(both) == len(single[0]) == len(single[1]) == len(shapes):
+        return ""
+    for found, first, second, shape in zip(both, *single, shapes, strict=True):
+        wanted = from_rows(np.concatenate([rows(first, shape), rows(second, shape)]), shape)
+        if found.shape != wanted.shape:
+            return MIXES_ROWS
+        largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=0.0)
+        if not np.allclose(found, wanted, rtol=_CLOSE, atol=_CLOSE * largest, equal_nan=True):
+            return MIXES_ROWS
+    return ""
+
+
+def _outputs(returned: Any) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
+    tensors = [leaf for leaf in tree_leaves(returned) if isinstance(leaf, torch.Tensor)]
+    return [tensor.detach().double().cpu().numpy() for tensor in tensors]

@@ -14,7 +14,7 @@ from repository import ROOT
 
 from hatch_irpytorch.emit.options import DTYPES
 from hatch_irpytorch.errors import CODES
-from hatch_irpytorch.manifest import SECTIONS, manifest_schema
+from hatch_irpytorch.manifest_fields import SECTIONS, manifest_schema
 from hatch_irpytorch.project import OPTIONS
 
 if sys.version_info >= (3, 11):

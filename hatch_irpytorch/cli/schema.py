@@ -14,7 +14,7 @@ def add_to(subparsers: Any, doc: str) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from hatch_irpytorch.manifest import manifest_schema
+    from hatch_irpytorch.manifest_fields import manifest_schema
 
     print(json.dumps(manifest_schema(), indent=2))
     return 0

@@ -147,7 +147,7 @@ def test_a_transformer_encoder_of_either_layout(axis: int, declared: int) -> Non
             torch.testing.assert_close(generated(x), net(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_the_onnx_export_of_a_generated_module_has_a_free_axis() -> None:
     model = from_torch(encoder(batch_first=True), torch.randn(1, 5, 8))
     net = module(emit_module(model, EmitOptions()).source).eval()

@@ -36,7 +36,8 @@ from hatch_irpytorch import EmitOptions, IRPyTorchError, emit_module, evaluate
 from hatch_irpytorch.emit.options import DTYPES, class_name_problem
 from hatch_irpytorch.emit.planning import plan_module
 from hatch_irpytorch.ir.ops.code import Function
-from hatch_irpytorch.manifest import EMIT_FIELDS, read_manifest
+from hatch_irpytorch.manifest import read_manifest
+from hatch_irpytorch.manifest_fields import EMIT_FIELDS
 
 ROWS = np.array([[1.0, 2.0, 3.0]] * 2)
 

@@ -120,7 +120,7 @@ def test_whatever_is_raised_ends_in_one_line(
     def raises() -> None:
         raise error
 
-    monkeypatch.setattr("hatch_irpytorch.manifest.manifest_schema", raises)
+    monkeypatch.setattr("hatch_irpytorch.manifest_fields.manifest_schema", raises)
     assert main(["schema", "--debug"] if debug else ["schema"]) == exit_code
     told = capsys.readouterr().err
     assert ("Traceback" in told) == debug

@@ -14,7 +14,12 @@ from msgspec import structs
 
 from hatch_irpytorch.ir.graph import Model, Node
 from hatch_irpytorch.ir.ops import Op
-from hatch_irpytorch.ir.ops.base import Code, Shape, Site, SymbolicShape, call, joined
+from hatch_irpytorch.ir.ops.base import (
+    Code,
+    Shape,
+    Site,
+    call,
+)
 from hatch_irpytorch.ir.ops.convolution import Conv
 from hatch_irpytorch.ir.ops.movement import (
     BroadcastTo,
@@ -31,6 +36,7 @@ from hatch_irpytorch.ir.ops.reduction import MseLoss, ReduceMean, ReduceSum, Sum
 from hatch_irpytorch.ir.ops.softmaxes import Softmax
 from hatch_irpytorch.ir.ops.sources import Input
 from hatch_irpytorch.ir.shapes import numel
+from hatch_irpytorch.ir.symbolic import SymbolicShape, joined
 
 
 @dataclass(frozen=True)

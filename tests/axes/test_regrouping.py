@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hatch_irpytorch.axes.rows import from_rows, rows
+from hatch_irpytorch.ir.regrouping import regrouped
 from hatch_irpytorch.ir.shapes import Shape, numel
 from hatch_irpytorch.ir.symbolic import (
     Factor,
@@ -19,7 +20,6 @@ from hatch_irpytorch.ir.symbolic import (
     Symbol,
     SymbolicShape,
     declared,
-    regrouped,
     symbolic_text,
 )
 

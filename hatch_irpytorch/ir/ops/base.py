@@ -8,23 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import msgspec
 
 from hatch_irpytorch.ir.ops.code import Call, Code, Function, call
+from hatch_irpytorch.ir.regrouping import origins, untold_axis
 from hatch_irpytorch.ir.shapes import DeclaredShape, Shape, numel, shape_text
-from hatch_irpytorch.ir.symbolic import (
-    Extent,
-    NotFreeError,
-    Product,
-    SymbolicShape,
-    is_batch,
-    is_free,
-    joined,
-    lined_up,
-    origins,
-    regrouped,
-    unmixed,
-    untold_axis,
-    windowed,
-    without_axis,
-)
+from hatch_irpytorch.ir.symbolic import Product, SymbolicShape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,32 +26,21 @@ __all__ = [
     "Buffer",
     "Call",
     "Code",
-    "Extent",
     "Function",
     "Mask",
-    "NotFreeError",
     "Op",
     "Reals",
     "RuleError",
     "Shape",
     "Site",
     "Slot",
-    "SymbolicShape",
     "attribute_name",
     "call",
-    "is_free",
-    "is_batch",
-    "joined",
-    "lined_up",
-    "regrouped",
     "numel",
     "require_axis",
     "require_same",
     "require_shape",
     "shape_text",
-    "unmixed",
-    "windowed",
-    "without_axis",
 ]
 
 

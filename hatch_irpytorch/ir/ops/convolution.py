@@ -12,22 +12,19 @@ from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
     Function,
-    NotFreeError,
     Op,
     Reals,
     RuleError,
     Shape,
     Site,
     Slot,
-    SymbolicShape,
     call,
-    is_free,
     numel,
     require_axis,
     require_shape,
     shape_text,
-    windowed,
 )
+from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, is_free, windowed
 
 CONV_ND = Function(
     "conv_nd",

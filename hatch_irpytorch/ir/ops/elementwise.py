@@ -10,17 +10,14 @@ from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
     Function,
-    NotFreeError,
     Op,
     Shape,
     Site,
-    SymbolicShape,
     call,
-    joined,
-    lined_up,
     require_same,
     require_shape,
 )
+from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, joined, lined_up
 
 
 class DomainError(Exception):

@@ -9,22 +9,24 @@ import numpy as np
 from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
-    NotFreeError,
     Op,
     RuleError,
     Shape,
     Site,
-    SymbolicShape,
     call,
+    numel,
+    require_axis,
+    require_shape,
+    shape_text,
+)
+from hatch_irpytorch.ir.regrouping import regrouped
+from hatch_irpytorch.ir.symbolic import (
+    NotFreeError,
+    SymbolicShape,
     is_batch,
     is_free,
     joined,
     lined_up,
-    numel,
-    regrouped,
-    require_axis,
-    require_shape,
-    shape_text,
     without_axis,
 )
 

@@ -11,19 +11,17 @@ from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
     Function,
-    NotFreeError,
     Op,
     Reals,
     RuleError,
     Shape,
     Site,
     Slot,
-    SymbolicShape,
     call,
-    is_free,
     numel,
     require_axis,
 )
+from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, is_free
 
 DEFAULT_EPS = 1e-5
 """What a layer norm without payload adds to the variance; torch's default, in batch norm too."""

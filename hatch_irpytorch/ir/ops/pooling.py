@@ -11,21 +11,17 @@ import numpy as np
 from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
-    Extent,
     Function,
-    NotFreeError,
     Op,
     RuleError,
     Shape,
     Site,
-    SymbolicShape,
     call,
-    is_free,
     numel,
     shape_text,
-    windowed,
 )
 from hatch_irpytorch.ir.ops.convolution import one_or_all
+from hatch_irpytorch.ir.symbolic import Extent, NotFreeError, SymbolicShape, is_free, windowed
 
 POOL_WINDOWS = Function(
     "pool_windows",

@@ -9,19 +9,21 @@ import numpy as np
 from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
-    NotFreeError,
     Op,
     RuleError,
     Shape,
     Site,
     Slot,
-    SymbolicShape,
     call,
+    shape_text,
+)
+from hatch_irpytorch.ir.symbolic import (
+    NotFreeError,
+    SymbolicShape,
     is_batch,
     is_free,
     joined,
     lined_up,
-    shape_text,
     unmixed,
 )
 

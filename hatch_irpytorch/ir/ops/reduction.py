@@ -9,20 +9,16 @@ import numpy as np
 from hatch_irpytorch.ir.ops.base import (
     Array,
     Code,
-    NotFreeError,
     Op,
     RuleError,
     Shape,
     Site,
-    SymbolicShape,
     call,
-    is_batch,
-    is_free,
     numel,
     require_axis,
     require_same,
-    without_axis,
 )
+from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, is_batch, is_free, without_axis
 
 
 @dataclass(frozen=True)

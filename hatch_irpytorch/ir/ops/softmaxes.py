@@ -12,20 +12,16 @@ from hatch_irpytorch.ir.ops.base import (
     Code,
     Function,
     Mask,
-    NotFreeError,
     Op,
     RuleError,
     Shape,
     Site,
-    SymbolicShape,
     call,
-    is_batch,
-    is_free,
-    lined_up,
     numel,
     require_axis,
     require_shape,
 )
+from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, is_batch, is_free, lined_up
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,15 @@ from hatch_irpytorch.ir.ops.base import (
     Call,
     Code,
     Function,
-    NotFreeError,
     Op,
     Shape,
     Site,
     Slot,
-    SymbolicShape,
     call,
     numel,
     require_shape,
 )
+from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape
 
 _WORD = 2**64
 _DRAW = 2**32

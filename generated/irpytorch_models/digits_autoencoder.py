@@ -8,7 +8,7 @@ The batch is fixed: v5 averages over all entries.
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import fx, nn
 
 
 def require_shape(x: torch.Tensor) -> None:
@@ -19,7 +19,7 @@ def require_shape(x: torch.Tensor) -> None:
         )
 
 
-torch.fx.wrap("require_shape")
+fx.wrap("require_shape")
 
 
 def numbers(text: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:

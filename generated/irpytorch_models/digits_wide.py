@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import fx, nn
 
 
 def require_shape(x: torch.Tensor) -> None:
@@ -19,7 +19,7 @@ def require_shape(x: torch.Tensor) -> None:
         )
 
 
-torch.fx.wrap("require_shape")
+fx.wrap("require_shape")
 
 
 def mapped_tensors(path: Path) -> dict[str, torch.Tensor]:

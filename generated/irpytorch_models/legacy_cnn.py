@@ -5,7 +5,7 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import fx, nn
 
 
 def require_shape(x: torch.Tensor) -> None:
@@ -16,7 +16,7 @@ def require_shape(x: torch.Tensor) -> None:
         )
 
 
-torch.fx.wrap("require_shape")
+fx.wrap("require_shape")
 
 
 def numbers(text: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:

@@ -28,7 +28,7 @@ def require_shape(shape: SymbolicShape) -> Function:
         *_raised(f"expected x of {text}, found {{tuple(x.shape)}}: ", _remedy(shape)),
         "",
         "",
-        f'torch.fx.wrap("{REQUIRE_SHAPE}")',
+        f'fx.wrap("{REQUIRE_SHAPE}")',
     ]
     return Function(REQUIRE_SHAPE, "\n".join(lines) + "\n")
 

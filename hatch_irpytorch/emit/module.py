@@ -91,7 +91,7 @@ def _imports(plan: ModulePlan, uses_functional: bool) -> list[str]:
     lines.append("import torch")
     if uses_functional:
         lines.append("import torch.nn.functional as F")
-    lines.append("from torch import nn")
+    lines.append("from torch import fx, nn")
     return lines
 
 

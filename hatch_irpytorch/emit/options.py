@@ -18,7 +18,19 @@ BATCHES: tuple[str, ...] = get_args(Batch)
 # What some Python from 3.10 to 3.14 has and others have not: a name is fit for all or for none.
 _OTHER_VERSIONS = ("BaseExceptionGroup", "ExceptionGroup", "PythonFinalizationError")
 _OTHER_SYSTEMS = ("WindowsError",)
-_IMPORTED = ("ACCESS_COPY", "F", "Path", "itertools", "json", "math", "mmap", "nn", "np", "torch")
+_IMPORTED = (
+    "ACCESS_COPY",
+    "F",
+    "Path",
+    "fx",
+    "itertools",
+    "json",
+    "math",
+    "mmap",
+    "nn",
+    "np",
+    "torch",
+)
 _DEFINED = ("main", "make_optimizer", "require_shape", "save_weights", "train_step")
 
 _BUILTINS = frozenset((*dir(builtins), *_OTHER_VERSIONS, *_OTHER_SYSTEMS))

@@ -32,7 +32,7 @@ IMPORTS = frozenset(
         "import torch.nn.functional as F",
         "from mmap import ACCESS_COPY, mmap",
         "from pathlib import Path",
-        "from torch import nn",
+        "from torch import fx, nn",
     }
 )
 
@@ -153,7 +153,7 @@ _REQUIRE_SHAPE = re.compile(
     rf"        raise ValueError\(f'expected x of ({_SHAPE}|{_RANK}), "
     rf"found \{{tuple\(x\.shape\)\}}: [ a-z]+'\)"
 )
-_WRAP = f"torch.fx.wrap('{REQUIRE_SHAPE}')"
+_WRAP = f"fx.wrap('{REQUIRE_SHAPE}')"
 
 
 def encoding_problems(data: bytes, file: str) -> list[Problem]:

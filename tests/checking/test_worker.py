@@ -33,7 +33,7 @@ GRAPH = document(
 TEXT = source(GRAPH, class_name="Net")
 X = np.array([[0.5, -1.5]])
 EXPECTED = np.array([[1.5, 0.0]])
-IMPORT = "from torch import nn\n"
+IMPORT = "from torch import fx, nn\n"
 
 
 @pytest.fixture(scope="module")

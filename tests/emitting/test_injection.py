@@ -187,7 +187,7 @@ MODULE = source(
 FOREIGN = (
     ("import torch\n", "import os\nimport torch\n"),
     ("import torch\n", "import torch as F\n"),
-    ("from torch import nn", "from torch import nn, jit"),
+    ("from torch import fx, nn", "from torch import fx, nn, jit"),
     ("(nn.Module)", "(nn.Module, metaclass=print)"),
     ("    def forward", "    secret = 1\n\n    def forward"),
     ("    def forward", "    @torch.no_grad()\n    def forward"),

@@ -48,6 +48,8 @@ def main() -> None:
                 "Forward",
                 report.table([*forward.eager(), *forward.keeping_memory()])
                 + "\n"
+                + report.table(forward.any_batch())
+                + "\n"
                 + report.table([*forward.fused(), *forward.memory(), *forward.reference()]),
             ),
             ("Peers, on a small CNN", report.peer_table(peers.peers(folder))),

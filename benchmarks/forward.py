@@ -132,25 +132,47 @@ _PROCESSES = 9
 
 _PAIRS = """
 import json, sys
-from benchmarks.forward import Case, pairs_beside_by_hand
-cases = [Case(*case) for case in json.loads(sys.argv[1])]
-print(*[figure for case in cases for pair in pairs_beside_by_hand(case) for figure in pair])
+from benchmarks import forward
+cases = [forward.Case(*case) for case in json.loads(sys.argv[2])]
+pairs = [pair for case in cases for pair in getattr(forward, sys.argv[1])(case)]
+print(*[figure for pair in pairs for figure in pair])
 """
 
 
+def any_batch() -> list[Row]:
+    """Modules of any batch size, captured with one sample, beside those declared at the size."""
+    cases = [Case(*case) for case in product(NETS, (64,), (1, 2))]
+    found = _pairs("pairs_beside_fixed", cases, KEEPING)
+    return [
+        row_of(f"any batch: {_step(case)}", "the module declared at 64", pairs, "≤ 1.05")
+        for case, pairs in zip(cases, found, strict=True)
+    ]
+
+
 def _rows(cases: list[Case], variables: Mapping[str, str], how: str) -> list[Row]:
-    """A row for each case, whose pairs come from several processes."""
-    chosen = json.dumps(cases)
-    runs = [in_child(_PAIRS, chosen, variables=variables) for _ in range(_PROCESSES)]
-    by_case = np.array(runs).reshape(_PROCESSES, len(cases), -1, 2).swapaxes(0, 1)
+    """A row for each case beside the module written by hand."""
+    found = _pairs("pairs_beside_by_hand", cases, variables)
     rows = []
-    for (name, batch, threads, fuse), figures in zip(cases, by_case, strict=True):
-        count = "1 thread" if threads == 1 else f"{threads} threads"
-        step = f"{name}, batch {batch}, {count}{how}{', `fuse: true`' if fuse else ''}"
-        reach = "" if fuse else "≤ 1.00"
-        pairs = [(a, b) for a, b in figures.reshape(-1, 2).tolist()]
+    for case, pairs in zip(cases, found, strict=True):
+        step = f"{_step(case)}{how}{', `fuse: true`' if case.fuse else ''}"
+        reach = "" if case.fuse else "≤ 1.00"
         rows.append(row_of(step, "the module written by hand", pairs, reach))
     return rows
+
+
+def _step(case: Case) -> str:
+    count = "1 thread" if case.threads == 1 else f"{case.threads} threads"
+    return f"{case.name}, batch {case.batch}, {count}"
+
+
+def _pairs(
+    function: str, cases: list[Case], variables: Mapping[str, str]
+) -> list[list[tuple[float, float]]]:
+    """What a function of this module gives for each case, from several processes."""
+    chosen = json.dumps(cases)
+    runs = [in_child(_PAIRS, function, chosen, variables=variables) for _ in range(_PROCESSES)]
+    by_case = np.array(runs).reshape(_PROCESSES, len(cases), -1, 2).swapaxes(0, 1)
+    return [[(a, b) for a, b in figures.reshape(-1, 2).tolist()] for figures in by_case]
 
 
 def pairs_beside_by_hand(case: Case) -> list[tuple[float, float]]:
@@ -163,6 +185,19 @@ def pairs_beside_by_hand(case: Case) -> list[tuple[float, float]]:
     with torch.no_grad():
         torch.testing.assert_close(ours(x), net(x), rtol=1e-4, atol=1e-4)
         return turns(_on(ours, x), _on(net, x), 3)
+
+
+def pairs_beside_fixed(case: Case) -> list[tuple[float, float]]:
+    """Seconds of a pass of a module with a free batch and of one declared at its size."""
+    torch.set_num_threads(case.threads)
+    torch.manual_seed(0)
+    make, shape = NETS[case.name]
+    net, x = make().eval(), torch.randn(case.batch, *shape)
+    free = generated(from_torch(net, x[:1]), batch="free")
+    fixed = generated(from_torch(net, x), batch="fixed")
+    with torch.no_grad():
+        torch.testing.assert_close(free(x), fixed(x), rtol=1e-4, atol=1e-4)
+        return turns(_on(free, x), _on(fixed, x), 3)
 
 
 def fused() -> list[Row]:

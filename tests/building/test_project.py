@@ -42,7 +42,7 @@ def test_check_reports_a_hand_edit_with_a_diff(project: Path) -> None:
     module.write_text(module.read_text().replace("torch.relu", "torch.tanh"))
     result = called(project, "check")
     assert result.returncode == 1
-    assert "+        v2 = torch.relu(v1)  # (1, 32)" in result.stdout
+    assert "+        v2 = torch.relu(v1)  # (N, 32)" in result.stdout
     assert "error[edited-by-hand]" in result.stderr
 
 

@@ -66,7 +66,7 @@ def attention(scale: float | None, *, bias: Any = None, heads: int = 2) -> Docum
 def test_attention() -> None:
     text = assert_fused(
         attention(0.5),
-        "v6 = F.scaled_dot_product_attention(v0, v0, v0)  # (1, 2, 3, 4), nodes 1-6",
+        "v6 = F.scaled_dot_product_attention(v0, v0, v0)  # (N, 2, 3, 4), nodes 1-6",
     )
     assert "const_3" not in text
     call = "v6 = F.scaled_dot_product_attention(v0, v0, v0, scale=0.25)"
@@ -137,7 +137,7 @@ def test_layer_norm_with_its_affine_consts() -> None:
     ]
     expected = (
         "v6 = F.layer_norm(v0, (4,), self.layernorm_6_gamma, self.layernorm_6_beta)"
-        "  # (2, 3, 4), nodes 1-6"
+        "  # (N, 3, 4), nodes 1-6"
     )
     assert_fused(document(X, *nodes), expected)
     nodes[4] = const(X, np.random.default_rng(0).normal(size=X))
@@ -156,7 +156,7 @@ def test_conv_and_batch_norm_are_folded() -> None:
         op("batch_norm_eval", [1], [2, 3, 4], channel_axis=1, channels=3, eps=1e-5, **norm),
     )
     text = assert_fused(
-        value, "v2 = F.conv1d(v0, self.conv_2_kernel, self.conv_2_bias)  # (2, 3, 4), nodes 1-2"
+        value, "v2 = F.conv1d(v0, self.conv_2_kernel, self.conv_2_bias)  # (N, 3, 4), nodes 1-2"
     )
     assert "batch_norm" not in text
 
@@ -179,7 +179,7 @@ def test_projections_of_one_value_are_one_product() -> None:
     )
     expected = (
         "v1, v3, v4 = torch.split(F.linear(v0, self.linears_1_W, self.linears_1_b), "
-        "[4, 4, 2], dim=-1)  # (2, 3, 4), nodes 1, 3-4"
+        "[4, 4, 2], dim=-1)  # (N, 3, 4), nodes 1, 3-4"
     )
     assert_fused(value, expected)
 
@@ -206,10 +206,10 @@ def gelu(x: int, first: int) -> list[Document]:
 
 def test_chains_that_pytorch_has_a_call_for() -> None:
     assert_fused(
-        document(X, *gelu(0, 1)), 'v13 = F.gelu(v0, approximate="tanh")  # (2, 3, 4), nodes 1-13'
+        document(X, *gelu(0, 1)), 'v13 = F.gelu(v0, approximate="tanh")  # (N, 3, 4), nodes 1-13'
     )
     silu = [op("sigmoid", [0], X), op("mul_elem", [1, 0], X)]
-    assert_fused(document(X, *silu), "v2 = F.silu(v0)  # (2, 3, 4), nodes 1-2")
+    assert_fused(document(X, *silu), "v2 = F.silu(v0)  # (N, 3, 4), nodes 1-2")
     log = [op("softmax", [0], X, axis=1), op("log", [1], X)]
     assert_fused(document(X, *log), "v2 = F.log_softmax(v0, dim=1)")
     bounds = [number(-0.5), op("max_elem", [0, 1], X), number(0.75), op("min_elem", [3, 2], X)]

@@ -227,13 +227,14 @@ def test_the_origin_of_nodes_stands_above_them_once() -> None:
     )
     text = source(graph, training_skeleton=False)
     assert text.split("def forward")[1].splitlines()[1:] == [
-        "        v0 = x  # (2,)",
+        "        require_shape(x)",
+        "        v0 = x  # (N,)",
         "        # layers.0.attn",
-        "        v1 = torch.relu(v0)  # (2,)",
-        "        v2 = torch.tanh(v1)  # (2,)",
-        "        v3 = torch.exp(v2)  # (2,)",
+        "        v1 = torch.relu(v0)  # (N,)",
+        "        v2 = torch.tanh(v1)  # (N,)",
+        "        v3 = torch.exp(v2)  # (N,)",
         "        # layers.1.Sin",
-        "        v4 = torch.sin(v3)  # (2,)",
+        "        v4 = torch.sin(v3)  # (N,)",
         "        return v4",
     ]
 
@@ -255,9 +256,9 @@ def test_an_origin_named_like_a_call_brings_no_import() -> None:
 
 
 def test_compress_broadcast_params() -> None:
-    loose = plan(rows_document(), compress_broadcast_params=False)
+    loose = plan(rows_document(), compress_broadcast_params=False, batch="fixed")
     assert [(b.name, b.shape) for b in loose.tensors] == [("const_1", (2, 3))]
-    tied = module(source(rows_document()))
+    tied = module(source(rows_document(), batch="fixed"))
     x = torch.zeros(2, 3)
     torch.testing.assert_close(tied(x), torch.tensor(ROWS, dtype=torch.float32))
     torch.autograd.backward(tied(x).sum())

@@ -128,7 +128,7 @@ def with_batch(model: Model) -> Model:
         if node.id in batched or not batched.isdisjoint(node.parents):
             batched.add(node.id)
             nodes[node.id] = _batched(node, [nodes[i] for i in node.parents], batched)
-    return Model(replace(graph, nodes=tuple(nodes)), model.params, model.notes)
+    return replace(model, graph=replace(graph, nodes=tuple(nodes)))
 
 
 def _batched(node: Node, parents: list[Node], batched: set[int]) -> Node:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hatch_irpytorch.axes.added import with_batch
@@ -10,6 +11,7 @@ from hatch_irpytorch.axes.inference import NodeShapes, RefusedError, infer_shape
 from hatch_irpytorch.axes.repeats import without_repeats
 from hatch_irpytorch.errors import IRPyTorchError, Place, fail
 from hatch_irpytorch.ir.graph import Graph, Model
+from hatch_irpytorch.ir.ops.base import Tile
 from hatch_irpytorch.ir.shapes import shape_text
 from hatch_irpytorch.ir.symbolic import (
     Product,
@@ -35,6 +37,8 @@ class FreeModel:
     model: Model
     shapes: NodeShapes | None = None
     reason: str = ""
+    tiles: Mapping[int, tuple[Tile, ...]] = field(default_factory=dict)
+    """By node, the parents that it repeats."""
 
     def shape(self, node_id: int) -> SymbolicShape:
         if self.shapes is None or self.shapes.numbers[node_id] < 0:
@@ -69,7 +73,8 @@ def free_model(
             return FreeModel(model)
         shapes = infer_shapes(model.graph, entry)
         _require_outputs(model.graph, entry, shapes)
-        return FreeModel(*without_repeats(model, shapes))
+        once = without_repeats(model, shapes)
+        return FreeModel(once.model, once.shapes, "", once.tiles)
     except RefusedError as refused:
         if batch == "auto" and not further:
             return FreeModel(model, None, _reason(refused))

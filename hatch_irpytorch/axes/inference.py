@@ -178,9 +178,10 @@ class _Choice:
         self._require(
             self._narrow([i for i in self.found if not several.isdisjoint((i, *nodes[i].parents))])
         )
-        for node_id in sorted(several):
+        for node_id in (*self.graph.output_ids, *sorted(several)):
             shapes = self.found[node_id]
             if len(shapes) > 1:
+                shapes = tuple(sorted(shapes, key=self._is_apart))
                 self._require(any(self._take(node_id, shape) for shape in shapes))
         table = {shapes[0]: 0 for shapes in self.found.values()}
         for number, shape in enumerate(table):
@@ -189,6 +190,12 @@ class _Choice:
         for node_id, shapes in self.found.items():
             numbers[node_id] = table[shapes[0]]
         return NodeShapes([*table], numbers, ()).of(self.graph)
+
+    def _is_apart(self, shape: SymbolicShape) -> bool:
+        """Whether a shape has no free axis where the input has one."""
+        (entry,) = self.found[self.graph.input_id]
+        free = [axis for axis, extent in enumerate(entry) if is_free(extent)]
+        return not all(shape[axis : axis + 1] == (entry[axis],) for axis in free)
 
     def _require(self, holds: bool) -> None:
         if not holds:

@@ -1,13 +1,14 @@
-"""Values that hold one number for every index of a free extent: made to hold it once.
+"""Values that stand for every sample alike, made to hold what one sample needs.
 
-A const of the declared batch, `(4, 10)`, goes with any batch only when its rows are equal;
-then it is `(1, 10)`, which PyTorch repeats by itself.
+A const of the declared batch, `(4, 10)`, goes with any batch only when its rows are equal; then it
+is `(1, 10)`, which PyTorch repeats by itself. Where the batch shares its axis, `(8 * N, 16)`, and
+the const differs from block to block, it holds one block, which its user repeats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +17,21 @@ from msgspec import structs
 from hatch_irpytorch.axes.inference import NodeShapes, RefusedError
 from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import Const
-from hatch_irpytorch.ir.ops.movement import BroadcastTo
+from hatch_irpytorch.ir.ops.base import Tile
+from hatch_irpytorch.ir.ops.movement import BroadcastTo, Flatten, Reshape
 from hatch_irpytorch.ir.ops.softmaxes import HardMaskedSoftmax
 from hatch_irpytorch.ir.ops.sources import BernoulliMask, RandUniform
-from hatch_irpytorch.ir.symbolic import NotFreeError, Product, Symbol, SymbolicShape, lined_up
+from hatch_irpytorch.ir.regrouping import regrouped
+from hatch_irpytorch.ir.shapes import numel
+from hatch_irpytorch.ir.symbolic import (
+    NotFreeError,
+    Product,
+    Symbol,
+    SymbolicShape,
+    block,
+    factor_size,
+    size,
+)
 
 if TYPE_CHECKING:
     from hatch_irpytorch.ir.graph import Array
@@ -27,21 +39,30 @@ if TYPE_CHECKING:
 _OTHER_USE = "is used for each sample and as a whole"
 
 
-def without_repeats(model: Model, shapes: NodeShapes) -> tuple[Model, NodeShapes]:
-    """The model with every such value made once, and the shapes that follow.
+@dataclass(frozen=True)
+class _Held:
+    """An axis of a node that holds its entries once for each of a symbol: a block of them."""
 
-    Raises `RefusedError` where a value differs along a free extent.
-    """
+    node: int
+    axis: int
+    extent: Product
+
+
+@dataclass(frozen=True)
+class WithoutRepeats:
+    """A model whose values hold what one sample needs, their shapes, and what users repeat."""
+
+    model: Model
+    shapes: NodeShapes
+    tiles: dict[int, tuple[Tile, ...]]
+
+
+def without_repeats(model: Model, shapes: NodeShapes) -> WithoutRepeats:
+    """The model with every such value made once. Raises `RefusedError` where one differs."""
     repeats = _Repeats(model, shapes)
     repeats.look()
     repeats.require_one_use()
     return repeats.result()
-
-
-def _holds_once(array: Array, axis: int) -> bool:
-    """Whether all entries along an axis are the same, to the sign of a zero."""
-    first = array.take([0], axis=axis)
-    return bool((array == first).all() and (np.signbit(array) == np.signbit(first)).all())
 
 
 class _Repeats:
@@ -50,90 +71,109 @@ class _Repeats:
         self.graph: Graph = model.graph
         self.shapes = shapes
         self.has_draws = any(map(self.graph.has_op, (RandUniform.tag, BernoulliMask.tag)))
-        self.seen: dict[int, set[int]] = {}
-        """By node, the axes along which its entries have to be kept once."""
+        self.held: dict[int, dict[int, Product]] = {}
+        """By node and axis, the extent that is held for one of its symbol."""
         self.uses: set[tuple[int, int]] = set()
-        """User and used, where the user takes a value that is kept once."""
+        """User and used, where what is used holds less than declared."""
+        self.tiles: dict[int, tuple[Tile, ...]] = {}
 
     def look(self) -> None:
         """Find out which parents stand for free extents of their users."""
-        known: dict[int, tuple[tuple[int, int], ...]] = {}
+        known: dict[int, tuple[Tile, ...]] = {}
         for node, form in zip(self.graph.nodes, self.shapes.forms, strict=True):
             if form not in known:
                 known[form] = self._repeats(node) if form >= 0 else ()
-            for parent, axis in known[form]:
-                self._keep_once(self.graph.nodes[node.parents[parent]], axis, node)
+            for repeat in known[form]:
+                self._hold_once(node, repeat)
 
-    def _repeats(self, node: Node) -> tuple[tuple[int, int], ...]:
-        """Places of parents that stand for a free extent of a node, each with an axis."""
+    def _repeats(self, node: Node) -> tuple[Tile, ...]:
+        """Places of parents that stand for free extents of a node."""
         out = self.shapes[node.id]
-        places = enumerate(node.parents)
         return tuple(
-            (place, axis)
-            for place, parent in places
-            for axis in node.op.repeats(self.shapes[parent], out)
+            Tile(place, axis, extent)
+            for place, parent in enumerate(node.parents)
+            for axis, extent in node.op.repeats(self.shapes[parent], out)
         )
 
-    def _keep_once(self, node: Node, axis: int, user: Node) -> None:
-        """Keep a node's entries along an axis once, and those it is made of."""
-        waiting = [(node, axis, user)]
-        while waiting:
-            node, axis, user = waiting.pop()
-            extent = node.shape[axis]
-            if extent == 1 and not self.has_draws:
-                continue
-            if extent > 1:
-                self.uses.add((user.id, node.id))
-            axes = self.seen.setdefault(node.id, set())
-            if axis not in axes:
-                axes.add(axis)
-                made_of = self._made_of(node, axis)
-                waiting += [(self.graph.nodes[parent], at, node) for parent, at in made_of]
+    def _hold_once(self, user: Node, repeat: Tile) -> None:
+        """Have a parent hold one entry for a free extent, or else one block of entries."""
+        parent = self.graph.nodes[user.parents[repeat.place]]
+        count = parent.shape[repeat.axis]
+        if count == 1 and not self.has_draws:
+            return
+        whole = Product((Symbol("N", count, batch=True),))
+        try:
+            self._hold(_Held(parent.id, repeat.axis, whole), user)
+        except RefusedError:
+            if len(repeat.extent.factors) == 1 or count != size(repeat.extent):
+                raise
+            self._hold(_Held(parent.id, repeat.axis, repeat.extent), user)
+            self.tiles[user.id] = (*self.tiles.get(user.id, ()), repeat)
 
-    def _made_of(self, node: Node, axis: int) -> list[tuple[int, int]]:
-        """The parents that an axis comes from, each with its axis. Raises `RefusedError`."""
+    def _hold(self, start: _Held, user: Node) -> None:
+        """Have a node, and those it is made of, hold an axis once. Raises `RefusedError`."""
+        found: list[tuple[_Held, int]] = []
+        seen: set[_Held] = set()
+        waiting = [(start, user.id)]
+        while waiting:
+            held, by = waiting.pop()
+            found.append((held, by))
+            if held not in seen:
+                seen.add(held)
+                if self.held.get(held.node, {}).get(held.axis, held.extent) != held.extent:
+                    raise RefusedError(self.graph.nodes[held.node], _OTHER_USE)
+                waiting += [(made_of, held.node) for made_of in self._made_of(held)]
+        for held, by in found:
+            if block(held.extent) < size(held.extent):
+                self.held.setdefault(held.node, {})[held.axis] = held.extent
+                self.uses.add((by, held.node))
+
+    def _made_of(self, held: _Held) -> list[_Held]:
+        """The axes of parents that an axis comes from. Raises `RefusedError`."""
+        node = self.graph.nodes[held.node]
         op = node.op
         if isinstance(op, RandUniform | BernoulliMask):
             raise RefusedError(node, "draws other numbers for each sample")
         if isinstance(op, Const):
-            if not _holds_once(self.model.params[node.id, "values"], axis):
-                raise RefusedError(node, f"holds other numbers along axis {axis}")
+            if not _holds_once(self.model.params[node.id, "values"], held):
+                raise RefusedError(node, f"holds other numbers along axis {held.axis}")
             return []
         if isinstance(op, BroadcastTo):
-            source = axis - (len(op.to_shape) - len(op.from_shape))
-            if source < 0 or op.from_shape[source] < op.to_shape[axis]:
+            source = held.axis - (len(op.to_shape) - len(op.from_shape))
+            if source < 0 or op.from_shape[source] < op.to_shape[held.axis]:
                 return []
-        for places in self._candidates(node):
-            if self._carries(node, axis, dict(places)):
-                return places
-        if node.shape[axis] > 1 or self._draws(node):
-            raise RefusedError(node, f"holds other numbers along axis {axis}")
+        wanted = _with(node.shape, held.axis, held.extent)
+        for candidate in self._candidates(node, held, wanted):
+            if _carries(node, candidate, wanted):
+                return [
+                    _Held(parent, axis, extent)
+                    for parent, shape in zip(node.parents, candidate, strict=True)
+                    for axis, extent in enumerate(shape)
+                    if isinstance(extent, Product)
+                ]
+        if size(held.extent) > block(held.extent) or self._draws(node):
+            raise RefusedError(node, f"holds other numbers along axis {held.axis}")
         return []
 
-    def _candidates(self, node: Node) -> Iterator[list[tuple[int, int]]]:
-        """Axes of parents that an axis of a node may come from: of all, or of one alone."""
-        shapes = {parent: self.graph.nodes[parent].shape for parent in node.parents}
-        if len(shapes) > 1:
-            for back in range(1, min(map(len, shapes.values())) + 1):
-                yield [(parent, len(shape) - back) for parent, shape in shapes.items()]
-        for parent, shape in shapes.items():
-            for axis in range(len(shape)):
-                yield [(parent, axis)]
-
-    def _carries(self, node: Node, axis: int, places: dict[int, int]) -> bool:
-        """Whether a node carries a batch from these axes of its parents to an axis of its own."""
-        batch = Product((Symbol("N", node.shape[axis], batch=True),))
-        parents: list[SymbolicShape] = []
-        for parent in node.parents:
-            shape, place = self.graph.nodes[parent].shape, places.get(parent)
-            if place is not None and shape[place] != node.shape[axis]:
-                return False
-            parents.append(tuple([batch if i == place else n for i, n in enumerate(shape)]))
-        wanted = tuple([batch if i == axis else n for i, n in enumerate(node.shape)])
-        try:
-            return wanted in node.op.infer_symbolic(node.shape, *parents)
-        except NotFreeError:
-            return False
+    def _candidates(
+        self, node: Node, held: _Held, wanted: SymbolicShape
+    ) -> Iterator[tuple[SymbolicShape, ...]]:
+        """Shapes of the parents that an axis of a node may come from: of all, or of one alone."""
+        shapes = [self.graph.nodes[parent].shape for parent in node.parents]
+        count = node.shape[held.axis]
+        if isinstance(node.op, Reshape | Flatten):
+            try:
+                yield from ((view,) for view in regrouped(wanted, shapes[0]))
+            except NotFreeError:
+                return
+        for back in range(1, min(map(len, shapes), default=0) + 1):
+            if all(shape[-back] == count for shape in shapes):
+                yield tuple([_with(shape, len(shape) - back, held.extent) for shape in shapes])
+        for place, shape in enumerate(shapes):
+            for axis, extent in enumerate(shape):
+                if extent == count:
+                    alone = _with(shape, axis, held.extent)
+                    yield (*shapes[:place], alone, *shapes[place + 1 :])
 
     def _draws(self, node: Node) -> bool:
         waiting, seen = [node.id], {node.id}
@@ -147,44 +187,84 @@ class _Repeats:
         return False
 
     def require_one_use(self) -> None:
-        """Raise where a value that is kept once is wanted as a whole too."""
-        if not self.uses:
+        """Raise where a value that is held once is wanted as a whole too."""
+        if not self.held:
             return
-        once = {used for _, used in self.uses}
         for output in self.graph.output_ids:
-            if output in once:
+            if output in self.held:
                 raise RefusedError(self.graph.nodes[output], _OTHER_USE)
         for node in self.graph.nodes:
             if self.shapes.numbers[node.id] < 0:
                 continue
             for parent in node.parents:
-                if parent in once and (node.id, parent) not in self.uses:
+                if parent in self.held and (node.id, parent) not in self.uses:
                     raise RefusedError(self.graph.nodes[parent], _OTHER_USE)
 
-    def result(self) -> tuple[Model, NodeShapes]:
+    def result(self) -> WithoutRepeats:
         shapes: dict[int, SymbolicShape] = {}
         changed: dict[int, Node] = {}
         params: dict[tuple[int, str], Array] = {}
-        for node_id in sorted({used for _, used in self.uses}):
-            node, axes = self.graph.nodes[node_id], self.seen[node_id]
-            kept = tuple([1 if axis in axes else n for axis, n in enumerate(node.shape)])
+        for node_id, axes in self.held.items():
+            node = self.graph.nodes[node_id]
+            kept = tuple(
+                [block(axes[axis]) if axis in axes else n for axis, n in enumerate(node.shape)]
+            )
             op = node.op
             if isinstance(op, Const):
-                first = tuple([slice(1 if axis in axes else None) for axis in range(len(kept))])
-                params[node_id, "values"] = self.model.params[node_id, "values"][first]
+                array = self.model.params[node_id, "values"]
+                for axis, extent in axes.items():
+                    array = _first_of(array, axis, extent).reshape(
+                        (*array.shape[:axis], block(extent), *array.shape[axis + 1 :])
+                    )
+                params[node_id, "values"] = array
                 op = replace(op, shape=kept, value_shape=None)
             extents = enumerate(self.shapes[node_id])
-            shapes[node_id] = tuple([1 if axis in axes else extent for axis, extent in extents])
+            shapes[node_id] = tuple(
+                [kept[axis] if axis in axes else extent for axis, extent in extents]
+            )
             changed[node_id] = structs.replace(node, op=op, shape=kept)
         if self.graph.has_op(HardMaskedSoftmax.tag):
             for node in self.graph.nodes:
-                op = node.op
-                if isinstance(op, HardMaskedSoftmax) and self.shapes.numbers[node.id] >= 0:
-                    narrowed = op.narrowed(lined_up(op.mask.shape, self.shapes[node.id]))
+                if isinstance(node.op, HardMaskedSoftmax) and self.shapes.numbers[node.id] >= 0:
+                    narrowed = node.op.narrowed(self.shapes[node.id])
                     changed[node.id] = structs.replace(node, op=narrowed)
         if not changed:
-            return self.model, self.shapes
+            return WithoutRepeats(self.model, self.shapes, self.tiles)
         nodes = tuple([changed.get(node.id, node) for node in self.graph.nodes])
         graph = replace(self.graph, nodes=nodes)
-        changed_model = Model(graph, {**self.model.params, **params}, self.model.notes)
-        return changed_model, self.shapes.replaced(shapes).of(graph)
+        model = replace(self.model, graph=graph, params={**self.model.params, **params})
+        return WithoutRepeats(model, self.shapes.replaced(shapes).of(graph), self.tiles)
+
+
+def _with(shape: SymbolicShape, axis: int, extent: Product) -> SymbolicShape:
+    return (*shape[:axis], extent, *shape[axis + 1 :])
+
+
+def _carries(node: Node, parents: tuple[SymbolicShape, ...], wanted: SymbolicShape) -> bool:
+    """Whether a node whose parents have these shapes may have the wanted one."""
+    try:
+        return wanted in node.op.infer_symbolic(node.shape, *parents)
+    except NotFreeError:
+        return False
+
+
+def _split(array: Array, axis: int, extent: Product) -> tuple[Array, int]:
+    """An array with the symbol of an axis on an axis of its own, and which that is."""
+    place = next(i for i, factor in enumerate(extent.factors) if not isinstance(factor, int))
+    sizes = [factor_size(factor) for factor in extent.factors]
+    outside, inside = numel(tuple(sizes[:place])), numel(tuple(sizes[place + 1 :]))
+    shape = (*array.shape[:axis], outside, sizes[place], inside, *array.shape[axis + 1 :])
+    return array.reshape(shape), axis + 1
+
+
+def _first_of(array: Array, axis: int, extent: Product) -> Array:
+    """What an array holds for the first of a symbol."""
+    split, at = _split(array, axis, extent)
+    return split.take([0], axis=at)
+
+
+def _holds_once(array: Array, held: _Held) -> bool:
+    """Whether an array holds the same for each of a symbol, to the sign of a zero."""
+    first = _first_of(array, held.axis, held.extent)
+    split, _ = _split(array, held.axis, held.extent)
+    return bool((split == first).all() and (np.signbit(split) == np.signbit(first)).all())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from hatch_irpytorch.axes.free import free_model
-from hatch_irpytorch.axes.inference import NodeShapes
+from hatch_irpytorch.axes.free import FreeModel, free_model
 from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
 from hatch_irpytorch.emit.fusion.ops import Part
 from hatch_irpytorch.emit.fusion.rules import fuse
@@ -34,14 +34,14 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     live = original.live_ids()
     count = len(live)
     if options.fuse:
-        model = fuse(model, shapes, options.dtype)
+        model = fuse(free, options.dtype)
         shapes = None if shapes is None else shapes.of(model.graph)
         live = model.graph.live_ids()
     graph = model.graph
     nodes: Sequence[Node] = graph.nodes
     if len(live) < len(nodes):
         nodes = [node for node in nodes if node.id in live]
-    whole = _class(model, shapes, nodes, options)
+    whole = _class(replace(free, model=model, shapes=shapes), nodes, options)
     _refuse_too_many(graph, whole.tensors, options)
     codes = [code for template in whole.templates for code in template.expressions]
     codes += [tensor.code for tensor in whole.tensors if tensor.code is not None]
@@ -61,14 +61,12 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     )
 
 
-def _class(
-    model: Model, shapes: NodeShapes | None, nodes: Sequence[Node], options: EmitOptions
-) -> ClassPlan:
-    graph = model.graph
+def _class(free: FreeModel, nodes: Sequence[Node], options: EmitOptions) -> ClassPlan:
+    model, graph = free.model, free.model.graph
     variables = assign_variables(graph, nodes)
     affine = layer_norm_affine(graph, nodes)
     before_inverse = _ancestors_of_inverse(graph, nodes)
-    templates = Templates(model, shapes, options.dtype)
+    templates = Templates(free, options.dtype)
     tensors: list[Tensor] = []
     statements: list[Statement] = []
     for node in nodes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from hatch_irpytorch.axes.inference import NodeShapes
+from hatch_irpytorch.axes.free import FreeModel
 from hatch_irpytorch.emit.plan import Declaration, Template, Tensor
-from hatch_irpytorch.ir.graph import Model, Node
+from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.ir.ops import Site
+from hatch_irpytorch.ir.ops.base import Tile
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 from hatch_irpytorch.ir.shapes import numel
 from hatch_irpytorch.ir.symbolic import SymbolicShape, declared, is_free, symbolic_text
@@ -23,19 +24,22 @@ def shape_comment(shape: SymbolicShape) -> str:
 class Templates:
     """The templates of a model's nodes, by signature."""
 
-    def __init__(self, model: Model, shapes: NodeShapes | None, dtype: str) -> None:
+    def __init__(self, free: FreeModel, dtype: str) -> None:
+        model, shapes = free.model, free.shapes
         self.graph = model.graph
         self.shapes = shapes
+        self.tiles = free.tiles
         self.signatures = model.graph.signatures
         self.forms = self.signatures if shapes is None else shapes.forms
         self.params = model.params
         self.dtype = dtype
-        self._known: dict[tuple[int, int, bool], Template] = {}
+        self._known: dict[tuple[int, int, bool, tuple[Tile, ...]], Template] = {}
         self._declared: dict[int, dict[str, Declaration]] = {}
 
     def of(self, node: Node, tensors: int, zero_sign_matters: bool) -> Template:
         """The code of a node that holds so many tensors."""
-        alike = (self.forms[node.id], tensors, zero_sign_matters)
+        tiles = self.tiles.get(node.id, ())
+        alike = (self.forms[node.id], tensors, zero_sign_matters, tiles)
         found = self._known.get(alike)
         if found is None:
             op = node.op
@@ -86,4 +90,5 @@ class Templates:
         if self.shapes is None:
             return site
         free = tuple([self.shapes[parent] for parent in node.parents])
-        return site._replace(free_shapes=free, free_out=self.shapes[node.id])
+        tiles = self.tiles.get(node.id, ())
+        return site._replace(free_shapes=free, free_out=self.shapes[node.id], tiles=tiles)

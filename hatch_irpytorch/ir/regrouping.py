@@ -14,11 +14,11 @@ from hatch_irpytorch.ir.symbolic import (
     Factor,
     NotFreeError,
     Product,
-    Symbol,
     SymbolicShape,
-    declared,
+    block,
     factor_size,
     is_free,
+    only_symbols,
     size,
     symbolic_text,
 )
@@ -32,13 +32,13 @@ def regrouped(shape: SymbolicShape, out: Shape) -> list[SymbolicShape]:
     There are several only where the declared size of a symbol is 1, as of one sample. Those that
     leave symbols alone on an axis, further in front, come first. Raises `NotFreeError`.
     """
-    if declared(shape) == out:
-        return [shape]
+    if not any(map(is_free, shape)):
+        return [out]
     if 0 in out:
         found = list(_placed_in_empty(shape, out))
     else:
         factors = _merged(factor for extent in shape for factor in _factors(extent))
-        found = sorted(set(_regrouped(factors, out)), key=_preference)
+        found = sorted(set(_regrouped(factors, out)), key=lambda view: _preference(view, shape))
     found = [view for view in found if _can_be_told(view, shape)]
     if not found:
         raise NotFreeError(f"reshapes {symbolic_text(shape)} to {shape_text(out)}")
@@ -53,10 +53,10 @@ def _can_be_told(view: SymbolicShape, shape: SymbolicShape) -> bool:
     return True
 
 
-def _preference(shape: SymbolicShape) -> tuple[int, tuple[int, ...]]:
-    products = [(axis, extent) for axis, extent in enumerate(shape) if isinstance(extent, Product)]
+def _preference(view: SymbolicShape, shape: SymbolicShape) -> tuple[bool, int, tuple[int, ...]]:
+    products = [(axis, extent) for axis, extent in enumerate(view) if isinstance(extent, Product)]
     merged = sum(len(extent.factors) - 1 for _, extent in products)
-    return merged, tuple(axis for axis, _ in products)
+    return view != shape, merged, tuple(axis for axis, _ in products)
 
 
 def _factors(extent: Extent) -> tuple[Factor, ...]:
@@ -140,28 +140,37 @@ def origins(extent: Product, shapes: Sequence[SymbolicShape]) -> tuple[Origin, .
     found = tuple(part for part in parts if part is not None and part.over == 1)
     if len(found) < len(parts):
         return None
-    number = _number(extent)
+    number = block(extent)
     return (found[0]._replace(times=found[0].times * number), *found[1:])
 
 
 def _origin(extent: Product, shapes: Sequence[SymbolicShape]) -> Origin | None:
-    symbols, number = _symbols(extent), _number(extent)
+    symbols, number = only_symbols(extent), block(extent)
     for parent, shape in enumerate(shapes):
         for axis, other in enumerate(shape):
-            if isinstance(other, Product) and _symbols(other) == symbols:
-                common = math.gcd(number, _number(other))
-                times, over = number // common, _number(other) // common
+            if isinstance(other, Product) and only_symbols(other) == symbols:
+                common = math.gcd(number, block(other))
+                times, over = number // common, block(other) // common
                 if times == 1 or over == 1:
                     return Origin(parent, axis, times, over)
     return None
 
 
-def _symbols(extent: Product) -> tuple[Symbol, ...]:
-    return tuple(factor for factor in extent.factors if not isinstance(factor, int))
+def repeated(name: str, rank: int, axis: int, extent: Product, count: str) -> str:
+    """A value with one block of entries on an axis, as code that has `count` of them.
 
-
-def _number(extent: Product) -> int:
-    return math.prod(factor for factor in extent.factors if isinstance(factor, int))
+    The symbol of the extent says where: `(N, 4)` is four entries again and again, `(4, N)` each of
+    four entries many times.
+    """
+    place = next(i for i, factor in enumerate(extent.factors) if not isinstance(factor, int))
+    outside, inside = extent.factors[:place], extent.factors[place + 1 :]
+    if not outside:
+        times = ", ".join(count if i == axis else "1" for i in range(rank))
+        return f"{name}.repeat({times})"
+    if not inside:
+        return f"{name}.repeat_interleave({count}, dim={axis})"
+    blocks = f"torch.unflatten({name}, {axis}, ({outside[0]}, {inside[0]}))"
+    return f"{blocks}.repeat_interleave({count}, dim={axis}).flatten({axis}, {axis + 1})"
 
 
 def untold_axis(shape: SymbolicShape, shapes: Sequence[SymbolicShape]) -> int | None:

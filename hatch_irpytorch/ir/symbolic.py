@@ -60,6 +60,16 @@ def declared(shape: SymbolicShape) -> Shape:
     return tuple(map(size, shape))
 
 
+def only_symbols(extent: Product) -> Product:
+    """The symbol of an extent, without its numbers."""
+    return Product(tuple([factor for factor in extent.factors if not isinstance(factor, int)]))
+
+
+def block(extent: Product) -> int:
+    """The entries of an extent for one of its symbol."""
+    return math.prod([factor for factor in extent.factors if isinstance(factor, int)])
+
+
 def is_free(extent: Extent) -> bool:
     return not isinstance(extent, int)
 
@@ -141,11 +151,12 @@ def _joined_extent(a: Extent, b: Extent) -> Extent:
     raise NotFreeError(f"joins extents {extent_text(a)} and {extent_text(b)}")
 
 
-def lined_up(parent: SymbolicShape, out: SymbolicShape) -> tuple[int, ...]:
+def lined_up(parent: SymbolicShape, out: SymbolicShape) -> tuple[tuple[int, Product], ...]:
     """The axes of a parent with a number where the result, lined up from the last, is free."""
-    start = len(out) - len(parent)
-    pairs = enumerate(zip(parent, out[start:], strict=True))
-    return tuple(axis for axis, (a, b) in pairs if isinstance(a, int) and is_free(b))
+    pairs = enumerate(zip(parent, out[len(out) - len(parent) :], strict=True))
+    return tuple(
+        (axis, b) for axis, (a, b) in pairs if isinstance(a, int) and not isinstance(b, int)
+    )
 
 
 def windowed(extent: Extent, span: int, step: int, padding: int) -> Extent:

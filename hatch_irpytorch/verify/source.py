@@ -102,7 +102,8 @@ nn.Parameter
 """)
 _METHODS = _words("""
 __init__ detach expand flatten new_empty numel parameters permute register_buffer requires_grad
-reshape shape squeeze step sum to train transpose unsqueeze with_name zero_grad
+repeat repeat_interleave reshape shape squeeze step sum to train transpose unsqueeze with_name
+zero_grad
 """)
 _NAMES = _words("""
 F Path ValueError __file__ __name__ bool dtype float int main make_optimizer nn print

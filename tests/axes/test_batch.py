@@ -494,3 +494,87 @@ def test_the_model_is_not_changed() -> None:
     before = source(value, batch="fixed")
     emit_module(model, EmitOptions())
     assert emit_module(model, EmitOptions(batch="fixed")).source == before
+
+
+def heads(declared: int) -> Document:
+    """Two heads in the axis of the batch, and a const for each head."""
+    rows = np.tile([[[1.0, 2.0, 3.0]], [[4.0, 5.0, 6.0]]], (declared, 1, 1))
+    return document(
+        [declared, 2, 3, 4],
+        reshape(0, [declared, 2, 3, 4], [2 * declared, 3, 4]),
+        op("transpose", [1], [2 * declared, 4, 3], axis1=1, axis2=2),
+        op("matmul", [1, 2], [2 * declared, 3, 3]),
+        const([2 * declared, 1, 3], rows),
+        op(
+            "broadcast_to",
+            [4],
+            [2 * declared, 3, 3],
+            from_shape=[2 * declared, 1, 3],
+            to_shape=[2 * declared, 3, 3],
+        ),
+        op("add", [3, 5], [2 * declared, 3, 3]),
+        op("softmax", [6], [2 * declared, 3, 3], axis=2),
+    )
+
+
+@pytest.mark.parametrize("declared", [1, 3])
+@pytest.mark.parametrize("fuse", [False, True])
+def test_a_const_for_each_head_is_repeated(declared: int, fuse: bool) -> None:
+    value = heads(declared)
+    assert "v6 = v3 + v5.repeat(v3.shape[0] // 2, 1, 1)  # (2 * N, 3, 3)" in forward(value)
+    assert_any_batch(read(value), {"batch": "free", "fuse": fuse})
+
+
+def test_a_const_for_each_row_outside_the_batch_is_repeated() -> None:
+    """Where the batch is the inner part of its axis, or lies between two others."""
+    value = document(
+        [3, 1, 2],
+        reshape(0, [3, 1, 2], [3, 2]),
+        op("linear", [1], [3, 2], weight=[[1.0, 2.0], [0.0, 1.0]], bias=[0.0, 0.0]),
+        const([3, 2], [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]),
+        op("mul_elem", [3, 2], [3, 2]),
+    )
+    assert forward(value, batch_axis=1)[4].startswith(
+        "v4 = v3.repeat_interleave(v2.shape[0] // 3, dim=0) * v2"
+    )
+    assert_any_batch(read(value), {"batch": "free", "batch_axis": 1})
+    value = document(
+        [3, 1, 2],
+        reshape(0, [3, 1, 2], [6]),
+        const([6], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        op("sub", [1, 2], [6]),
+    )
+    assert "torch.unflatten(v2, 0, (3, 2)).repeat_interleave(v1.shape[0] // 6, dim=0)" in (
+        "".join(forward(value, batch_axis=1))
+    )
+    assert_any_batch(read(value), {"batch": "free", "batch_axis": 1})
+
+
+def test_numbers_that_are_looked_up_for_every_sample_are_followed() -> None:
+    """As positions whose table is read for all samples at once."""
+    picked = np.tile([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], (2, 1))
+    value = document(
+        [2, 3, 4],
+        const([6, 2], picked),
+        const([2, 4], np.arange(8.0).reshape(2, 4)),
+        op("matmul", [1, 2], [6, 4]),
+        reshape(3, [6, 4], [2, 3, 4]),
+        op("add", [0, 4], [2, 3, 4]),
+    )
+    assert forward(value)[1:5] == [
+        "v1 = self.const_1  # (3, 2)",
+        "v2 = self.const_2  # (2, 4)",
+        "v3 = torch.matmul(v1, v2)  # (3, 4)",
+        "v4 = v3.reshape(1, 3, 4)  # (1, 3, 4)",
+    ]
+    assert_any_batch(read(value), {"batch": "free"})
+
+
+def test_an_output_has_its_batch_where_the_input_has_it() -> None:
+    value = document(
+        [1, 4],
+        reshape(0, [1, 4], [1, 1, 4]),
+        reshape(1, [1, 1, 4], [1, 4, 1]),
+    )
+    assert "(N, 4) -> (N, 4, 1);" in source(value)
+    assert_any_batch(read(value), {"batch": "free"})

@@ -54,6 +54,65 @@ def test_a_module_is_right_or_refuses(
             generated(x)
 
 
+class Probe(nn.Module):
+    """A learned query for every sample, by attention over (sequence, batch, features)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.probe = nn.Parameter(torch.randn(1, 1, 8))
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        probe = self.probe.repeat(x.shape[0], 1, 1)
+        found: torch.Tensor = self.attention(probe, x, x)[0]
+        return found
+
+
+class Positions(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(3).unsqueeze(0).expand(x.shape[0], -1)
+        found: torch.Tensor = x + self.table(places)
+        return found
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.LSTM(8, 4, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.cells(x)[0]
+        return found
+
+
+class Relative(nn.Module):
+    """A product with a table along an axis in the middle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(3, 5, 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("bhc,hkc->bhk", x, self.table)
+
+
+@pytest.mark.parametrize("declared", [1, 2])
+@pytest.mark.parametrize("make", [Probe, Positions, Recurrent, Relative])
+def test_what_library_models_do_leaves_the_batch_free(make: type[nn.Module], declared: int) -> None:
+    torch.manual_seed(0)
+    net = make().eval()
+    model = from_torch(net, torch.rand(declared, 3, 8))
+    generated = module(emit_module(model, EmitOptions(batch="free")).source)
+    for size in (1, 2, 3, 7):
+        x = torch.rand(size, 3, 8)
+        with torch.no_grad():
+            torch.testing.assert_close(generated(x), net(x), rtol=1e-4, atol=1e-5)
+
+
 SHAPES: list[tuple[list[int], dict[str, Any], list[tuple[int, ...]], list[tuple[int, ...]]]] = [
     ([], {}, [()], [(1,), (1, 1)]),
     ([3], {"batch": "fixed"}, [(3,)], [(), (2,), (1, 3)]),

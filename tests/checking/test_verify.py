@@ -54,8 +54,8 @@ def test_a_sound_project_has_no_findings_and_no_traces(project: Path) -> None:
     result = run(project, "verify")
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [
-        "affine: import, smoke, parity and golden agree",
-        "second: import, smoke, parity and golden agree",
+        "affine: import, smoke, parity, batch and golden agree",
+        "second: import, smoke, parity, batch and golden agree",
     ]
     assert sorted(project.rglob("*")) == before
 
@@ -77,7 +77,7 @@ def test_modules_that_were_edited_or_removed_are_told_and_not_run(project: Path)
     assert result.returncode == 1
     assert sorted(result.stdout.splitlines()) == [
         *(f"{name}: not run, 1 finding" for name in sorted(["affine", *EDITS])),
-        "second: import, smoke, parity and golden agree",
+        "second: import, smoke, parity, batch and golden agree",
     ]
     lines = sorted(line.partition("]: ")[0] for line in result.stderr.splitlines())
     assert lines == [
@@ -101,7 +101,7 @@ def test_a_golden_file_that_is_wrong_or_missing_is_found(project: Path) -> None:
     third.unlink()
     result = run(project, "verify")
     assert result.returncode == 1
-    assert "sound: import, smoke, parity and golden agree\n" in result.stdout
+    assert "sound: import, smoke, parity, batch and golden agree\n" in result.stdout
     for told in (
         "tests/golden/affine.json: error[not-golden]: case 0: output 0 at ",
         "tests/golden/second.json: error[bad-golden]",

@@ -89,7 +89,7 @@ def test_what_lies_beside_is_not_imported(project: Path, trap: str) -> None:
             text = f"import os; {trap}" if name.endswith(".pth") else trap
             (project / folder / name).write_text(text)
     result = verified(project)
-    assert result.stdout == "affine: import, smoke, parity and golden agree\n"
+    assert result.stdout == "affine: import, smoke, parity, batch and golden agree\n"
     outputs = [f"{folder}/{name}" for folder in ("generated", PACKAGE) for name in NAMES]
     assert codes(result) == dict.fromkeys(outputs, "not-ours")
     assert codes(installed(project, "check")) == codes(result)
@@ -103,7 +103,7 @@ def test_the_path_of_the_environment_leads_to_no_output(project: Path, trap: str
             (project / path / name).write_text(trap)
     both = os.pathsep.join([*paths, *(str(project / path) for path in paths)])
     result = installed(project, "verify", {"PYTHONPATH": both})
-    assert result.stdout == "affine: import, smoke, parity and golden agree\n"
+    assert result.stdout == "affine: import, smoke, parity, batch and golden agree\n"
 
 
 def test_a_working_directory_is_not_a_place_to_import_from(project: Path, trap: str) -> None:
@@ -197,7 +197,7 @@ def test_planted_bytecode_is_found_and_not_run(
     result = verified(project)
     assert result.returncode == 1
     assert codes(result) == {f"{PACKAGE}/__pycache__/{name}": "foreign-code" for name in names}
-    assert "affine: import, smoke, parity and golden agree" in result.stdout
+    assert "affine: import, smoke, parity, batch and golden agree" in result.stdout
 
 
 def weights_project(project: Path, emit: str = "  training_skeleton: false\n") -> Path:
@@ -225,7 +225,7 @@ def test_a_weight_file_that_is_missing_cut_or_foreign_is_one_line(project: Path,
     result = verified(project)
     assert result.returncode == 1
     told = dict(line.split(": ") for line in result.stdout.splitlines())
-    assert told.pop("affine").endswith("parity and golden agree")
+    assert told.pop("affine").endswith("parity, batch and golden agree")
     assert told == dict.fromkeys(names, "not run, 1 finding")
     lines = sorted(line.partition(": error[")[0] for line in result.stderr.splitlines())
     assert lines == [f"{PACKAGE}/{name}.safetensors" for name in names]
@@ -249,9 +249,9 @@ def test_each_model_has_its_line_as_it_ends_and_bad_inputs_are_all_told(project:
         result = run(project, "verify", "--jobs", jobs)
         assert result.returncode == 1
         assert sorted(result.stdout.splitlines()) == [
-            "affine: import, smoke, parity and golden agree",
+            "affine: import, smoke, parity, batch and golden agree",
             "second: not run, 1 finding",
-            "third: import, smoke, parity and golden agree",
+            "third: import, smoke, parity, batch and golden agree",
         ]
     (project / "models/third.yaml").write_text("ir: nothing.ir.json\n")
     (project / "models/second.yaml").write_text("ir: 7\n")
@@ -266,4 +266,6 @@ def test_the_line_says_what_was_checked(project: Path) -> None:
     text = "ir: plain.ir.json\nemit:\n  training_skeleton: false\n"
     (project / "models/plain.yaml").write_text(text)
     assert called(project, "regen").returncode == 0
-    assert run(project, "verify", "plain").stdout == "plain: import, parity and golden agree\n"
+    assert (
+        run(project, "verify", "plain").stdout == "plain: import, parity, batch and golden agree\n"
+    )

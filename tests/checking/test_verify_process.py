@@ -80,7 +80,7 @@ def test_each_model_is_told_when_it_ends(project: Path, jobs: str) -> None:
     told = [next(lines)]
     assert started.process.poll() is None, "told at the end"
     told += lines
-    assert len(told) == COUNT and all("parity and golden agree" in line for line in told)
+    assert len(told) == COUNT and all("parity, batch and golden agree" in line for line in told)
     if jobs == "1":
         assert told == sorted(told)
     started.assert_nothing_stays()

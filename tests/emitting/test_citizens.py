@@ -43,10 +43,15 @@ N = 2
 
 
 def documented_extents(factory: Callable[[], torch.nn.Module]) -> list[str]:
-    """The extents of the input, as the docstring of its module shows them: `N`, `1`, `8`."""
-    text = sys.modules[factory.__module__].__doc__ or ""
-    shape = re.match(r"\w+: \(((?:N\b)?[\d, ]*)\) -> ", text)
-    assert shape is not None, text
+    """The extents of the input, as the docstring of `require_shape` shows them: `N`, `1`, `8`.
+
+    That of the module shows the same, but for shapes too long for its line.
+    """
+    generated = sys.modules[factory.__module__]
+    shape = re.search(r"unless x is \(((?:N\b)?[\d, ]*)\)\.$", generated.require_shape.__doc__)
+    assert shape is not None, generated.require_shape.__doc__
+    short = re.match(r"\w+: \((.*?)\) -> ", generated.__doc__ or "")
+    assert short is None or short[1] == shape[1]
     return re.findall(r"\w+", shape[1])
 
 

@@ -123,7 +123,7 @@ SHAPES = {"conv": [1, 2, 4, 4], "max_pool": [1, 2, 4, 4], "avg_pool": [1, 2, 4, 
 
 
 def texts(value: Document) -> list[str]:
-    part = plan(value).model
+    part = plan(value, batch="fixed").model
     last = part.statements[-1]
     names = part.variables.names(last.node)
     return [flat(expression) for expression in last.template.filled(names)]

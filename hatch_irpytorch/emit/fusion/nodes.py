@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from msgspec import structs
 
-from hatch_irpytorch.axes.inference import NodeShapes
+from hatch_irpytorch.axes.free import FreeModel
 from hatch_irpytorch.emit.consts import read_const
 from hatch_irpytorch.emit.literals import decimals, rounded
 from hatch_irpytorch.ir.graph import Model, Node
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 class Fuser:
     """The nodes of a model while they are replaced, and who uses whom."""
 
-    def __init__(self, model: Model, shapes: NodeShapes | None, dtype: str) -> None:
+    def __init__(self, free: FreeModel, dtype: str) -> None:
+        model = free.model
         self.model = model
-        self.shapes = shapes
+        self.shapes = free.shapes
+        self.tiles = free.tiles
         self.dtype = dtype
         self.nodes = list(model.graph.nodes)
         self.params = dict(model.params)
@@ -47,7 +49,7 @@ class Fuser:
 
     def result(self) -> Model:
         graph = replace(self.model.graph, nodes=tuple(self.nodes))
-        return Model(graph, self.params, self.model.notes)
+        return replace(self.model, graph=graph, params=self.params)
 
     def apply(self, rule: Callable[[Fuser, Node], bool]) -> None:
         """Try a rule on every live node, in order."""
@@ -83,6 +85,8 @@ class Fuser:
         """Replace `root`; False where a value in between is wanted elsewhere too."""
         inner = set(covered) - {root.id}
         every = inner | {root.id}
+        if not every.isdisjoint(self.tiles):
+            return False
         for node_id in inner:
             shared = isinstance(self.nodes[node_id].op, Const | BroadcastTo)
             if not shared and (node_id in self.outputs or not self.users[node_id] <= every):

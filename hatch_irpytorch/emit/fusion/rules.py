@@ -7,7 +7,7 @@ import math
 import numpy as np
 from msgspec import structs
 
-from hatch_irpytorch.axes.inference import NodeShapes
+from hatch_irpytorch.axes.free import FreeModel
 from hatch_irpytorch.emit.fusion.attention import fuse_attention
 from hatch_irpytorch.emit.fusion.nodes import Fuser, is_layer_norm, repeated
 from hatch_irpytorch.emit.fusion.ops import (
@@ -25,9 +25,9 @@ from hatch_irpytorch.ir.ops.products import Linear
 from hatch_irpytorch.ir.ops.softmaxes import Softmax
 
 
-def fuse(model: Model, shapes: NodeShapes | None, dtype: str) -> Model:
+def fuse(free: FreeModel, dtype: str) -> Model:
     """The model with every rule applied; the ids of the nodes that stay do not change."""
-    fuser = Fuser(model, shapes, dtype)
+    fuser = Fuser(free, dtype)
     for rule in _RULES:
         fuser.apply(rule)
     return fuser.result()

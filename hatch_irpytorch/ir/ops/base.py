@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import msgspec
 
 from hatch_irpytorch.ir.ops.code import Call, Code, Function, call
-from hatch_irpytorch.ir.regrouping import origins, untold_axis
+from hatch_irpytorch.ir.regrouping import origins, repeated, untold_axis
 from hatch_irpytorch.ir.shapes import DeclaredShape, Shape, numel, shape_text
-from hatch_irpytorch.ir.symbolic import Product, SymbolicShape
+from hatch_irpytorch.ir.symbolic import Product, SymbolicShape, only_symbols
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,6 +103,14 @@ class Buffer(NamedTuple):
     table: Mask | None = None
 
 
+class Tile(NamedTuple):
+    """A parent whose axis holds one block of entries for a free extent."""
+
+    place: int
+    axis: int
+    extent: Product
+
+
 class Site(NamedTuple):
     """Where a node's code will stand: the shapes of its parents and its own, what its attributes
     start with, its stored arrays by field.
@@ -120,10 +128,16 @@ class Site(NamedTuple):
     free_shapes: tuple[SymbolicShape, ...] = ()
     """Those of the parents, in which extents may be free; empty where none is."""
     free_out: SymbolicShape = ()
+    tiles: tuple[Tile, ...] = ()
+    """Parents that hold one block of entries for a free extent, which repeats it."""
 
     @property
     def parent_shapes(self) -> tuple[SymbolicShape, ...]:
-        return self.free_shapes or self.shapes
+        """The shapes of the parents, repeated where they are."""
+        shapes = list(self.free_shapes or self.shapes)
+        for place, axis, extent in self.tiles:
+            shapes[place] = (*shapes[place][:axis], extent, *shapes[place][axis + 1 :])
+        return tuple(shapes)
 
     @property
     def result_shape(self) -> SymbolicShape:
@@ -151,25 +165,36 @@ class Site(NamedTuple):
 
     def size(self, extent: Product) -> str:
         """A free extent as code: a product of extents of the parents."""
-        terms = origins(extent, self.parent_shapes)
+        tiled = {tile.place for tile in self.tiles}
+        shapes = [() if i in tiled else shape for i, shape in enumerate(self.parent_shapes)]
+        terms = origins(extent, shapes)
         assert terms is not None
-        return " * ".join([term.code(self.parents) for term in terms])
+        return " * ".join([term.code(self._names) for term in terms])
 
     @property
     def name(self) -> str:
         return "{0}"
 
     @property
-    def parents(self) -> tuple[str, ...]:
+    def _names(self) -> tuple[str, ...]:
         return tuple([f"{{{place}}}" for place in range(2, len(self.shapes) + 2)])
 
     @property
+    def parents(self) -> tuple[str, ...]:
+        names = list(self._names)
+        for place, axis, extent in self.tiles:
+            rank = len(self.shapes[place])
+            count = self.size(only_symbols(extent))
+            names[place] = repeated(names[place], rank, axis, extent, count)
+        return tuple(names)
+
+    @property
     def x(self) -> str:
-        return "{2}"
+        return self.parents[0] if self.tiles else "{2}"
 
     @property
     def y(self) -> str:
-        return "{3}"
+        return self.parents[1] if self.tiles else "{3}"
 
     def slot(self, name: str) -> str:
         """The attribute of a payload slot or buffer, as seen in `forward`."""
@@ -242,10 +267,8 @@ class Op:
         """What is wrong with the payload fields that are present, beyond missing ones."""
         return ()
 
-    def repeats(self, parent: SymbolicShape, out: SymbolicShape) -> tuple[int, ...]:
-        """The axes of a parent that hold one number for a free extent of the result: along them it
-        must have one entry, or the same in all.
-        """
+    def repeats(self, parent: SymbolicShape, out: SymbolicShape) -> tuple[tuple[int, Product], ...]:
+        """The axes of a parent whose number stands for a free extent of the result, and that."""
         return ()
 
     def passes_gradient(self, *shapes: Shape) -> bool:

@@ -17,7 +17,7 @@ from hatch_irpytorch.ir.ops.base import (
     require_same,
     require_shape,
 )
-from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, joined, lined_up
+from hatch_irpytorch.ir.symbolic import NotFreeError, Product, SymbolicShape, joined, lined_up
 
 
 class DomainError(Exception):
@@ -39,7 +39,7 @@ class _Binary(Op):
     def infer_symbolic(self, out: Shape, a: SymbolicShape, b: SymbolicShape) -> list[SymbolicShape]:
         return [joined((a, b))]
 
-    def repeats(self, parent: SymbolicShape, out: SymbolicShape) -> tuple[int, ...]:
+    def repeats(self, parent: SymbolicShape, out: SymbolicShape) -> tuple[tuple[int, Product], ...]:
         return lined_up(parent, out)
 
 

@@ -22,6 +22,7 @@ from hatch_irpytorch.ir.ops.base import (
 from hatch_irpytorch.ir.regrouping import regrouped
 from hatch_irpytorch.ir.symbolic import (
     NotFreeError,
+    Product,
     SymbolicShape,
     is_batch,
     is_free,
@@ -206,7 +207,7 @@ class Concat(Op, tag="concat"):
         rest = joined([without_axis(shape, len(shape) + self.axis - rank) for shape in shapes])
         return [(*rest[: self.axis], out[self.axis], *rest[self.axis :])]
 
-    def repeats(self, parent: SymbolicShape, out: SymbolicShape) -> tuple[int, ...]:
+    def repeats(self, parent: SymbolicShape, out: SymbolicShape) -> tuple[tuple[int, Product], ...]:
         return lined_up(parent, out)
 
     def reference(self, *inputs: Array) -> Array:
@@ -223,7 +224,7 @@ class Concat(Op, tag="concat"):
         if not any(map(is_free, out)) or (len(shape) == len(out) and not lined_up(shape, out)):
             return name
         added = at.extents(out)[: len(out) - len(shape)]
-        lacking = lined_up(shape, out)
+        lacking = [axis for axis, _ in lined_up(shape, out)]
         sizes = at.extents(out[len(added) :])
         kept = [size if axis in lacking else -1 for axis, size in enumerate(sizes)]
         return call(f"{name}.expand", *added, *kept)

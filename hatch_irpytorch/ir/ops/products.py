@@ -19,6 +19,7 @@ from hatch_irpytorch.ir.ops.base import (
 )
 from hatch_irpytorch.ir.symbolic import (
     NotFreeError,
+    Product,
     SymbolicShape,
     is_batch,
     is_free,
@@ -96,7 +97,7 @@ class Matmul(Op, tag="matmul"):
         columns = b[-1:] if len(b) > 1 else ()
         return [unmixed((*joined((a[:-2], b[:-2])), *rows, *columns))]
 
-    def repeats(self, parent: SymbolicShape, out: SymbolicShape) -> tuple[int, ...]:
+    def repeats(self, parent: SymbolicShape, out: SymbolicShape) -> tuple[tuple[int, Product], ...]:
         beside_a_vector = len(out) < len(parent)
         return lined_up(parent[:-2], out[: -1 if beside_a_vector else -2])
 

@@ -76,11 +76,12 @@ class HardMaskedSoftmax(Op, tag="hard_masked_softmax"):
     def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
         if not x or is_free(x[-1]):
             raise NotFreeError("takes a softmax along its last axis")
-        self.narrowed(lined_up(self.mask.shape, x))
+        self.narrowed(x)
         return [x]
 
-    def narrowed(self, axes: tuple[int, ...]) -> HardMaskedSoftmax:
-        """The same with a mask of one entry along axes. Raises `NotFreeError` where it varies."""
+    def narrowed(self, x: SymbolicShape) -> HardMaskedSoftmax:
+        """The same with a mask of one entry along free axes. Raises `NotFreeError` if it varies."""
+        axes = [axis for axis, _ in lined_up(self.mask.shape, x)]
         if all(self.mask.shape[axis] == 1 for axis in axes):
             return self
         allowed = np.array(self.mask.allowed, dtype=np.bool_).reshape(self.mask.shape)

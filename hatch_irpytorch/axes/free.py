@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hatch_irpytorch.axes.added import with_batch
@@ -12,18 +12,14 @@ from hatch_irpytorch.axes.repeats import without_repeats
 from hatch_irpytorch.errors import IRPyTorchError, Place, fail
 from hatch_irpytorch.ir.graph import Graph, Model
 from hatch_irpytorch.ir.ops.base import Tile
-from hatch_irpytorch.ir.shapes import shape_text
-from hatch_irpytorch.ir.symbolic import (
-    Product,
-    Symbol,
-    SymbolicShape,
-    batch_axis,
-)
+from hatch_irpytorch.ir.symbolic import Product, Symbol, SymbolicShape, batch_axis
 
 Batch = Literal["auto", "fixed", "free", "added"]
 
 BATCH = "N"
 """What a batch of any size is called."""
+
+_MIXES_ROWS = "the captured module gives other rows in a larger batch"
 
 
 @dataclass(frozen=True)
@@ -36,9 +32,9 @@ class FreeModel:
 
     model: Model
     shapes: NodeShapes | None = None
-    reason: str = ""
     tiles: Mapping[int, tuple[Tile, ...]] = field(default_factory=dict)
     """By node, the parents that it repeats."""
+    reason: str = ""
 
     def shape(self, node_id: int) -> SymbolicShape:
         if self.shapes is None or self.shapes.numbers[node_id] < 0:
@@ -59,74 +55,71 @@ def free_model(
 ) -> FreeModel:
     """The model with the batch on an axis of its input free, and `further` axes.
 
-    With `auto` one without a free batch stays as it is; else it raises `not-free`, which names the
-    node, where it comes from and what it does.
+    With `auto` a batch that cannot be free stays as declared. Else, and for further axes, what
+    cannot be free raises `not-free`, which names the node, where it comes from and what it does.
     """
-    graph = model.graph
+    reason = ""
+    if batch == "auto":
+        if model.mixes_rows and axis == 0:
+            reason = _MIXES_ROWS
+        else:
+            try:
+                return _free(model, "free", axis, further)
+            except RefusedError as refused:
+                reason = f"v{refused.node.id} {refused.reason}"
+        batch = "fixed"
+    elif batch == "free" and model.mixes_rows and axis == 0:
+        raise fail("not-free", Place(model.graph.file), _MIXES_ROWS, _hint(batch))
     try:
-        if batch == "added":
-            model = with_batch(model)
-        elif model.fixed_batch and batch != "fixed" and axis == 0:
-            raise fail("not-free", Place(graph.file), model.fixed_batch, _hint(batch))
-        entry = _entry(model.graph, batch, axis, further)
-        if entry == model.graph.input_shape:
-            return FreeModel(model)
-        shapes = infer_shapes(model.graph, entry)
-        _require_outputs(model.graph, entry, shapes)
-        once = without_repeats(model, shapes)
-        return FreeModel(once.model, once.shapes, "", once.tiles)
+        return replace(_free(model, batch, axis, further), reason=reason)
     except RefusedError as refused:
-        if batch == "auto" and not further:
-            return FreeModel(model, None, _reason(refused))
-        raise _not_free(graph, refused, batch) from None
-    except IRPyTorchError as error:
-        if batch == "auto" and not further:
-            return FreeModel(model, None, error.problems[0].message)
-        raise
+        raise _not_free(model.graph, refused, batch) from None
 
 
-def _entry(graph: Graph, batch: Batch, axis: int, further: tuple[int, ...]) -> SymbolicShape:
-    """The shape of the input, its free extents as symbols."""
-    shape = graph.input_shape
+def _free(model: Model, batch: Batch, axis: int, further: tuple[int, ...]) -> FreeModel:
+    """The model with its free extents. Raises `RefusedError`."""
+    if batch == "added":
+        model = with_batch(model)
     names = {number: f"S{number}" for number in further}
     if batch != "fixed":
         names[axis] = BATCH
-    for number in names:
-        if number >= len(shape):
-            message = f"the input {shape_text(shape)} has no axis {number}"
-            raise fail("not-free", Place(graph.file), message, _hint(batch))
-        if shape[number] == 0:
-            message = f"the input {shape_text(shape)} is empty along axis {number}"
-            raise fail("not-free", Place(graph.file), message, _hint(batch))
-    return tuple(
-        Product((Symbol(names[number], extent, names[number] == BATCH),))
-        if number in names
-        else extent
-        for number, extent in enumerate(shape)
-    )
-
-
-def _require_outputs(graph: Graph, entry: SymbolicShape, shapes: NodeShapes) -> None:
-    """Raise where an output has no batch, since it does not depend on the input."""
-    if batch_axis(entry) is None:
-        return
+    if not names:
+        return FreeModel(model)
+    graph = model.graph
+    entry = _entry(graph, names)
+    shapes = infer_shapes(graph, entry)
     for output in graph.output_ids:
-        if batch_axis(shapes[output]) is None:
+        if batch_axis(entry) is not None and batch_axis(shapes[output]) is None:
             raise RefusedError(graph.nodes[output], "does not depend on the input")
+    once = without_repeats(model, shapes)
+    return FreeModel(once.model, once.shapes, once.tiles)
 
 
-def _reason(refused: RefusedError) -> str:
-    return f"v{refused.node.id} {refused.reason}"
+def _entry(graph: Graph, names: Mapping[int, str]) -> SymbolicShape:
+    """The shape of the input, with symbols of these names on some axes."""
+    node = graph.nodes[graph.input_id]
+    for axis in names:
+        if axis >= len(node.shape):
+            raise RefusedError(node, f"has no axis {axis}")
+        if node.shape[axis] == 0:
+            raise RefusedError(node, f"is empty along axis {axis}")
+    return tuple(
+        Product((Symbol(names[axis], extent, names[axis] == BATCH),)) if axis in names else extent
+        for axis, extent in enumerate(node.shape)
+    )
 
 
 def _not_free(graph: Graph, refused: RefusedError, batch: Batch) -> IRPyTorchError:
     node = graph.nodes[refused.node.id]
     origin = f" (from `{node.origin}`)" if node.origin else ""
-    message = f"{refused.reason}{origin}, so the batch cannot be free"
+    what = "the axes of `free`" if batch == "fixed" else "the batch"
+    message = f"{refused.reason}{origin}, so {what} cannot be free"
     return fail("not-free", graph.place(node), message, _hint(batch))
 
 
 def _hint(batch: Batch) -> str:
+    if batch == "fixed":
+        return "leave out what the graph needs to know"
     if batch == "added":
         return "use `batch: fixed` and `torch.func.vmap` at run time"
     return (

@@ -131,7 +131,7 @@ def _manifest_text(model: Model, name: str, class_name: str, dtype: str) -> str:
         options.append(f"  class_name: {class_name}")
     if dtype != "float32":
         options.append(f"  dtype: {dtype}")
-    if model.fixed_batch:
+    if model.mixes_rows:
         options.append("  batch: fixed")
     if sum(numel(array.shape) for array in model.params.values()) > CAPTURED_INLINE:
         options.append("  weights: safetensors")

@@ -169,11 +169,11 @@ ParamStore = Mapping[tuple[int, str], "Array"]
 class Model:
     """A checked graph with the payload of every node that is evaluated.
 
-    `notes` are remarks about inputs that are legal but deserve a look. `fixed_batch` says why the
-    batch is fixed, where whoever made the graph knows what the graph does not show.
+    `notes` are remarks about inputs that are legal but deserve a look. `mixes_rows`: whoever made
+    the graph saw that samples meet in a larger batch, which a graph of one does not show.
     """
 
     graph: Graph
     params: ParamStore
     notes: tuple[Problem, ...] = field(default=())
-    fixed_batch: str = ""
+    mixes_rows: bool = False

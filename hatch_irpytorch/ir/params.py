@@ -91,7 +91,7 @@ _ZERO = np.zeros(())
 
 def is_repeated(stored: Shape, shape: Shape) -> bool:
     """Whether a const of `shape` is stored once for an axis: so a module of any batch holds one."""
-    if len(stored) != len(shape) or stored == shape or 0 in shape:
+    if len(stored) != len(shape) or stored == shape:
         return False
     return all(a in (1, b) for a, b in zip(stored, shape, strict=True))
 

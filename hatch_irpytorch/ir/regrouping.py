@@ -166,7 +166,7 @@ def repeated(name: str, rank: int, axis: int, extent: Product, count: str) -> st
     outside, inside = extent.factors[:place], extent.factors[place + 1 :]
     if not outside:
         times = ", ".join(count if i == axis else "1" for i in range(rank))
-        return f"{name}.repeat({times})"
+        return f"{name}.repeat(({times}))" if rank > 1 else f"{name}.repeat(({times},))"
     if not inside:
         return f"{name}.repeat_interleave({count}, dim={axis})"
     blocks = f"torch.unflatten({name}, {axis}, ({outside[0]}, {inside[0]}))"

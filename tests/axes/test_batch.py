@@ -189,8 +189,8 @@ REFUSED: list[tuple[str, Document, str]] = [
         document([2, 3], const([2, 3], 1.0), outputs=[0, 1]),
         "does not depend on the input",
     ),
-    ("no axis", document([], op("tanh", [0], [])), "the input () has no axis 0"),
-    ("no samples", document([0, 3]), "the input (0, 3) is empty along axis 0"),
+    ("no axis", document([], op("tanh", [0], [])), "has no axis 0"),
+    ("no samples", document([0, 3]), "is empty along axis 0"),
 ]
 
 
@@ -314,7 +314,7 @@ def test_constants_join_every_sample() -> None:
         [1, 2, 3], const([1, 1, 3], [1.0, 2.0, 3.0]), op("concat", [1, 0], [1, 3, 3], axis=1)
     )
     assert forward(value)[2] == (
-        "v2 = torch.cat((v1.expand(v0.shape[0], -1, -1), v0), dim=1)  # (N, 3, 3)"
+        "v2 = torch.cat((v1.expand((v0.shape[0], -1, -1)), v0), dim=1)  # (N, 3, 3)"
     )
     assert_any_batch(read(value), {})
     assert_any_batch(read({**value, "output_ids": [2]}), {"batch": "added"})
@@ -437,10 +437,20 @@ def test_further_axes_are_refused_where_an_op_needs_their_extent() -> None:
     value = document(
         [1, 4], op("linear", [0], [1, 2], weight=np.ones((2, 4)).tolist(), bias=[0.0, 0.0])
     )
-    assert "maps axis 1 to another" in refusal(value, batch="auto", free=(1,))
+    told = refusal(value, batch="auto", free=(1,))
+    assert "maps axis 1 to another, so the axes of `free` cannot be free" in told
     value = document([1, 2], const([1, 2], [1.0, 2.0]), op("add", [0, 1], [1, 2]))
     assert "holds other numbers along axis 1" in refusal(value, free=(1,))
     assert "has no axis 2" in refusal(value, free=(2,))
+
+
+def test_further_axes_are_free_although_the_batch_is_not() -> None:
+    value = document([2, 3, 4], op("softmax", [0], [2, 3, 4], axis=0))
+    text = source(value, free=(1,), training_skeleton=False)
+    assert "ExportedIRModel: (2, S1, 4) -> (2, S1, 4);" in text
+    assert "The batch is fixed: v1 takes a softmax along axis 0." in text
+    x = torch.rand(2, 7, 4)
+    torch.testing.assert_close(module(text)(x), torch.softmax(x, 0))
 
 
 def test_a_mean_may_be_taken_from_a_free_sequence() -> None:
@@ -521,7 +531,7 @@ def heads(declared: int) -> Document:
 @pytest.mark.parametrize("fuse", [False, True])
 def test_a_const_for_each_head_is_repeated(declared: int, fuse: bool) -> None:
     value = heads(declared)
-    assert "v6 = v3 + v5.repeat(v3.shape[0] // 2, 1, 1)  # (2 * N, 3, 3)" in forward(value)
+    assert "v6 = v3 + v5.repeat((v3.shape[0] // 2, 1, 1))  # (2 * N, 3, 3)" in forward(value)
     assert_any_batch(read(value), {"batch": "free", "fuse": fuse})
 
 

@@ -140,5 +140,5 @@ def test_a_capture_looks_at_a_larger_batch(tmp_path: Path, name: str, fixed: boo
     assert result.returncode == 0, result.stderr
     manifest = (tmp_path / "models/net.yaml").read_text(encoding="utf-8")
     assert ("  batch: fixed\n" in manifest) == fixed
-    told = "note[not-free]: the captured module gives other rows in a larger batch"
+    told = "note[not-free]: the module gives other rows in a larger batch"
     assert (told in result.stderr) == fixed

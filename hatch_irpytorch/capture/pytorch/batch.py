@@ -18,19 +18,17 @@ from hatch_irpytorch.axes.rows import from_rows, rows
 from hatch_irpytorch.capture.pytorch.program import in_eval_mode
 from hatch_irpytorch.ir.graph import Model
 
-MIXES_ROWS = "the captured module gives other rows in a larger batch"
-
 _CLOSE = 1e-3
 
 
-def fixed_batch(module: nn.Module, example: torch.Tensor, model: Model) -> str:
-    """Why the batch of a captured module is fixed, although its graph would leave it free.
+def mixes_rows(module: nn.Module, example: torch.Tensor, model: Model) -> bool:
+    """Whether samples meet in a captured module, although its graph would leave the batch free.
 
     A module that takes no larger batch says nothing against it.
     """
     free = free_model(model, "auto")
     if free.shapes is None:
-        return ""
+        return False
     other = 0.5 * example + torch.sin(torch.arange(example.numel())).reshape(example.shape) ** 2
     other = other.to(example.dtype)
     try:
@@ -38,18 +36,18 @@ def fixed_batch(module: nn.Module, example: torch.Tensor, model: Model) -> str:
             single = [_outputs(module(x.clone())) for x in (example, other)]
             both = _outputs(module(torch.cat([example, other])))
     except Exception:
-        return ""
+        return False
     shapes = free.output_shapes
     if not len(both) == len(single[0]) == len(single[1]) == len(shapes):
-        return ""
+        return False
     for found, first, second, shape in zip(both, *single, shapes, strict=True):
         wanted = from_rows(np.concatenate([rows(first, shape), rows(second, shape)]), shape)
         if found.shape != wanted.shape:
-            return MIXES_ROWS
+            return True
         largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=0.0)
         if not np.allclose(found, wanted, rtol=_CLOSE, atol=_CLOSE * largest, equal_nan=True):
-            return MIXES_ROWS
-    return ""
+            return True
+    return False
 
 
 def _outputs(returned: Any) -> list[np.ndarray[Any, np.dtype[np.float64]]]:

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from hatch_irpytorch.capture.builder import UNFIT, Builder, InexpressibleError, Value, first_line
 from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.capture.pytorch.arguments import takes
-from hatch_irpytorch.capture.pytorch.batch import fixed_batch
+from hatch_irpytorch.capture.pytorch.batch import mixes_rows
 from hatch_irpytorch.capture.pytorch.elementwise_ops import Sign
 from hatch_irpytorch.capture.pytorch.program import (
     OPS,
@@ -57,11 +57,11 @@ def from_torch(module: nn.Module, example: torch.Tensor) -> Model:
     conversion = _Conversion(program, tuple(example.shape), name)
     with torch.no_grad():
         model = conversion.run()
-    reason = fixed_batch(module, example, model)
-    if not reason:
+    if not mixes_rows(module, example, model):
         return model
-    note = Problem("not-free", Place(name), f"{reason}: its batch is fixed")
-    return replace(model, notes=(*model.notes, note), fixed_batch=reason)
+    message = "the module gives other rows in a larger batch: its batch is fixed"
+    notes = (*model.notes, Problem("not-free", Place(name), message))
+    return replace(model, notes=notes, mixes_rows=True)
 
 
 class _Conversion:

@@ -53,6 +53,9 @@ def conv_nd(
             window = window.unfold(axis + 3, 1, stride[axis]).squeeze(-1)
         y = y + torch.einsum("ngi...,goi->ngo...", window, weights[..., i])
     return y.flatten(1, 2)
+
+
+fx.wrap("conv_nd")
 ''',
     imports=("import itertools", "import math"),
 )

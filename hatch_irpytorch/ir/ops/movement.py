@@ -75,7 +75,8 @@ def expanded(name: str, x: SymbolicShape, out: SymbolicShape) -> Code:
     """A value repeated to a shape whose free extents it has already."""
     start = len(out) - len(x)
     kept = [-1 if a == b else b for a, b in zip(x, out[start:], strict=True)]
-    return call(f"{name}.expand", *(b for b in (*out[:start], *kept) if isinstance(b, int)))
+    sizes = tuple([b for b in (*out[:start], *kept) if isinstance(b, int)])
+    return call(f"{name}.expand", sizes)
 
 
 @dataclass(frozen=True)
@@ -227,4 +228,5 @@ class Concat(Op, tag="concat"):
         lacking = [axis for axis, _ in lined_up(shape, out)]
         sizes = at.extents(out[len(added) :])
         kept = [size if axis in lacking else -1 for axis, size in enumerate(sizes)]
-        return call(f"{name}.expand", *added, *kept)
+        # In a tuple, where torch.fx sees that a size comes from the input.
+        return call(f"{name}.expand", call("", *added, *kept))

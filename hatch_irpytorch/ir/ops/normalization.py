@@ -38,6 +38,9 @@ def layer_norm(
     again = centred - centred.mean(dim=dims, keepdim=True)
     var = again.square().mean(dim=dims, keepdim=True)
     return centred / torch.sqrt(torch.clamp(var + eps, min=0)) * gamma + beta
+
+
+fx.wrap("layer_norm")
 ''',
 )
 

@@ -135,6 +135,8 @@ class _Pool(Op):
     def torch(self, at: Site) -> Code | list[Code]:
         if numel(at.out) == 0:
             return call(f"{at.x}.new_empty", at.shape(at.result_shape))
+        if {*self.kernel, *self.stride} == {1} and not any(self.padding):
+            return at.x
         rank = self.spatial_rank
         if rank > 3 or not self._has_kernel(at.dtype):
             return call(self.general, at.x, self.kernel, self.stride, self.padding)

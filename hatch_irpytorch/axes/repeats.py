@@ -145,9 +145,10 @@ class _Repeats:
         wanted = _with(node.shape, held.axis, held.extent)
         for candidate in self._candidates(node, held, wanted):
             if _carries(node, candidate, wanted):
+                held_by = dict(zip(node.parents, candidate, strict=True))
                 return [
                     _Held(parent, axis, extent)
-                    for parent, shape in zip(node.parents, candidate, strict=True)
+                    for parent, shape in held_by.items()
                     for axis, extent in enumerate(shape)
                     if isinstance(extent, Product)
                 ]
@@ -226,8 +227,11 @@ class _Repeats:
         if self.graph.has_op(HardMaskedSoftmax.tag):
             for node in self.graph.nodes:
                 if isinstance(node.op, HardMaskedSoftmax) and self.shapes.numbers[node.id] >= 0:
-                    narrowed = node.op.narrowed(self.shapes[node.id])
-                    changed[node.id] = structs.replace(node, op=narrowed)
+                    shape = self.shapes[node.id]
+                    for axis, extent in self.held.get(node.id, {}).items():
+                        shape = _with(shape, axis, extent)
+                    narrowed = node.op.narrowed(shape)
+                    changed[node.id] = structs.replace(changed.get(node.id, node), op=narrowed)
         if not changed:
             return WithoutRepeats(self.model, self.shapes, self.tiles)
         nodes = tuple([changed.get(node.id, node) for node in self.graph.nodes])
@@ -242,6 +246,8 @@ def _with(shape: SymbolicShape, axis: int, extent: Product) -> SymbolicShape:
 
 def _carries(node: Node, parents: tuple[SymbolicShape, ...], wanted: SymbolicShape) -> bool:
     """Whether a node whose parents have these shapes may have the wanted one."""
+    if len(set(zip(node.parents, parents, strict=True))) > len(set(node.parents)):
+        return False
     try:
         return wanted in node.op.infer_symbolic(node.shape, *parents)
     except NotFreeError:

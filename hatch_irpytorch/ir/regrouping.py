@@ -38,7 +38,8 @@ def regrouped(shape: SymbolicShape, out: Shape) -> list[SymbolicShape]:
         found = list(_placed_in_empty(shape, out))
     else:
         factors = _merged(factor for extent in shape for factor in _factors(extent))
-        found = sorted(set(_regrouped(factors, out)), key=lambda view: _preference(view, shape))
+        views = dict.fromkeys(_regrouped(factors, out))
+        found = sorted(views, key=lambda view: _preference(view, shape))
     found = [view for view in found if _can_be_told(view, shape)]
     if not found:
         raise NotFreeError(f"reshapes {symbolic_text(shape)} to {shape_text(out)}")

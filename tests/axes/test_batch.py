@@ -588,3 +588,33 @@ def test_an_output_has_its_batch_where_the_input_has_it() -> None:
     )
     assert "(N, 4) -> (N, 4, 1);" in source(value)
     assert_any_batch(read(value), {"batch": "free"})
+
+
+def test_a_mask_is_held_once_with_what_it_masks() -> None:
+    mask = {"shape": [2, 3], "allowed": [True, False, True] * 2}
+    value = document(
+        [2, 3],
+        const([2, 3], [2.0, 1.0, 0.5]),
+        op("hard_masked_softmax", [1], [2, 3], mask=mask),
+        op("min_elem", [0, 2], [2, 3]),
+    )
+    assert forward(value)[2].endswith("# (1, 3)")
+    assert_any_batch(read(value), {"batch": "free"})
+
+
+def test_a_product_of_a_value_with_itself_is_not_held_once() -> None:
+    """Its rows would be held once and its columns not."""
+    value = document(
+        [2, 2],
+        const([2, 2], 0.5),
+        op("matmul", [1, 1], [2, 2]),
+        op("add", [0, 2], [2, 2]),
+    )
+    assert reason(value) == "v2 holds other numbers along axis 0"
+    value = document(
+        [2, 2],
+        const([2, 2], 0.5),
+        op("mul_elem", [1, 1], [2, 2]),
+        op("add", [0, 2], [2, 2]),
+    )
+    assert_any_batch(read(value), {"batch": "free"})

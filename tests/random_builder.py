@@ -52,14 +52,15 @@ class Builder:
         return self.numbers(shape).tolist()
 
     def const(self, shape: Shape) -> int:
-        """A const: random, of one value, or with equal rows; now and then one not in the JSON."""
+        """A const: random, of one value, or alike along an axis; some are not in the JSON."""
         form = self.draw(st.sampled_from(["random", "random", "filled", "rows", "stored"]))
         values = self.numbers(shape)
         learnable = self.draw(st.sampled_from([{}, {}, {"learnable": True}, {"learnable": False}]))
         if form == "filled" and values.size:
             values = np.full(shape, values.flat[0])
-        if form == "rows" and len(shape) == 2 and values.size:
-            values = np.broadcast_to(values[0], shape)
+        if form == "rows" and shape and values.size:
+            axis = self.nat(0, len(shape) - 1)
+            values = np.broadcast_to(values.take([0], axis=axis), shape)
         if form == "stored" and not self.tame:
             special = self.rng.choice(NON_FINITE, size=shape)
             array = np.asarray(np.where(self.rng.random(shape) < 0.2, special, values))

@@ -36,7 +36,7 @@ from hatch_irpytorch.ir.ops.reduction import MseLoss, ReduceMean, ReduceSum, Sum
 from hatch_irpytorch.ir.ops.softmaxes import Softmax
 from hatch_irpytorch.ir.ops.sources import Input
 from hatch_irpytorch.ir.shapes import numel
-from hatch_irpytorch.ir.symbolic import SymbolicShape, joined
+from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, declared, is_free, joined
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,14 @@ class BroadcastEach(Op, tag="broadcast_each"):
     """Each sample repeated along new axes in front of its own."""
 
     rank: int
+    """Of a sample of the result."""
 
     def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
-        return [(x[0], *out[1:])]
+        view = self._view(x)
+        return BroadcastTo(declared(view), out).infer_symbolic(out, view)
 
     def _view(self, x: SymbolicShape) -> SymbolicShape:
-        return (x[0], *(1,) * (self.rank - len(x)), *x[1:])
+        return (x[0], *(1,) * (self.rank + 1 - len(x)), *x[1:])
 
     def torch(self, at: Site) -> list[Code]:
         view = self._view(at.parent_shapes[0])
@@ -105,6 +107,8 @@ class MatmulEach(Op, tag="matmul_each"):
 
     def infer_symbolic(self, out: Shape, a: SymbolicShape, b: SymbolicShape) -> list[SymbolicShape]:
         batch = next(shape[0] for shape, view in zip((a, b), self.views, strict=True) if view)
+        if any(is_free(extent) and extent != batch for extent in (*a, *b)):
+            raise NotFreeError("lines up axes whose extents it has to know")
         return [(batch, *out[1:])]
 
     def torch(self, at: Site) -> list[Code]:

@@ -618,3 +618,13 @@ def test_a_product_of_a_value_with_itself_is_not_held_once() -> None:
         op("add", [0, 2], [2, 2]),
     )
     assert_any_batch(read(value), {"batch": "free"})
+
+
+def test_further_axes_of_an_added_batch_are_carried_or_refused() -> None:
+    broad = op("broadcast_to", [0], [4, 2, 3], from_shape=[2, 3], to_shape=[4, 2, 3])
+    net = module(source(document([2, 3], broad), batch="added", free=(2,)))
+    x = torch.rand(5, 2, 7)
+    torch.testing.assert_close(net(x), x[:, None].expand(5, 4, 2, 7))
+    value = document([3, 2], const([2, 4, 3], 0.5), op("matmul", [1, 0], [2, 4, 2]))
+    told = refusal(value, batch="added", free=(2,))
+    assert "lines up axes whose extents it has to know" in told

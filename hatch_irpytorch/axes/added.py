@@ -57,7 +57,10 @@ class MseEach(Op, tag="mse_each"):
     parents = 2
 
     def infer_symbolic(self, out: Shape, a: SymbolicShape, b: SymbolicShape) -> list[SymbolicShape]:
-        return [joined((a, b))[:1]]
+        shape = joined((a, b))
+        if any(map(is_free, shape[1:])):
+            raise NotFreeError("averages over extents that it has to know")
+        return [shape[:1]]
 
     def passes_gradient(self, *shapes: Shape) -> bool:
         return all(map(numel, shapes))
@@ -80,14 +83,14 @@ class BroadcastEach(Op, tag="broadcast_each"):
     """Each sample repeated along new axes in front of its own."""
 
     rank: int
-    """Of a sample of the result."""
+    """Of the result."""
 
     def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
         view = self._view(x)
         return BroadcastTo(declared(view), out).infer_symbolic(out, view)
 
     def _view(self, x: SymbolicShape) -> SymbolicShape:
-        return (x[0], *(1,) * (self.rank + 1 - len(x)), *x[1:])
+        return (x[0], *(1,) * (self.rank - len(x)), *x[1:])
 
     def torch(self, at: Site) -> list[Code]:
         view = self._view(at.parent_shapes[0])

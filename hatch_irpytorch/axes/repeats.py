@@ -30,11 +30,15 @@ from hatch_irpytorch.ir.symbolic import (
     SymbolicShape,
     block,
     factor_size,
+    only_symbols,
     size,
 )
 
 if TYPE_CHECKING:
     from hatch_irpytorch.ir.graph import Array
+
+_MAX_ALONE = 8
+"""Of how many parents an axis may come from one alone: a product has two."""
 
 _OTHER_USE = "is used for each sample and as a whole"
 
@@ -73,8 +77,9 @@ class _Repeats:
         self.has_draws = any(map(self.graph.has_op, (RandUniform.tag, BernoulliMask.tag)))
         self.held: dict[int, dict[int, Product]] = {}
         """By node and axis, the extent that is held for one of its symbol."""
-        self.uses: set[tuple[int, int]] = set()
-        """User and used, where what is used holds less than declared."""
+        self.uses: dict[tuple[int, int], set[int]] = {}
+        """By user and the place of a parent there, the axes that it takes as held."""
+        self.followed: set[_Held] = set()
         self.tiles: dict[int, tuple[Tile, ...]] = {}
 
     def look(self) -> None:
@@ -103,30 +108,37 @@ class _Repeats:
             return
         whole = Product((Symbol("N", count, batch=True),))
         try:
-            self._hold(_Held(parent.id, repeat.axis, whole), user)
+            self._hold(_Held(parent.id, repeat.axis, whole), user, repeat.place)
         except RefusedError:
-            if len(repeat.extent.factors) == 1 or count != size(repeat.extent):
+            symbols = only_symbols(repeat.extent).factors
+            is_block = len(repeat.extent.factors) > len(symbols) == 1
+            if not is_block or count != size(repeat.extent):
                 raise
-            self._hold(_Held(parent.id, repeat.axis, repeat.extent), user)
+            self._hold(_Held(parent.id, repeat.axis, repeat.extent), user, repeat.place)
             self.tiles[user.id] = (*self.tiles.get(user.id, ()), repeat)
 
-    def _hold(self, start: _Held, user: Node) -> None:
+    def _hold(self, start: _Held, user: Node, place: int) -> None:
         """Have a node, and those it is made of, hold an axis once. Raises `RefusedError`."""
-        found: list[tuple[_Held, int]] = []
-        seen: set[_Held] = set()
-        waiting = [(start, user.id)]
+        found = [(start, user.id, place)]
+        seen = {start}
+        waiting = [start]
         while waiting:
-            held, by = waiting.pop()
-            found.append((held, by))
-            if held not in seen:
-                seen.add(held)
-                if self.held.get(held.node, {}).get(held.axis, held.extent) != held.extent:
-                    raise RefusedError(self.graph.nodes[held.node], _OTHER_USE)
-                waiting += [(made_of, held.node) for made_of in self._made_of(held)]
-        for held, by in found:
+            held = waiting.pop()
+            if held in self.followed:
+                continue
+            if self.held.get(held.node, {}).get(held.axis, held.extent) != held.extent:
+                raise RefusedError(self.graph.nodes[held.node], _OTHER_USE)
+            for made_of in self._made_of(held):
+                parents = enumerate(self.graph.nodes[held.node].parents)
+                found += [(made_of, held.node, at) for at, one in parents if one == made_of.node]
+                if made_of not in seen:
+                    seen.add(made_of)
+                    waiting.append(made_of)
+        self.followed |= seen
+        for held, by, at in found:
             if block(held.extent) < size(held.extent):
                 self.held.setdefault(held.node, {})[held.axis] = held.extent
-                self.uses.add((by, held.node))
+                self.uses.setdefault((by, at), set()).add(held.axis)
 
     def _made_of(self, held: _Held) -> list[_Held]:
         """The axes of parents that an axis comes from. Raises `RefusedError`."""
@@ -170,7 +182,7 @@ class _Repeats:
         for back in range(1, min(map(len, shapes), default=0) + 1):
             if all(shape[-back] == count for shape in shapes):
                 yield tuple([_with(shape, len(shape) - back, held.extent) for shape in shapes])
-        for place, shape in enumerate(shapes):
+        for place, shape in enumerate(shapes[:_MAX_ALONE]):
             for axis, extent in enumerate(shape):
                 if extent == count:
                     alone = _with(shape, axis, held.extent)
@@ -197,8 +209,9 @@ class _Repeats:
         for node in self.graph.nodes:
             if self.shapes.numbers[node.id] < 0:
                 continue
-            for parent in node.parents:
-                if parent in self.held and (node.id, parent) not in self.uses:
+            for place, parent in enumerate(node.parents):
+                axes = self.held.get(parent)
+                if axes and self.uses.get((node.id, place)) != set(axes):
                     raise RefusedError(self.graph.nodes[parent], _OTHER_USE)
 
     def result(self) -> WithoutRepeats:

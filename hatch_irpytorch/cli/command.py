@@ -44,7 +44,7 @@ def positive(text: str) -> int:
 
 def natural(text: str) -> int:
     """A number from 0 on, as an option has it."""
-    if not text.isdecimal():
+    if not (text.isascii() and text.isdecimal()):
         raise argparse.ArgumentTypeError(f"expected a number from 0 on, found {shown(text)}")
     return int(text)
 

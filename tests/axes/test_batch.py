@@ -628,3 +628,71 @@ def test_further_axes_of_an_added_batch_are_carried_or_refused() -> None:
     value = document([3, 2], const([2, 4, 3], 0.5), op("matmul", [1, 0], [2, 4, 2]))
     told = refusal(value, batch="added", free=(2,))
     assert "lines up axes whose extents it has to know" in told
+
+
+def test_a_const_that_is_held_on_another_axis_by_each_user_is_no_free_batch() -> None:
+    """It would be cut on both axes for both of them."""
+    value = document(
+        [2, 2],
+        const([2, 2], 1.0),
+        op("transpose", [0], [2, 2], axis1=0, axis2=1),
+        op("add", [2, 1], [2, 2]),
+        op("transpose", [3], [2, 2], axis1=0, axis2=1),
+        op("concat", [0, 1], [2, 4], axis=1),
+        outputs=[4, 5],
+    )
+    assert reason(value) == "v1 is used for each sample and as a whole"
+    value = document(
+        [2, 2, 2, 2],
+        const([2, 2, 2, 2], 1.0),
+        op("max_elem", [1, 0], [2, 2, 2, 2]),
+        op("reduce_mean", [2], [2, 2, 2], axes=[1], keepdim=False),
+        op("matmul", [1, 3], [2, 2, 2, 2]),
+    )
+    assert reason(value) == "v1 is used for each sample and as a whole"
+
+
+def test_a_block_on_an_axis_of_two_symbols_is_not_repeated() -> None:
+    value = document(
+        [1, 3, 1],
+        reshape(0, [1, 3, 1], [3]),
+        const([3], [1.0, 2.0, 3.0]),
+        op("mul_elem", [1, 2], [3]),
+    )
+    assert "holds other numbers along axis 0" in refusal(value, batch_axis=2, free=(0,))
+    tiled = np.tile(np.arange(8.0).reshape(2, 4), (6, 1))
+    value = document(
+        [2, 3, 2, 4],
+        reshape(0, [2, 3, 2, 4], [12, 4]),
+        const([12, 4], tiled),
+        op("add", [1, 2], [12, 4]),
+    )
+    assert "holds other numbers along axis 0" in refusal(value, free=(1,))
+
+
+def test_several_free_axes_before_a_window_are_not_folded() -> None:
+    """The last step would read a shape whose name a large value may have taken over."""
+    window = {**POOL, "spatial_rank": 2, "kernel": [3, 3], "stride": [1, 1], "padding": [1, 1]}
+    value = document([2, 3, 2, 4, 4], op("max_pool", [0], [2, 3, 2, 4, 4], **window))
+    assert "folds several free axes into one" in refusal(value, free=(1,))
+    assert_any_batch(read(value), {"batch": "free", "batch_axis": 1})
+
+
+def test_an_empty_window_beside_a_free_one_is_refused() -> None:
+    window = {**POOL, "spatial_rank": 2, "kernel": [1, 2], "stride": [1, 1], "padding": [1, 0]}
+    value = document([1, 2, 3], op("max_pool", [0], [1, 0, 2], **window))
+    assert "slides a window that does not fit" in refusal(value, batch="fixed", free=(2,))
+
+
+def test_extents_of_a_sample_that_are_averaged_over_are_no_free_axes() -> None:
+    value = document([3], const([3], [1.0, 2.0, 3.0]), op("mse_loss", [0, 1], []))
+    told = refusal(value, batch="added", free=(1,))
+    assert "averages over extents that it has to know" in told
+
+
+def test_a_long_chain_of_constants_is_followed_once() -> None:
+    count = 3_000
+    chain = [op("tanh", [i + 1], [2, 2]) for i in range(count)]
+    sums = [op("add", [0 if i == 0 else count + 1 + i, i + 1], [2, 2]) for i in range(count)]
+    value = document([2, 2], const([2, 2], 1.0), *chain, *sums)
+    assert free_model(read(value), "free").shapes is not None

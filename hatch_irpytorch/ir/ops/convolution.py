@@ -98,6 +98,8 @@ class Conv(Op, tag="conv"):
         channel = self.channel_axis
         if is_free(x[channel]):
             raise NotFreeError(f"has its channels on axis {channel}")
+        if sum(map(is_free, x[:channel])) > 1:
+            raise NotFreeError("folds several free axes into one")
         padding = map(sum, zip(self.padding, self.padding_after, strict=True))
         spans = [
             step * (size - 1) + 1 for step, size in zip(self.dilation, self.kernel, strict=True)

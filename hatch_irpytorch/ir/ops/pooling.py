@@ -105,11 +105,15 @@ class _Pool(Op):
     def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
         rank = self.spatial_rank
         axes = zip(x[-rank:], self.kernel, self.stride, self.padding, out[-rank:], strict=True)
+        if len(x) - rank > 2 and sum(map(is_free, x[: -rank - 1])) > 1:
+            raise NotFreeError("folds several free axes into one")
         windows: list[Extent] = []
         for extent, size, step, padding, count in axes:
             if is_free(extent) and count == 0:
                 raise NotFreeError("slides a window that does not fit")
             windows.append(windowed(extent, size, step, 2 * padding) if is_free(extent) else count)
+        if 0 in windows and any(is_free(extent) and extent not in x for extent in windows):
+            raise NotFreeError("slides a window that does not fit")
         return [(*x[:-rank], *windows)]
 
     def passes_gradient(self, *shapes: Shape) -> bool:
@@ -140,7 +144,7 @@ class _Pool(Op):
         rank = self.spatial_rank
         if rank > 3 or not self._has_kernel(at.dtype):
             return call(self.general, at.x, self.kernel, self.stride, self.padding)
-        lead, spatial = at.parent_shapes[0][:-rank], at.shapes[0][-rank:]
+        lead, spatial = at.parent_shapes[0][:-rank], at.parent_shapes[0][-rank:]
         steps: list[Code] = []
         name = at.x
         if not lead:
@@ -165,7 +169,7 @@ class _Pool(Op):
         """Whether torch's function of this rank runs on every device in `dtype`."""
         return True
 
-    def _pads_first(self, spatial: Shape) -> bool:
+    def _pads_first(self, spatial: SymbolicShape) -> bool:
         """Whether torch needs the padding made beforehand."""
         return False
 
@@ -207,10 +211,11 @@ class AvgPool(_Pool, tag="avg_pool"):
     def _has_kernel(self, dtype: str) -> bool:
         return self.spatial_rank < 3 or dtype in ("float32", "float64")
 
-    def _pads_first(self, spatial: Shape) -> bool:
+    def _pads_first(self, spatial: SymbolicShape) -> bool:
         """`F.avg_pool3d` refuses an extent below the kernel's, even where padding makes it fit."""
         axes = zip(spatial, self.kernel, strict=True)
-        return self.spatial_rank == 3 and any(extent < size for extent, size in axes)
+        small = any(not isinstance(extent, int) or extent < size for extent, size in axes)
+        return self.spatial_rank == 3 and small and any(self.padding)
 
     def reference(self, x: Array) -> Array:
         return np.asarray(self._windows(x, 0.0).sum(axis=0) / numel(self.kernel))

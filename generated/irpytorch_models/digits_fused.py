@@ -84,6 +84,8 @@ class DigitsFused(nn.Module):
         v29 = self.const_29  # (1, 16, 16)
         v31 = self.const_31  # (1, 16, 16)
         v32 = torch.addcmul(v31, v28, v29)  # (N, 16, 16), nodes 30, 32
+        del v3, v4, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v23, v24, v25
+        del v26, v28
         v33 = F.linear(v32, self.linear_33_W, self.linear_33_b)  # (N, 16, 32)
         v34 = torch.relu(v33)  # (N, 16, 32)
         v35 = F.linear(v34, self.linear_35_W, self.linear_35_b)  # (N, 16, 16)

@@ -107,6 +107,7 @@ class DigitsResidual(nn.Module):
         )  # (N, 8, 8, 8)
         # block1
         v8 = v2 + v7  # (N, 8, 8, 8)
+        del v1, v2, v3, v4, v5, v6, v7
         v9 = torch.relu(v8)  # (N, 8, 8, 8)
         # pool
         v10 = F.max_pool2d(v9, kernel_size=2)  # (N, 8, 4, 4)

@@ -82,6 +82,7 @@ class DigitsTransformer(nn.Module):
         v19 = torch.matmul(v15, v18)  # (N, 4, 16, 16)
         v20 = self.const_20  # (1, 4, 16, 16)
         v21 = v19 * v20  # (N, 4, 16, 16)
+        del v3, v4, v8, v9, v10, v11, v12, v13, v14, v15, v16, v18, v19
         v22 = torch.softmax(v21, dim=3)  # (N, 4, 16, 16)
         v23 = torch.matmul(v22, v17)  # (N, 4, 16, 4)
         v24 = v23.transpose(1, 2)  # (N, 16, 4, 4)
@@ -92,6 +93,7 @@ class DigitsTransformer(nn.Module):
         v29 = self.const_29  # (1, 16, 16)
         v30 = v28 * v29  # (N, 16, 16)
         v31 = self.const_31  # (1, 16, 16)
+        del v7, v17, v21, v22, v23, v24, v25, v26, v28
         v32 = v30 + v31  # (N, 16, 16)
         v33 = F.linear(v32, self.linear_33_W, self.linear_33_b)  # (N, 16, 32)
         v34 = torch.relu(v33)  # (N, 16, 32)

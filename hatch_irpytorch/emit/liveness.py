@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hatch_irpytorch.axes.inference import NodeShapes
 from hatch_irpytorch.emit.fusion.ops import FusedLinears
 from hatch_irpytorch.emit.plan import Variables
 from hatch_irpytorch.ir.graph import Graph, Node
 from hatch_irpytorch.ir.shapes import numel
+from hatch_irpytorch.ir.symbolic import Product, Symbol, SymbolicShape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 SMALL = 2**18
 """Entries that may be held in any case: a megabyte of float32. A value of as many is large: it is
 given back at once, as allocators ask the kernel for its memory, and pages cost time."""
+
+ROWS = 64
+"""A batch of any size is taken to have so many rows."""
 
 _LARGEST = 2**38
 """More entries than any machine holds: values count as no larger, so that sums fit 64 bits."""
@@ -38,10 +43,15 @@ _RESHAPES = frozenset({"reshape", "flatten"})
 _SHARING = _WITHOUT_MEMORY | _STRIDED_VIEWS | _RESHAPES | {"detach"}
 
 
-def assign_variables(graph: Graph, nodes: Sequence[Node]) -> Variables:
-    """`v{id}` for each of `nodes`, the live ones in order, and what keeps the peak low."""
+def assign_variables(graph: Graph, nodes: Sequence[Node], shapes: NodeShapes | None) -> Variables:
+    """`v{id}` for each of `nodes`, the live ones in order, and what keeps the peak low.
+
+    `shapes` say which of them have a free batch.
+    """
     names = [f"v{node_id}" for node_id in range(len(graph.nodes))]
     sizes = _sizes(graph)
+    if shapes is not None:
+        sizes *= np.array([_rows(shape) for shape in shapes.table])[np.array(shapes.numbers)]
     if sizes.sum() > SMALL:
         memory = _Memory(graph, nodes, sizes)
         bound = max(memory.peak(), SMALL)
@@ -53,6 +63,18 @@ def assign_variables(graph: Graph, nodes: Sequence[Node]) -> Variables:
 def _sizes(graph: Graph) -> Integers:
     """The entries of every node's value."""
     return _by_node(graph, [_size(node) for node in graph.signature_nodes])
+
+
+def _rows(shape: SymbolicShape) -> int:
+    """How many times the declared entries a free batch is taken to have."""
+    symbols = [
+        factor
+        for extent in shape
+        if isinstance(extent, Product)
+        for factor in extent.factors
+        if isinstance(factor, Symbol) and factor.batch
+    ]
+    return max([1, *(ROWS // symbol.size for symbol in symbols)])
 
 
 def _by_node(graph: Graph, of_signatures: list[int]) -> Integers:

@@ -63,7 +63,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
 
 def _class(free: FreeModel, nodes: Sequence[Node], options: EmitOptions) -> ClassPlan:
     model, graph = free.model, free.model.graph
-    variables = assign_variables(graph, nodes)
+    variables = assign_variables(graph, nodes, free.shapes)
     affine = layer_norm_affine(graph, nodes)
     before_inverse = _ancestors_of_inverse(graph, nodes)
     templates = Templates(free, options.dtype)

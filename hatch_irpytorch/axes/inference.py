@@ -58,10 +58,9 @@ class NodeShapes:
 
     def replaced(self, shapes: Mapping[int, SymbolicShape]) -> NodeShapes:
         """The same with other shapes for some nodes."""
-        numbers, table = list(self.numbers), dict.fromkeys(self.table)
+        numbers, table = list(self.numbers), {shape: i for i, shape in enumerate(self.table)}
         for node_id, shape in shapes.items():
-            table.setdefault(shape)
-            numbers[node_id] = [*table].index(shape)
+            numbers[node_id] = table.setdefault(shape, len(table))
         return replace(self, table=[*table], numbers=numbers)
 
 

@@ -267,23 +267,22 @@ def _carries(node: Node, parents: tuple[SymbolicShape, ...], wanted: SymbolicSha
         return False
 
 
-def _split(array: Array, axis: int, extent: Product) -> tuple[Array, int]:
-    """An array with the symbol of an axis on an axis of its own, and which that is."""
+def _split(array: Array, axis: int, extent: Product) -> Array:
+    """An array with the symbol of an axis on an axis of its own, the next one."""
     place = next(i for i, factor in enumerate(extent.factors) if not isinstance(factor, int))
     sizes = [factor_size(factor) for factor in extent.factors]
     outside, inside = numel(tuple(sizes[:place])), numel(tuple(sizes[place + 1 :]))
     shape = (*array.shape[:axis], outside, sizes[place], inside, *array.shape[axis + 1 :])
-    return array.reshape(shape), axis + 1
+    return array.reshape(shape)
 
 
 def _first_of(array: Array, axis: int, extent: Product) -> Array:
     """What an array holds for the first of a symbol."""
-    split, at = _split(array, axis, extent)
-    return split.take([0], axis=at)
+    return _split(array, axis, extent).take([0], axis=axis + 1)
 
 
 def _holds_once(array: Array, held: _Held) -> bool:
     """Whether an array holds the same for each of a symbol, to the sign of a zero."""
-    first = _first_of(array, held.axis, held.extent)
-    split, _ = _split(array, held.axis, held.extent)
+    split = _split(array, held.axis, held.extent)
+    first = split.take([0], axis=held.axis + 1)
     return bool((split == first).all() and (np.signbit(split) == np.signbit(first)).all())

@@ -16,13 +16,13 @@ from captured_networks import captured
 from conftest import Counts
 from documents import module
 from hypothesis import HealthCheck, given, seed, settings
-from onnx_files import NAMES, NETWORKS, session
+from onnx_files import NAMES, competition_network
 from random_graphs import RandomGraph, random_graphs
 from stacked_runs import SIZES, assert_any_batch
 
 from hatch_irpytorch import EmitOptions, IRPyTorchError, Model, emit_module
 from hatch_irpytorch.axes.free import free_model
-from hatch_irpytorch.capture import from_onnx, from_torch
+from hatch_irpytorch.capture import from_torch
 from hatch_irpytorch.ir.read import build_model
 
 Test = Callable[[], None]
@@ -108,17 +108,12 @@ def tensors(found: Any) -> tuple[torch.Tensor, ...]:
 @pytest.mark.parametrize("name", NAMES)
 def test_networks_of_the_verification_competition_at_other_sizes(name: str) -> None:
     """Rows of a batch are what ONNX Runtime gives for each of them alone."""
-    path = NETWORKS / f"{name}.onnx"
-    if not path.exists():
-        pytest.skip("../shared/data is not here")
-    model = from_onnx(path)
-    runtime = session(path)
-    (entry,) = [i for i in runtime.get_inputs() if i.type == "tensor(float)"][:1]
+    model, runtime, entry = competition_network(name)
     net = module(emit_module(model, EmitOptions(batch="free", inline_limit=10**9)).source)
     rng = np.random.default_rng(0)
     for size in SIZES:
         x = rng.random((size, *model.graph.input_shape[1:]), dtype=np.float32)
-        rows = [runtime.run(None, {entry.name: row[np.newaxis]})[0] for row in x]
+        rows = [runtime.run(None, {entry: row[np.newaxis]})[0] for row in x]
         with torch.no_grad():
             found = net(torch.from_numpy(x)).numpy()
         wanted = np.concatenate(rows)

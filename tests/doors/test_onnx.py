@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 import torch
 from onnx import helper
-from onnx_files import KERNEL, Array, check, make_node, save, session
+from onnx_files import (
+    KERNEL,
+    NAMES,
+    NETWORKS,
+    Array,
+    check,
+    competition_network,
+    generated,
+    make_node,
+    outputs,
+    save,
+    session,
+)
 from repository import ROOT
 
 from hatch_irpytorch import IRPyTorchError, evaluate
@@ -298,3 +310,26 @@ def test_the_committed_model_is_what_its_file_gives(tmp_path: Path) -> None:
 
 
 # Inputs, files, errors
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_of_the_verification_competition(name: str) -> None:
+    """Within 1e-4 of ONNX Runtime on 100 random inputs in [0, 1)."""
+    model, runtime, entry = competition_network(name)
+    module = generated(model)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        x = rng.random(model.graph.input_shape, dtype=np.float32)
+        for wanted, found in zip(runtime.run(None, {entry: x}), outputs(module, x), strict=True):
+            assert wanted.shape == found.shape
+            assert np.abs(wanted - found).max() <= 1e-4 * max(float(np.abs(wanted).max()), 1e-3)
+
+
+def test_a_network_becomes_few_nodes() -> None:
+    """Products with a bias are one `linear`, zero padding goes into the convolution."""
+    if not NETWORKS.exists():
+        pytest.skip("../shared/data is not here")
+    tags = Counter(n.op.tag for n in from_onnx(NETWORKS / "acasxu_1_1.onnx").graph.nodes)
+    assert tags == {"linear": 7, "relu": 6, "input": 1, "const": 1, "sub": 1, "reshape": 1}
+    tags = Counter(n.op.tag for n in from_onnx(NETWORKS / "convnet_avgpool.onnx").graph.nodes)
+    assert tags["conv"] == 1 and "concat" not in tags

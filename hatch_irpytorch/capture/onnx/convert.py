@@ -32,6 +32,7 @@ from hatch_irpytorch.capture.onnx.file import (
 )
 from hatch_irpytorch.capture.onnx.folding import evaluate_node
 from hatch_irpytorch.capture.onnx.functions import function_body, inlined
+from hatch_irpytorch.capture.onnx.kinds import UNTOLD, kind_of, output_kinds
 from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Names
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, shown
 from hatch_irpytorch.ir.graph import Model
@@ -87,9 +88,11 @@ class _Conversion:
 
     def run(self) -> Model:
         file = self.file
-        self.names.tensors.update(file.constants)
-        self.names.trainable.update(n for n in file.initializers if is_real(file.constants[n]))
-        self.names.tensors[file.input_name] = self.builder.input(file.input_shape)
+        for name, array in file.constants.items():
+            learned = name in file.initializers and is_real(array)
+            self.names.bind(name, array, kind_of(array), trainable=learned)
+        value = self.builder.input(file.input_shape)
+        self.names.bind(file.input_name, value, file.input_kind)
         outputs = [output.name for output in file.graph.output]
         self.names.users = dict(count_users(file.graph.node, outputs))
         for position, node in enumerate(file.graph.node):
@@ -191,11 +194,8 @@ class _Conversion:
         result = {}
         for name in inputs:
             tensor = self.names.tensors[name]
-            kind = onnx.TensorProto.FLOAT
-            if isinstance(tensor, np.ndarray):
-                kind = onnx.helper.np_dtype_to_tensor_dtype(tensor.dtype)
             assert tensor is not None
-            result[name] = int(kind), tuple(tensor.shape)
+            result[name] = self.names.kinds[name], tuple(tensor.shape)
         return result
 
     def _branch(self, node: onnx.NodeProto, position: int) -> list[Any]:
@@ -205,7 +205,8 @@ class _Conversion:
         chosen = "then_branch" if condition.reshape(()) else "else_branch"
         graph = next(a.g for a in node.attribute if a.name == chosen)
         for tensor in graph.initializer:
-            self.names.bind(tensor.name, array_of(tensor, Place(self.file.name)))
+            array = array_of(tensor, Place(self.file.name))
+            self.names.bind(tensor.name, array, kind_of(array))
         return self._inner(list(graph.node), [o.name for o in graph.output], position)
 
     def _inner(self, nodes: list[onnx.NodeProto], outputs: list[str], position: int) -> list[Any]:
@@ -219,14 +220,21 @@ class _Conversion:
 
     def _bind(self, node: onnx.NodeProto, results: list[Any]) -> None:
         trainable = self._is_trainable(node)
-        for name, result in zip(node.output, results, strict=False):
+        kinds = self._kinds(node)
+        for name, result, kind in zip(node.output, results, kinds, strict=False):
             if name:
-                learned = trainable and isinstance(result, np.ndarray)
-                self.names.bind(name, result, trainable=learned)
+                stored = isinstance(result, np.ndarray)
+                kind = kind_of(result) if stored else kind
+                self.names.bind(name, result, kind, trainable=trainable and stored)
                 if result is None and self.names.users.get(name) and any(self.problems):
                     self.failed.add(name)
         for name in node.output[len(results) :]:
-            self.names.bind(name, None)
+            self.names.bind(name, None, UNTOLD)
+
+    def _kinds(self, node: onnx.NodeProto) -> list[int]:
+        given = [self.names.kinds[name] if name else UNTOLD for name in node.input]
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        return output_kinds(node, self.file.opsets.get(domain, 1), given, attributes_of(node))
 
     def _is_trainable(self, node: onnx.NodeProto) -> bool:
         """Whether all real numbers that a node is given are parameters, as they are."""

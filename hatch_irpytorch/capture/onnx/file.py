@@ -47,6 +47,7 @@ class OnnxFile:
     constants: Mapping[str, Constant]
     initializers: frozenset[str]
     input_name: str
+    input_kind: int
     input_shape: tuple[int, ...]
     notes: tuple[Problem, ...]
     budget: Budget
@@ -96,8 +97,18 @@ def _read(
     budget = budget_of(size, numel(shape))
     graph = without_functions(model, budget, _INLINED_BYTES + 8 * size, place).graph
     budget.spend(nodes=len(graph.node))
-    name = only.name
-    return OnnxFile(place.file, graph, opsets, constants, initializers, name, shape, notes, budget)
+    return OnnxFile(
+        place.file,
+        graph,
+        opsets,
+        constants,
+        initializers,
+        only.name,
+        only.type.tensor_type.elem_type,
+        shape,
+        notes,
+        budget,
+    )
 
 
 def _parsed(data: bytes, place: Place) -> onnx.ModelProto:

@@ -17,18 +17,23 @@ Tensor = Value | Constant
 
 @dataclass
 class Names:
-    """What each tensor name of a file holds. `trainable` names come from initializers alone."""
+    """What each tensor name of a file holds. `trainable` names come from initializers alone.
+
+    `kinds` are ONNX element types (`TensorProto.DataType`).
+    """
 
     builder: Builder
     tensors: dict[str, Tensor | None] = field(default_factory=dict)
+    kinds: dict[str, int] = field(default_factory=dict)
     trainable: set[str] = field(default_factory=set)
     users: dict[str, int] = field(default_factory=dict)
     consts: dict[str, Value] = field(default_factory=dict)
     bare_products: dict[int, tuple[Value, Array]] = field(default_factory=dict)
 
-    def bind(self, name: str, tensor: Tensor | None, *, trainable: bool = False) -> None:
+    def bind(self, name: str, tensor: Tensor | None, kind: int, *, trainable: bool = False) -> None:
         """What a name means from now on: branches that run one after the other may share names."""
         self.tensors[name] = tensor
+        self.kinds[name] = kind
         self.consts.pop(name, None)
         (self.trainable.add if trainable else self.trainable.discard)(name)
 
@@ -46,9 +51,7 @@ class Names:
 
 
 def _real(array: Constant) -> Array:
-    if array.dtype.kind == "b":
-        raise InexpressibleError("booleans as numbers")
-    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+    if array.dtype.kind not in "bfiu" and array.dtype.name != "bfloat16":
         raise InexpressibleError(f"a tensor of {array.dtype.name}")
     return array.astype(np.float64)
 
@@ -97,6 +100,10 @@ class Call:
 
     def has(self, position: int) -> bool:
         return position < len(self.inputs) and self.inputs[position] != ""
+
+    def kind(self, position: int) -> int:
+        """The ONNX element type of an input (`TensorProto.DataType`)."""
+        return self.names.kinds[self.inputs[position]]
 
     def tensor(self, position: int) -> Tensor:
         """An input as it is: numbers of the file stay numbers, of whatever type."""

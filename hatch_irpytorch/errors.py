@@ -38,6 +38,7 @@ CODES: dict[str, str] = {
     "extra-payload": "the parameter file holds an entry that no node of the graph uses",
     "foreign-code": "a generated module, or bytecode beside it, is not what the emitter writes",
     "import-failed": "a generated module does not import cleanly",
+    "in-place": "`forward` writes into its input, which a graph leaves as it was",
     "inexpressible": "an operation has no form in torchlean.ir.v1",
     "infinite-constant": "an infinity was replaced by the largest power of 2 that float32 holds",
     "internal": "something failed that this project did not foresee",

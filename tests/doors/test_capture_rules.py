@@ -86,26 +86,6 @@ def test_infinite_constants_are_finite_and_noted() -> None:
     np.testing.assert_array_equal(evaluate(model, np.zeros((3, 3)))[0].astype(np.float32), expected)
 
 
-class Counting(nn.Module):
-    """Counts its calls, and changes its input in place."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: Tensor
-        self.register_buffer("calls", torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        x.mul_(2.0)
-        return x + self.calls
-
-
-def test_new_values_of_buffers_and_inputs_are_no_outputs() -> None:
-    model = from_torch(Counting(), torch.ones(3))
-    (found,) = evaluate(model, np.ones(3))
-    np.testing.assert_array_equal(found, [3.0, 3.0, 3.0])
-
-
 def test_a_frozen_module_keeps_its_layers() -> None:
     frozen = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3)).requires_grad_(False)
     model = from_torch(frozen, torch.ones(1, 3))
@@ -116,17 +96,6 @@ def test_a_scalar_has_one_slope() -> None:
     x = torch.tensor(-2.0)
     (found,) = evaluate(from_torch(nn.PReLU(), x), x.numpy())
     assert found.shape == () and float(found) == -0.5
-
-
-class SafeSoftmax(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = torch.ops.aten._safe_softmax.default(x, -1)
-        return out
-
-
-def test_a_softmax_with_a_rule_for_rows_of_infinities_is_another_one() -> None:
-    with pytest.raises(IRPyTorchError, match="`eq` has no form"):
-        from_torch(SafeSoftmax(), torch.zeros(2, 3))
 
 
 class Noisy(nn.Module):

@@ -6,15 +6,13 @@ or its first row is the row itself. So the module is run on a batch twice as lar
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from hatch_irpytorch.axes.free import free_model
 from hatch_irpytorch.axes.rows import from_rows, rows
+from hatch_irpytorch.capture.pytorch.again import outputs_of
 from hatch_irpytorch.capture.pytorch.program import in_eval_mode
 from hatch_irpytorch.ir.graph import Model
 
@@ -33,8 +31,8 @@ def mixes_rows(module: nn.Module, example: torch.Tensor, model: Model) -> bool:
     other = other.to(example.dtype)
     try:
         with in_eval_mode(module), torch.no_grad():
-            single = [_outputs(module(x.clone())) for x in (example, other)]
-            both = _outputs(module(torch.cat([example, other])))
+            single = [outputs_of(module(x.clone())) for x in (example, other)]
+            both = outputs_of(module(torch.cat([example, other])))
     except Exception:
         return False
     shapes = free.output_shapes
@@ -48,8 +46,3 @@ def mixes_rows(module: nn.Module, example: torch.Tensor, model: Model) -> bool:
         if not np.allclose(found, wanted, rtol=_CLOSE, atol=_CLOSE * largest, equal_nan=True):
             return True
     return False
-
-
-def _outputs(returned: Any) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
-    tensors = [leaf for leaf in tree_leaves(returned) if isinstance(leaf, torch.Tensor)]
-    return [tensor.detach().double().cpu().numpy() for tensor in tensors]

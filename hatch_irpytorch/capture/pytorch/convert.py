@@ -13,30 +13,32 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from hatch_irpytorch.capture.builder import UNFIT, Builder, InexpressibleError, Value, first_line
 from hatch_irpytorch.capture.finished import checked
+from hatch_irpytorch.capture.pytorch.again import gives_the_same_again, kept_state
 from hatch_irpytorch.capture.pytorch.arguments import takes
 from hatch_irpytorch.capture.pytorch.batch import mixes_rows
 from hatch_irpytorch.capture.pytorch.elementwise_ops import Sign
 from hatch_irpytorch.capture.pytorch.program import (
     OPS,
-    OUTERMOST,
     Program,
     export,
     module_path,
     op_name,
     overload_name,
     source_place,
-    whole_op,
 )
+from hatch_irpytorch.capture.pytorch.refused_nodes import RefusedNodes
+from hatch_irpytorch.capture.pytorch.state import SHAPE_ONLY, read_by
 from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter
 from hatch_irpytorch.errors import Place, Problem, Problems, fail
 from hatch_irpytorch.ir.graph import Model
+from hatch_irpytorch.ir.ops import Input
 
 MAX_CONSTANT = 1 << 27
 """No tensor that `forward` makes of constants alone has more entries."""
 
 
 class _Unknown:
-    """Stands for the result of a node that has no form, so that the rest is looked at as well."""
+    """Stands for a result without a form that is no tensor of real numbers."""
 
 
 _UNKNOWN = _Unknown()
@@ -57,7 +59,12 @@ def from_torch(module: nn.Module, example: torch.Tensor) -> Model:
     conversion = _Conversion(program, tuple(example.shape), name)
     with torch.no_grad():
         model = conversion.run()
-    if not mixes_rows(module, example, model):
+    with kept_state(module, (name for _, name in program.replaced.values())):
+        if not gives_the_same_again(module, example):
+            message = "a second call of the module gives other numbers; a graph keeps no state"
+            raise fail("capture-failed", Place(name), message)
+        mixes = mixes_rows(module, example, model)
+    if not mixes:
         return model
     message = "the module gives other rows in a larger batch: its batch is fixed"
     notes = (*model.notes, Problem("not-free", Place(name), message))
@@ -72,6 +79,7 @@ class _Conversion:
         self.values: dict[fx.Node, Any] = {}
         self.shape = shape
         self.problems = Problems()
+        self.refused = RefusedNodes(name)
         self.name = name
 
     def run(self) -> Model:
@@ -84,6 +92,7 @@ class _Conversion:
                 outputs = self._outputs(node)
             else:
                 self.values[node] = self._call(node)
+        self.problems.extend(self.refused.problems())
         self.problems.raise_if_any()
         return checked(self.builder, outputs)
 
@@ -93,10 +102,12 @@ class _Conversion:
         return self.program.inputs[node.name]
 
     def _outputs(self, node: fx.Node) -> list[Value]:
-        pairs = zip(tree_leaves(node.args), self.program.returned, strict=True)
-        found = [self.values[n] for n, mine in pairs if mine and isinstance(n, fx.Node)]
+        results = tree_leaves(node.args)
+        pairs = zip(results, self.program.returned, strict=True)
+        mine = [result for result, own in pairs if own and isinstance(result, fx.Node)]
+        self._require_no_state(results, mine)
         values = []
-        for output in found:
+        for output in (self.values[result] for result in mine):
             if isinstance(output, torch.Tensor) and not output.dtype.is_floating_point:
                 message = f"an output of {output.dtype} is not a tensor of real numbers"
                 self.problems.add("capture-failed", Place(self.name), message)
@@ -105,72 +116,107 @@ class _Conversion:
                 self.problems.add("inexpressible", Place(self.name), message)
             elif not isinstance(output, _Unknown):
                 values.append(self.context.value(output))
-        if not found:
+        if not mine:
             self.problems.add("capture-failed", Place(self.name), "the module returns no tensor")
         return values
 
+    def _require_no_state(self, results: list[Any], returned: list[fx.Node]) -> None:
+        """Refuse what a call leaves behind for the next one, note what it leaves in its input."""
+        read = {node.name for node in read_by(returned)}
+        for position, (placeholder, name) in self.program.replaced.items():
+            old, new = self.program.inputs.get(placeholder), self.values[results[position]]
+            if old is None:
+                message = "`forward` changes its input in place; the graph leaves it as it was"
+                self.builder.note("in-place", message)
+            elif placeholder in read and not _same(old, new):
+                message = f"`forward` changes `{name}`, and a later call computes with the change"
+                place = source_place(results[position], self.name)
+                self.problems.add("capture-failed", place, message, "a graph keeps no state")
+
     def _call(self, node: fx.Node) -> Any:
         arguments = tree_map(self._resolved, (node.args, node.kwargs))
+        if op_name(node) in SHAPE_ONLY:
+            arguments = ((_blank(node), *arguments[0][1:]), arguments[1])
         leaves = tree_leaves(arguments)
         known = node.target is operator.getitem or op_name(node) in OPS
         if any(leaf is _UNKNOWN for leaf in leaves):
-            if not known:
-                self._refuse(node)
-            return _UNKNOWN
+            return self._stand_in(node) if known else self._refuse(node)
         args, kwargs = arguments
         if not any(isinstance(leaf, Value | Parameter | Sign) for leaf in leaves):
             return self._folded(node, args, kwargs)
         if node.target is operator.getitem:
             return self._item(node, args)
         if not known:
-            self._refuse(node)
-            return _UNKNOWN
+            return self._refuse(node)
         try:
             if any(isinstance(leaf, Sign) for leaf in leaves) and op_name(node) != "mul":
                 raise InexpressibleError("the sign of a tensor")
             handler = OPS[op_name(node)]
             if not takes(handler, args, kwargs):
                 raise InexpressibleError(f"the overload `{overload_name(node)}`")
+            self.context.node = node
             return handler(self.context, *args, **kwargs)
         except InexpressibleError as error:
-            self._refuse(node, str(error))
+            return self._refuse(node, str(error))
         except UNFIT as error:
-            self._refuse(node, f"not with these arguments ({first_line(error)})")
-        return _UNKNOWN
+            return self._refuse(node, f"not with these arguments ({first_line(error)})")
 
     def _folded(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
         """What torch itself makes of constants alone; random numbers are none."""
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-            self._refuse(node, "it draws random numbers")
-            return _UNKNOWN
+            return self._refuse(node, "it draws random numbers")
         made = (
             leaf for leaf in tree_leaves(node.meta.get("val")) if isinstance(leaf, torch.Tensor)
         )
         if sum(tensor.numel() for tensor in made) > MAX_CONSTANT:
-            self._refuse(node, f"a constant of more than {MAX_CONSTANT} entries")
-            return _UNKNOWN
+            return self._refuse(node, f"a constant of more than {MAX_CONSTANT} entries")
         target: Callable[..., Any] = node.target  # type: ignore[assignment]
         try:
             return target(*args, **kwargs)
         except UNFIT as error:
-            self._refuse(node, f"not with these arguments ({first_line(error)})")
-        return _UNKNOWN
+            return self._refuse(node, f"not with these arguments ({first_line(error)})")
 
     def _item(self, node: fx.Node, args: Any) -> Any:
         result = args[0][args[1]]
         if result is None:
-            self._refuse(node, "the positions or statistics that an op returns beside its result")
-            return _UNKNOWN
+            return self._refuse(node, "the positions or statistics beside the result of an op")
         return result
 
     def _resolved(self, argument: Any) -> Any:
         return self.values[argument] if isinstance(argument, fx.Node) else argument
 
-    def _refuse(self, node: fx.Node, why: str = "") -> None:
-        place = source_place(node, self.name)
-        where = module_path(node)
-        reason = f": {why}" if why else ""
-        part = f", as a part of `{whole_op(node)}`" if whole_op(node) else ""
-        message = f"`{op_name(node)}` has no form in torchlean.ir.v1{part}{reason}"
-        hint = f"it is in `{where}`" if where != OUTERMOST else ""
-        self.problems.extend([Problem("inexpressible", place, message, hint)])
+    def _refuse(self, node: fx.Node, why: str = "") -> Any:
+        self.refused.add(node, why)
+        return self._stand_in(node)
+
+    def _stand_in(self, node: fx.Node) -> Any:
+        """For what a node without a form gives, so that all that uses it is looked at as well."""
+        constant = not any(
+            isinstance(found, Value) and not self.builder.is_constant(found)
+            for found in tree_leaves([self.values[source] for source in node.all_input_nodes])
+        )
+
+        def stands_in(tensor: object) -> Any:
+            real = isinstance(tensor, torch.Tensor) and tensor.dtype.is_floating_point
+            if not real:
+                return _UNKNOWN
+            shape = tuple(tensor.shape)  # type: ignore[attr-defined]
+            if constant:
+                return self.builder.broadcast(self.builder.const(1.0, learnable=True), shape)
+            return self.builder.node(Input(shape))
+
+        try:
+            return tree_map(stands_in, node.meta.get("val"))
+        except InexpressibleError:
+            return _UNKNOWN
+
+
+def _blank(node: fx.Node) -> torch.Tensor:
+    """A tensor of the shape and dtype that a node's result has."""
+    made = node.meta["val"]
+    return torch.empty(1, dtype=made.dtype).expand(made.shape)
+
+
+def _same(old: torch.Tensor | Parameter, new: object) -> bool:
+    before = old.tensor if isinstance(old, Parameter) else old
+    return isinstance(new, torch.Tensor) and torch.equal(before, new)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import fx
 
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture import movement as m
@@ -63,8 +64,29 @@ def _diagonal(c: Context, x: Tensor, offset: int = 0, dim1: int = 0, dim2: int =
 def _as_strided(
     c: Context, x: Tensor, size: Ints, stride: Ints, storage_offset: int | None = None
 ) -> Value:
-    offset = storage_offset or 0
-    return _by_positions(c, x, lambda grid: grid.as_strided(list(size), list(stride), offset))
+    assert c.node is not None and isinstance(c.node.args[0], fx.Node)
+    own = c.node.args[0].meta["val"]
+    start = own.storage_offset()
+    offset = start if storage_offset is None else storage_offset
+
+    def strided(grid: torch.Tensor) -> torch.Tensor:
+        reach = max(_reach(own.shape, own.stride(), start), _reach(size, stride, offset))
+        c.builder.budget.spend_for_a_while(reach)
+        memory = torch.full((reach,), -1)
+        memory.as_strided(own.shape, own.stride(), start).copy_(grid)
+        found = memory.as_strided(list(size), list(stride), offset)
+        if bool((found < 0).any()):
+            raise InexpressibleError("a view of memory beside the entries of its tensor")
+        return found
+
+    return _by_positions(c, x, strided)
+
+
+def _reach(size: Ints, stride: Ints, offset: int) -> int:
+    """How many entries of memory a tensor reaches over."""
+    if 0 in size:
+        return offset
+    return offset + 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
 
 
 def _triangle(keep: Callable[..., np.ndarray[Any, Any]]) -> Handler:

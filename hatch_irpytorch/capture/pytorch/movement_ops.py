@@ -233,23 +233,6 @@ def _channel_shuffle(c: Context, x: Tensor, groups: int) -> Value:
     return b.reshape(b.transpose(split, 1, 2), y.shape)
 
 
-def _filled(fill: float) -> Handler:
-    """A new tensor whose shape is all that it takes from x."""
-
-    def convert(c: Context, x: Tensor, size: Ints | None = None, **_: object) -> torch.Tensor:
-        return torch.full(tuple(c.value(x).shape if size is None else size), fill)
-
-    return convert
-
-
-def _full_like(c: Context, x: Tensor, fill: float, **_: object) -> torch.Tensor:
-    return torch.full(tuple(c.value(x).shape), fill)
-
-
-def _new_full(c: Context, x: Tensor, size: Ints, fill: float, **_: object) -> torch.Tensor:
-    return torch.full(tuple(size), fill)
-
-
 def _new_tensor_shape(c: Context, x: Tensor, value: Tensor | float, **_: object) -> Value:
     return c.builder.broadcast(c.value(value), c.value(x).shape)
 
@@ -265,12 +248,7 @@ OPS: dict[str, Handler] = {
     "fill": _new_tensor_shape,
     "flatten": _flatten,
     "flip": _flip,
-    "full_like": _full_like,
     "narrow": _narrow,
-    "new_full": _new_full,
-    "new_ones": _filled(1.0),
-    "new_zeros": _filled(0.0),
-    "ones_like": _filled(1.0),
     "pad": _pad,
     "permute": _permute,
     "pixel_shuffle": _pixel_shuffle,
@@ -298,6 +276,5 @@ OPS: dict[str, Handler] = {
     "unfold": _unfold,
     "unsqueeze": _unsqueeze,
     "view": _view,
-    "zeros_like": _filled(0.0),
 }
 """By the name of the ATen op, for all of its overloads."""

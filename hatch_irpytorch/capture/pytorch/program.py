@@ -46,11 +46,13 @@ class Program:
     """The nodes of a module in order, what its placeholders hold, and what it returns.
 
     `returned` tells the results of `forward` from the new values of buffers and inputs, which an
-    exported program returns before them.
+    exported program returns before them; `replaced` holds placeholder and name of what changes,
+    by the position of its new value among the results.
     """
 
     nodes: tuple[fx.Node, ...]
     returned: tuple[bool, ...]
+    replaced: dict[int, tuple[str, str]]
     inputs: dict[str, torch.Tensor | Parameter]
     user_input: str
     uses: dict[Identity, int]
@@ -180,7 +182,18 @@ def _read(exported: Any, file: str) -> Program:
         message = f"a graph has one input, the module takes {len(others)}"
         raise fail("capture-failed", Place(file), message)
     returned = tuple(spec.kind.name == "USER_OUTPUT" for spec in signature.output_specs)
-    return Program(nodes, returned, inputs, others[0], dict(users))
+    replaced = _replaced(signature)
+    return Program(nodes, returned, replaced, inputs, others[0], dict(users))
+
+
+def _replaced(signature: Any) -> dict[int, tuple[str, str]]:
+    owners = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    placeholders = {target: name for name, target in owners.items()}
+    return {
+        position: (placeholders.get(spec.target, spec.target), spec.target)
+        for position, spec in enumerate(signature.output_specs)
+        if spec.kind.name in ("BUFFER_MUTATION", "PARAMETER_MUTATION", "USER_INPUT_MUTATION")
+    }
 
 
 def source_place(node: fx.Node, file: str) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import traceback
 from collections.abc import Callable
@@ -17,7 +18,10 @@ from hatch_irpytorch.errors import IRPyTorchError, Place, fail
 from hatch_irpytorch.ir.shapes import shape_text
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-_NOT_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent), "<")
+_NOT_USERS = (
+    *(f"{Path(file).parent}{os.sep}" for file in (torch.__file__, __file__)),
+    "<",
+)
 _BY_NUMBERS = re.compile(
     r"(?i)data.dependent|dynamic control flow|could not guard|symbolically trace|"
     r"branching on (?:data|tensor)|Tensor\.item|unbacked"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import fx
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 
@@ -41,12 +42,16 @@ def to_array(tensor: torch.Tensor) -> Array:
 
 @dataclass
 class Context:
-    """The builder and the parameters of one conversion. `uses` counts the users of a parameter."""
+    """The builder and the parameters of one conversion. `uses` counts the users of a parameter.
+
+    `node` is the one that is converted: its arguments tell how torch lays out their tensors.
+    """
 
     builder: Builder
     uses: Mapping[Identity, int]
     consts: dict[Identity, Value] = field(default_factory=dict)
     stored: set[Identity] = field(default_factory=set)
+    node: fx.Node | None = None
 
     def value(self, tensor: Tensor | float) -> Value:
         """As a node of the graph. Several uses of one parameter share one const."""

@@ -36,7 +36,9 @@ def random_graphs(draw: Draw, *, tame: bool = False, lowered: bool = True) -> Ra
     before = draw(st.integers(0, 2))
     for _ in range(before):
         b.const(draw(SHAPES))
-    input_id = b.add("input", [], draw(SHAPES))
+    shape = draw(SHAPES)
+    integers = draw(st.sampled_from([None, None, None, 1, 5, 256]))
+    input_id = b.add("input", [], shape, **({} if integers is None else {"integers": integers}))
     b.chain = draw(st.booleans())
     for _ in range(draw(st.integers(0, 20))):
         kinds[draw(st.sampled_from(sorted(kinds)))](b)
@@ -48,4 +50,5 @@ def random_graphs(draw: Draw, *, tame: bool = False, lowered: bool = True) -> Ra
         "nodes": b.nodes,
     }
     store = StoreFile("stored.npz", b.entries) if b.entries else None
-    return RandomGraph(document, b.numbers(b.shape(input_id)), store)
+    x = b.numbers(shape) if integers is None else np.floor(integers * rng.random(shape))
+    return RandomGraph(document, np.asarray(x), store)

@@ -157,7 +157,7 @@ def _one_further(field: str) -> Callable[[Any], Op]:
 
 
 _RULES: dict[type[Op], Callable[[Any], Op]] = {
-    Input: lambda op: Input((1, *op.shape)),
+    Input: lambda op: replace(op, shape=(1, *op.shape)),
     Softmax: _one_further("axis"),
     LayerNorm: _one_further("axis"),
     ReduceSum: _one_further("axis"),

@@ -62,18 +62,27 @@ def golden_path(module: str) -> str:
     return f"{FOLDER}/{module}{_ENDING}"
 
 
-def golden_input(shape: Shape, seed: int, positive: bool) -> Array:
-    """Multiples of 1/64 in [-2, 2), or in (0, 2]: every dtype holds them exactly."""
-    u = np.floor(draws(draw_key(seed, 0), shape) / 2**25)
+def golden_input(shape: Shape, seed: int, positive: bool, integers: int | None = None) -> Array:
+    """Multiples of 1/64 in [-2, 2), or in (0, 2]: every dtype holds them exactly.
+
+    With `integers` whole numbers below it, from 0, or from 1 where there is another.
+    """
+    drawn = draws(draw_key(seed, 0), shape)
+    if integers is not None:
+        first = int(positive and integers > 1)
+        return first + np.minimum(
+            np.floor(drawn * (integers - first) / 2**32), integers - first - 1
+        )
+    u = np.floor(drawn / 2**25)
     return (u + 1.0) / 64.0 if positive else u / 32.0 - 2.0
 
 
 def make_golden(model: Model) -> tuple[GoldenCase, ...]:
     """The golden cases of a model; none when no trial input lies in the domain of its `log`s."""
-    shape = model.graph.input_shape
+    shape, integers = model.graph.input_shape, model.graph.integers
     count = _CASES if numel(shape) <= _LARGE else 1
     for positive in (False, True):
-        inputs = [golden_input(shape, seed, positive) for seed in range(count)]
+        inputs = [golden_input(shape, seed, positive, integers) for seed in range(count)]
         try:
             return tuple(GoldenCase(x, evaluate(model, x)) for x in inputs)
         except IRPyTorchError as error:

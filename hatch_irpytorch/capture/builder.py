@@ -84,6 +84,7 @@ class Builder:
     file: str = "<captured>"
     budget: Budget = field(default_factory=Budget)
     padded: dict[int, Padded] = field(default_factory=dict)
+    bounds: dict[int, tuple[float, float] | None] = field(default_factory=dict)
     notes: dict[tuple[str, str], None] = field(default_factory=dict)
     _drafts: list[_Draft] = field(default_factory=list)
     _known: dict[object, Value] = field(default_factory=dict)
@@ -94,9 +95,9 @@ class Builder:
         """Keep a remark about what is legal but not quite what the source says."""
         self.notes.setdefault((code, message))
 
-    def input(self, shape: Sequence[int]) -> Value:
-        """The one run-time input."""
-        return self.node(Input(tuple(shape)))
+    def input(self, shape: Sequence[int], integers: int | None = None) -> Value:
+        """The one run-time input: with `integers` of whole numbers below it."""
+        return self.node(Input(tuple(shape), integers))
 
     def node(self, op: Op, *parents: Value, payload: Mapping[str, Any] | None = None) -> Value:
         """Append a node, or find the one that computes the same. Raises `RuleError`."""

@@ -1,4 +1,4 @@
-"""The function of a generated module that refuses an input of a shape it was not proven for."""
+"""The functions of a generated module that refuse an input which it was not proven for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from hatch_irpytorch.ir.ops.code import Function, call
 from hatch_irpytorch.ir.symbolic import SymbolicShape, is_free
 
 REQUIRE_SHAPE = "require_shape"
+REQUIRE_INTEGERS = "require_integers"
 
 
 def require_shape(shape: SymbolicShape) -> Function:
@@ -31,6 +32,35 @@ def require_shape(shape: SymbolicShape) -> Function:
         f'fx.wrap("{REQUIRE_SHAPE}")',
     ]
     return Function(REQUIRE_SHAPE, "\n".join(lines) + "\n")
+
+
+def require_integers(below: int) -> Function:
+    """The function for an input of whole numbers from 0, all `below` one.
+
+    Tracing and mapping show it no numbers, and then it looks at none.
+    """
+    last = below - 1
+    source = f'''\
+def {REQUIRE_INTEGERS}(x: torch.Tensor) -> None:
+    """Raise ValueError unless x holds whole numbers from 0 to {last}.
+
+    Where torch compiles, exports or maps, no numbers are seen, and none are looked at.
+    """
+    if torch.compiler.is_compiling():
+        return
+    fits = (x >= 0) & (x <= {last}) & (x == x.floor())
+    try:
+        all_fit = bool(fits.all())
+    except RuntimeError:
+        return
+    if not all_fit:
+        found = x[~fits][0].item()
+        raise ValueError(f"expected x of whole numbers from 0 to {last}, found {{found}}")
+
+
+fx.wrap("{REQUIRE_INTEGERS}")
+'''
+    return Function(REQUIRE_INTEGERS, source)
 
 
 def _remedy(shape: SymbolicShape) -> str:

@@ -8,7 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from hatch_irpytorch.emit.contract import REQUIRE_SHAPE, require_shape
+from hatch_irpytorch.emit.contract import (
+    REQUIRE_INTEGERS,
+    REQUIRE_SHAPE,
+    require_integers,
+    require_shape,
+)
 from hatch_irpytorch.emit.forward import body, returns
 from hatch_irpytorch.emit.layout import LINE_WIDTH, flat, statement
 from hatch_irpytorch.emit.plan import ClassPlan, Declaration, ModulePlan, Tensor
@@ -27,6 +32,7 @@ def module_text(plan: ModulePlan, header: tuple[str, ...], weights_file: str | N
     if plan.weights_in_file and weights_file is None:
         raise ValueError("weights in a file need the file's name")
     functions = [require_shape(plan.input_shape)]
+    functions += [] if plan.integers is None else [require_integers(plan.integers)]
     functions += [MAPPED_TENSORS[plan.dtype]] if plan.in_file else []
     if plan.has_tables:
         functions.append(NUMBERS_FLOAT64 if plan.dtype == "float64" else NUMBERS)
@@ -110,6 +116,7 @@ def _class(plan: ModulePlan, part: ClassPlan, weights_file: str | None) -> list[
     if len(signature) > LINE_WIDTH:
         signature = "    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:"
     lines += [signature, f"        {REQUIRE_SHAPE}(x)"]
+    lines += [] if plan.integers is None else [f"        {REQUIRE_INTEGERS}(x)"]
     return [*lines, *body(part), *returns(part.returns)]
 
 

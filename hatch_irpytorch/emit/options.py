@@ -31,7 +31,14 @@ _IMPORTED = (
     "np",
     "torch",
 )
-_DEFINED = ("main", "make_optimizer", "require_shape", "save_weights", "train_step")
+_DEFINED = (
+    "main",
+    "make_optimizer",
+    "require_integers",
+    "require_shape",
+    "save_weights",
+    "train_step",
+)
 
 _BUILTINS = frozenset((*dir(builtins), *_OTHER_VERSIONS, *_OTHER_SYSTEMS))
 

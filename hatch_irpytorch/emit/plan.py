@@ -145,12 +145,14 @@ class ClassPlan:
 @dataclass(frozen=True)
 class ModulePlan:
     """Everything that a generated file says. `classes` stand in it in their order; the last is the
-    model, the others are parts of it. `fixed_reason` says why no batch is free.
+    model, the others are parts of it. `fixed_reason` says why no batch is free. `integers` is what
+    the entries of the input are below, when they are whole numbers.
     """
 
     dtype: str
     node_count: int
     input_shape: SymbolicShape
+    integers: int | None
     output_shapes: tuple[SymbolicShape, ...]
     fixed_reason: str
     classes: tuple[ClassPlan, ...]

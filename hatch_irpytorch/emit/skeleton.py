@@ -120,7 +120,6 @@ def _has_empty_output(plan: ModulePlan) -> bool:
 
 def _main(plan: ModulePlan, skeleton: Skeleton) -> str:
     """Trains on random numbers for a few steps and prints the loss of each."""
-    source = "torch.rand" if skeleton.positive_input else "torch.randn"
     lines = [
         "def main() -> None:",
         '    """Train on random numbers for a few steps and print the loss of each."""',
@@ -128,7 +127,7 @@ def _main(plan: ModulePlan, skeleton: Skeleton) -> str:
         '    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")',
         f"    model = {plan.model.name}().to(device)",
         "    opt = make_optimizer(model)",
-        *statement("x", _random(source, plan.input_shape, plan.dtype), indent=4),
+        *statement("x", _input(plan, skeleton), indent=4),
     ]
     arguments = "model, x, opt"
     if not skeleton.output_is_loss:
@@ -141,6 +140,16 @@ def _main(plan: ModulePlan, skeleton: Skeleton) -> str:
         '        print(f"step {step}: loss {loss:.6f}")',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _input(plan: ModulePlan, skeleton: Skeleton) -> Code:
+    """Random numbers that the module takes: whole ones, where it takes no others."""
+    if plan.integers is None:
+        source = "torch.rand" if skeleton.positive_input else "torch.randn"
+        return _random(source, plan.input_shape, plan.dtype)
+    first = int(skeleton.positive_input and plan.integers > 1)
+    shape, dtype = declared(plan.input_shape), f"torch.{plan.dtype}"
+    return call("torch.randint", first, plan.integers, shape, dtype=dtype, device="device")
 
 
 def _random(source: str, shape: SymbolicShape, dtype: str) -> Code:

@@ -13,6 +13,9 @@ import numpy as np
 from hatch_irpytorch.ir.graph import Graph, Node
 from hatch_irpytorch.ir.ops.base import Mask
 
+_LATER = frozenset({"integers"})
+"""Attributes that ops got later: graphs that do not give them keep the digest that they had."""
+
 
 def graph_digest(graph: Graph) -> str:
     """`sha256:` and 64 digits over kinds, attributes, parents, shapes and origins in id order.
@@ -40,7 +43,11 @@ def graph_digest(graph: Graph) -> str:
 
 def _signature_text(graph: Graph, node: Node) -> str:
     op = node.op
-    attributes = {field.name: _plain(getattr(op, field.name)) for field in fields(op)}  # type: ignore[arg-type]
+    values = {field.name: getattr(op, field.name) for field in fields(op)}  # type: ignore[arg-type]
+    told = {
+        name: value for name, value in values.items() if name not in _LATER or value is not None
+    }
+    attributes = {name: _plain(value) for name, value in told.items()}
     slots = [(op.prefix, slot.name, slot.shape) for slot in graph.slots(node)]
     shapes = [node.shape, *graph.parent_shapes(node)]
     return json.dumps([op.tag, attributes, shapes, slots], sort_keys=True, default=_number)

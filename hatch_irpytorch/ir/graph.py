@@ -12,6 +12,7 @@ import msgspec
 
 from hatch_irpytorch.errors import Place, Problem
 from hatch_irpytorch.ir.ops.base import Op, Slot
+from hatch_irpytorch.ir.ops.sources import Input
 from hatch_irpytorch.ir.shapes import Shape
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ class Graph:
     @property
     def input_shape(self) -> Shape:
         return self.nodes[self.input_id].shape
+
+    @property
+    def integers(self) -> int | None:
+        """What the entries of the input are below, when they are whole numbers from 0."""
+        op = self.nodes[self.input_id].op
+        return op.integers if isinstance(op, Input) else None
 
     @property
     def output_shapes(self) -> tuple[Shape, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hatch_irpytorch.errors import Place, fail
-from hatch_irpytorch.ir.graph import Model, Node
+from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import DomainError, Input
 from hatch_irpytorch.ir.ops.sources import RandUniform
 from hatch_irpytorch.ir.shapes import numel, shape_text
@@ -48,14 +48,12 @@ def evaluate(model: Model, x: ArrayLike, numbers: Numbers = EXACT) -> tuple[Arra
     Nodes that no output depends on are not evaluated. Outputs are float64, whatever the `numbers`
     are that the graph is evaluated with.
     Raises `IRPyTorchError`: `shape-mismatch` for another input shape, `domain` where a node is
-    undefined (torchlean.ir.v1: N3), `too-large` for a tensor that no memory holds.
+    undefined (torchlean.ir.v1: N3) or an input of whole numbers holds others, `too-large` for a
+    tensor that no memory holds.
     """
     graph = model.graph
     value = np.asarray(x, dtype=np.float64)
-    if value.shape != graph.input_shape:
-        expected, found = shape_text(graph.input_shape), shape_text(value.shape)
-        message = f"the input must be {expected}, found {found}"
-        raise fail("shape-mismatch", Place(graph.file), message)
+    _require_input(graph, value)
     live = graph.live_ids()
     values: dict[int, Reals] = {}
     with np.errstate(all="ignore"):
@@ -64,6 +62,20 @@ def evaluate(model: Model, x: ArrayLike, numbers: Numbers = EXACT) -> tuple[Arra
             if node.id in live:
                 values[node.id] = _evaluate_node(model, node, values, entry, numbers)
     return tuple(np.asarray(values[output], np.float64) for output in graph.output_ids)
+
+
+def _require_input(graph: Graph, value: Array) -> None:
+    if value.shape != graph.input_shape:
+        expected, found = shape_text(graph.input_shape), shape_text(value.shape)
+        message = f"the input must be {expected}, found {found}"
+        raise fail("shape-mismatch", Place(graph.file), message)
+    below = graph.integers
+    if (
+        below is not None
+        and not ((value >= 0) & (value < below) & (value == np.floor(value))).all()
+    ):
+        message = f"the input must hold whole numbers from 0 to {below - 1}"
+        raise fail("domain", Place(graph.file), message)
 
 
 def _evaluate_node(

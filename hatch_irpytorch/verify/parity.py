@@ -27,9 +27,12 @@ def parity_cases(
 
     The inputs are those of `others` when no trial input lies in the domain of the graph.
     """
-    shape = model.graph.input_shape
-    seeds = range(_SEED, _SEED + _CASES)
-    trials = [golden_input(shape, seed, positive) for positive in (False, True) for seed in seeds]
+    shape, integers = model.graph.input_shape, model.graph.integers
+    trials = [
+        golden_input(shape, seed, positive, integers)
+        for positive in (False, True)
+        for seed in range(_SEED, _SEED + _CASES)
+    ]
     cases = [case for x in trials for case in _case(model, dtype, x)]
     return tuple(cases or [case for other in others for case in _case(model, dtype, other.input)])
 

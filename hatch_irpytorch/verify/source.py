@@ -14,7 +14,7 @@ import tokenize
 from collections.abc import Callable, Iterator
 from io import StringIO
 
-from hatch_irpytorch.emit.contract import REQUIRE_SHAPE
+from hatch_irpytorch.emit.contract import REQUIRE_INTEGERS, REQUIRE_SHAPE, require_integers
 from hatch_irpytorch.emit.skeleton import save_weights_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64
 from hatch_irpytorch.emit.weights import MAPPED_TENSORS
@@ -93,11 +93,11 @@ torch.Tensor torch.abs torch.addcmul torch.autograd torch.autograd.backward torc
 torch.bool torch.broadcast_to torch.cat torch.clamp torch.cos torch.cuda torch.cuda.is_available
 torch.device torch.exp torch.float16 torch.float32 torch.float64 torch.full torch.log
 torch.manual_seed torch.matmul torch.maximum torch.mean torch.minimum torch.optim torch.optim.Adam
-torch.optim.Optimizer torch.optim.SGD torch.rand torch.randn torch.reciprocal torch.relu
-torch.reshape torch.sigmoid torch.sin torch.softmax torch.split torch.sqrt torch.square torch.stack
-torch.sum torch.tanh torch.unflatten torch.zeros F.avg_pool1d F.avg_pool2d F.avg_pool3d F.batch_norm
-F.conv1d F.conv2d F.conv3d F.gelu F.layer_norm F.linear F.log_softmax F.max_pool1d F.max_pool2d
-F.max_pool3d F.mse_loss F.pad F.scaled_dot_product_attention F.silu Path.with_name nn.Module
+torch.optim.Optimizer torch.optim.SGD torch.rand torch.randint torch.randn torch.reciprocal
+torch.relu torch.reshape torch.sigmoid torch.sin torch.softmax torch.split torch.sqrt torch.square
+torch.stack torch.sum torch.tanh torch.unflatten torch.zeros F.avg_pool1d F.avg_pool2d F.avg_pool3d
+F.batch_norm F.conv1d F.conv2d F.conv3d F.gelu F.layer_norm F.linear F.log_softmax F.max_pool1d
+F.max_pool2d F.max_pool3d F.mse_loss F.pad F.scaled_dot_product_attention F.silu Path.with_name nn.Module
 nn.Parameter
 """)
 _METHODS = _words("""
@@ -107,7 +107,7 @@ zero_grad
 """)
 _NAMES = _words("""
 F Path ValueError __file__ __name__ bool dtype float int main make_optimizer nn print
-range require_shape self str super torch train_step tuple weights x
+range require_integers require_shape self str super torch train_step tuple weights x
 """)
 _LOCALS = _words(
     "device kind loss lr model opt out p pairs parameters step target y zip count max sums total"
@@ -154,7 +154,8 @@ _REQUIRE_SHAPE = re.compile(
     rf"        raise ValueError\(f'expected x of ({_SHAPE}|{_RANK}), "
     rf"found \{{tuple\(x\.shape\)\}}: [ a-z]+'\)"
 )
-_WRAPPED = re.compile(rf"fx\.wrap\('({REQUIRE_SHAPE}|conv_nd|layer_norm)'\)")
+_LAST = re.compile(r"x <= (\d{1,16})\b")
+_WRAPPED = re.compile(rf"fx\.wrap\('({REQUIRE_SHAPE}|{REQUIRE_INTEGERS}|conv_nd|layer_norm)'\)")
 
 
 def encoding_problems(data: bytes, file: str) -> list[Problem]:
@@ -257,6 +258,9 @@ class _Checker:
         elif node.name == REQUIRE_SHAPE:
             if not _REQUIRE_SHAPE.fullmatch(ast.unparse(node).replace('"', "'")):
                 yield _at(node, f"the function `{REQUIRE_SHAPE}`")
+        elif node.name == REQUIRE_INTEGERS:
+            if not _is_require_integers(node):
+                yield _at(node, f"the function `{REQUIRE_INTEGERS}`")
         elif node.name == "save_weights":
             if not _is_save_weights(node):
                 yield _at(node, "the function `save_weights`")
@@ -322,6 +326,13 @@ def _is_save_weights(node: ast.FunctionDef) -> bool:
     """Whether the function is ours, whichever graph it names."""
     digests = _GRAPH.findall(ast.unparse(node))
     expected = save_weights_text(digests[0]) if digests else ""
+    return ast.dump(node) == ast.dump(ast.parse(expected).body[0]) if expected else False
+
+
+def _is_require_integers(node: ast.FunctionDef) -> bool:
+    """Whether the function is ours, whatever the numbers have to be below."""
+    last = _LAST.search(ast.unparse(node))
+    expected = require_integers(int(last[1]) + 1).source if last else ""
     return ast.dump(node) == ast.dump(ast.parse(expected).body[0]) if expected else False
 
 

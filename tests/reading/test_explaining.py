@@ -61,6 +61,7 @@ FIELDS = (
         "mask",
         "index",
         "learnable",
+        "integers",
         "unknown",
         "i\\u0064",
     ),

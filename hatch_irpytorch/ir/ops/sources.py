@@ -13,6 +13,7 @@ from hatch_irpytorch.ir.ops.base import (
     Code,
     Function,
     Op,
+    RuleError,
     Shape,
     Site,
     Slot,
@@ -26,16 +27,27 @@ _WORD = 2**64
 _DRAW = 2**32
 
 
+MAX_INTEGERS = 2**53
+"""Below this float64 holds every whole number."""
+
+
 @dataclass(frozen=True)
 class Input(Op, tag="input"):
-    """The run-time input. torchlean.ir.v1: input."""
+    """The run-time input. torchlean.ir.v1: input.
+
+    `integers` is a project extension: the entries are whole numbers from 0, all below it, such as
+    ids of tokens.
+    """
 
     shape: Shape
+    integers: int | None = None
 
     parents = 0
     from_node = frozenset({"shape"})
 
     def infer(self) -> Shape:
+        if self.integers is not None and not 0 < self.integers <= MAX_INTEGERS:
+            raise RuleError("integers", self.integers, f"from 1 to {MAX_INTEGERS}")
         return self.shape
 
     def infer_symbolic(self, out: Shape) -> list[SymbolicShape]:

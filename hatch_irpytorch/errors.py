@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 CODES: dict[str, str] = {
     "alias-in-manifest": "YAML anchors and aliases have no use in a manifest",
+    "approximated": "a function without a form of its own is computed by a polynomial",
     "bad-arity": "a node has the wrong number of parents",
     "bad-attribute": "an attribute of a node is missing, ill-typed or out of its range",
     "bad-encoding": "the file is not UTF-8 text without a byte order mark",

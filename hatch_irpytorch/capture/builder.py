@@ -77,7 +77,8 @@ class Padded:
 class Builder:
     """Nodes in order of creation. `origin` is what the nodes that follow are named after.
 
-    Nodes and the numbers of constants are taken out of the budget, which raises `OverBudgetError`.
+    `padded` and `erf_of` tell of the result of a formula what it was made of. Nodes and the numbers
+    of constants are taken out of the budget, which raises `OverBudgetError`.
     """
 
     origin: str = ""
@@ -85,6 +86,7 @@ class Builder:
     budget: Budget = field(default_factory=Budget)
     padded: dict[int, Padded] = field(default_factory=dict)
     bounds: dict[int, tuple[float, float] | None] = field(default_factory=dict)
+    erf_of: dict[int, Value] = field(default_factory=dict)
     notes: dict[tuple[str, str], None] = field(default_factory=dict)
     _drafts: list[_Draft] = field(default_factory=list)
     _known: dict[object, Value] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hatch_irpytorch.capture import elementwise as e
+from hatch_irpytorch.capture import erf
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.onnx.tensors import Call
 from hatch_irpytorch.ir.ops import Op
@@ -87,9 +88,8 @@ def _clip(c: Call) -> Value:
 
 
 def _gelu(c: Call) -> Value:
-    if c.get("approximate", "none") != "tanh":
-        raise InexpressibleError("it needs the error function; `approximate='tanh'` has a form")
-    return e.gelu_tanh(c.b, c.x)
+    function = e.gelu_tanh if c.get("approximate", "none") == "tanh" else erf.gelu
+    return function(c.b, c.x)
 
 
 def _hard_swish(c: Call) -> Value:
@@ -155,9 +155,10 @@ OPS: dict[str, Handler] = {
     "Clip": _clip,
     "Cos": _unary(Cos()),
     "Cosh": _formula(e.cosh),
-    "Div": lambda c: e.div(c.b, c.value(0), c.value(1)),
+    "Div": lambda c: erf.quotient(c.b, c.value(0), c.value(1)),
     "Dropout": _dropout,
     "Elu": _formula(e.elu, alpha=1.0),
+    "Erf": _formula(erf.erf),
     "Exp": _unary(Exp()),
     "Gelu": _gelu,
     "HardSigmoid": _formula(e.hard_sigmoid, alpha=0.2, beta=0.5),
@@ -169,7 +170,7 @@ OPS: dict[str, Handler] = {
     "Mean": _mean,
     "Min": _folded(e.minimum),
     "Mish": _formula(e.mish),
-    "Mul": lambda c: e.mul(c.b, c.value(0), c.value(1)),
+    "Mul": lambda c: erf.product(c.b, c.value(0), c.value(1)),
     "Neg": _formula(e.neg),
     "PRelu": _prelu,
     "Pow": _pow,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hatch_irpytorch.capture import elementwise as e
+from hatch_irpytorch.capture import erf
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, as_number, formula
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
@@ -46,9 +47,8 @@ def _relu6(c: Context, x: Tensor) -> Value:
 
 
 def _gelu(c: Context, x: Tensor, *, approximate: str = "none") -> Value:
-    if approximate != "tanh":
-        raise InexpressibleError("it needs the error function; `approximate='tanh'` has a form")
-    return e.gelu_tanh(c.builder, c.value(x))
+    function = e.gelu_tanh if approximate == "tanh" else erf.gelu
+    return function(c.builder, c.value(x))
 
 
 def _leaky_relu(c: Context, x: Tensor, negative_slope: float = 0.01) -> Value:

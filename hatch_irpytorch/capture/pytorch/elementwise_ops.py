@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from hatch_irpytorch.capture import elementwise as e
+from hatch_irpytorch.capture import erf
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, as_number, formula
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
@@ -42,13 +43,13 @@ def _mul(c: Context, x: Tensor | Sign, y: Tensor | Number | Sign) -> Value:
                 return one.of
             raise InexpressibleError("the sign of a tensor")
     assert not isinstance(x, Sign) and not isinstance(y, Sign)
-    return e.mul(c.builder, c.value(x), c.value(y))
+    return erf.product(c.builder, c.value(x), c.value(y))
 
 
 def _div(c: Context, x: Tensor, y: Tensor | Number, *, rounding_mode: str | None = None) -> Value:
     if rounding_mode is not None:
         raise InexpressibleError(f"division that rounds by `{rounding_mode}`")
-    return e.div(c.builder, c.value(x), c.value(y))
+    return erf.quotient(c.builder, c.value(x), c.value(y))
 
 
 def _pow(c: Context, x: Tensor | Number, exponent: Tensor | Number) -> Value:
@@ -203,6 +204,8 @@ OPS: dict[str, Handler] = {
     "div": _div,
     "copy": _copy,
     "dropout": _dropout,
+    "erf": formula(erf.erf),
+    "erfc": formula(erf.erfc),
     "exp": _unary(Exp()),
     "exp2": formula(_exp2),
     "expm1": formula(_expm1),
@@ -231,6 +234,7 @@ OPS: dict[str, Handler] = {
     "sign": _sign,
     "sin": _unary(Sin()),
     "sinh": formula(e.sinh),
+    "special_ndtr": formula(erf.ndtr),
     "sqrt": _unary(Sqrt()),
     "square": formula(e.square),
     "sub": _sub,

@@ -125,7 +125,8 @@ class OneCall(Op, tag="one_call"):
 
 _CALLS: dict[str, tuple[str, dict[str, Code]]] = {
     "addcmul": ("torch.addcmul", {}),
-    "gelu": ("F.gelu", {"approximate": '"tanh"'}),
+    "gelu": ("F.gelu", {}),
     "log_softmax": ("F.log_softmax", {}),
     "silu": ("F.silu", {}),
+    "tanh_gelu": ("F.gelu", {"approximate": '"tanh"'}),
 }

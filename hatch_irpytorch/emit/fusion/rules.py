@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from msgspec import structs
 
 from hatch_irpytorch.axes.free import FreeModel
 from hatch_irpytorch.emit.fusion.attention import fuse_attention
+from hatch_irpytorch.emit.fusion.gelu import fuse_exact_gelu, fuse_tanh_gelu
 from hatch_irpytorch.emit.fusion.nodes import Fuser, is_layer_norm, repeated
 from hatch_irpytorch.emit.fusion.ops import (
     Clamp,
@@ -102,45 +101,6 @@ def _linears(fuser: Fuser, node: Node) -> bool:
     return True
 
 
-def _gelu(fuser: Fuser, node: Node) -> bool:
-    """0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³))) → gelu."""
-    if node.op.tag != "mul_elem":
-        return False
-    for half, wave in (node.parents, node.parents[::-1]):
-        halved = fuser.with_number(half, "mul_elem")
-        raised = fuser.with_number(wave, "add")
-        if halved is None or raised is None or (halved[1], raised[1]) != (0.5, 1.0):
-            continue
-        x, tanh = halved[0], raised[0]
-        inner = fuser.nodes[tanh].parents[0] if fuser.op(tanh).tag == "tanh" else -1
-        scaled = fuser.with_number(inner, "mul_elem") if inner >= 0 else None
-        if scaled is None or not math.isclose(scaled[1], math.sqrt(2 / math.pi), rel_tol=1e-6):
-            continue
-        cubic = _cubic(fuser, scaled[0], x)
-        if cubic is not None:
-            covered = (*halved[2], *raised[2], tanh, *scaled[2], *cubic)
-            return fuser.put(node, OneCall("gelu"), (x,), covered)
-    return False
-
-
-def _cubic(fuser: Fuser, node_id: int, x: int) -> tuple[int, ...] | None:
-    """The nodes of x + 0.044715 x³."""
-    node = fuser.nodes[node_id]
-    if node.op.tag != "add" or x not in node.parents:
-        return None
-    other = node.parents[1] if node.parents[0] == x else node.parents[0]
-    scaled = fuser.with_number(other, "mul_elem")
-    if scaled is None or not math.isclose(scaled[1], 0.044715, rel_tol=1e-6):
-        return None
-    cube = fuser.nodes[scaled[0]]
-    if cube.op.tag != "mul_elem" or x not in cube.parents:
-        return None
-    square = cube.parents[1] if cube.parents[0] == x else cube.parents[0]
-    if fuser.op(square).tag != "mul_elem" or fuser.nodes[square].parents != (x, x):
-        return None
-    return (node_id, *scaled[2], cube.id, square)
-
-
 def _silu(fuser: Fuser, node: Node) -> bool:
     """x sigmoid(x) → silu."""
     if node.op.tag != "mul_elem":
@@ -206,7 +166,8 @@ _RULES = (
     _layer_norm,
     fuse_attention,
     _linears,
-    _gelu,
+    fuse_tanh_gelu,
+    fuse_exact_gelu,
     _silu,
     _log_softmax,
     _clamp,

@@ -15,6 +15,7 @@ from hatch_irpytorch.capture.budget import OverBudgetError
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value, first_line
 from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.capture.onnx import (
+    control_ops,
     elementwise_ops,
     layer_ops,
     movement_ops,
@@ -26,15 +27,16 @@ from hatch_irpytorch.capture.onnx.file import (
     OnnxFile,
     array_of,
     attributes_of,
-    count_users,
     is_real,
+    opsets_of,
     read_file,
 )
 from hatch_irpytorch.capture.onnx.folding import evaluate_node
-from hatch_irpytorch.capture.onnx.functions import function_body, inlined
+from hatch_irpytorch.capture.onnx.functions import function_body, given_attributes
 from hatch_irpytorch.capture.onnx.kinds import UNTOLD, kind_of, output_kinds
-from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Names
-from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, shown
+from hatch_irpytorch.capture.onnx.scope import ABSENT, Named, Scope, count_reads, resolved
+from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Graph
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.ops import RuleError
 
@@ -45,6 +47,7 @@ OPS = {
     **layer_ops.OPS,
     **recurrent_ops.OPS,
     **resize_ops.OPS,
+    **control_ops.OPS,
 }
 """Every ONNX op that has a form, by type."""
 
@@ -79,178 +82,215 @@ def from_onnx(
 
 
 class _Conversion:
+    """`caller` is the name of the function call that is being converted, and of those around."""
+
     def __init__(self, file: OnnxFile) -> None:
         self.file = file
         self.builder = Builder(file=file.name, budget=file.budget)
-        self.names = Names(self.builder)
         self.problems = Problems()
-        self.failed: set[str] = set()
+        self.position = 0
+        self.caller = ""
 
     def run(self) -> Model:
         file = self.file
+        outputs = [output.name for output in file.graph.output]
+        scope = Scope(self.builder, file.opsets, count_reads(file.graph.node, outputs))
         for name, array in file.constants.items():
             learned = name in file.initializers and is_real(array)
-            self.names.bind(name, array, kind_of(array), trainable=learned)
-        value = self.builder.input(file.input_shape)
-        self.names.bind(file.input_name, value, file.input_kind)
-        outputs = [output.name for output in file.graph.output]
-        self.names.users = dict(count_users(file.graph.node, outputs))
-        for position, node in enumerate(file.graph.node):
-            self._convert(node, position)
-        values = [self._output(name) for name in outputs]
+            scope.bind(name, Named(array, kind_of(array), trainable=learned))
+        x = self.builder.input(file.input_shape)
+        scope.bind(file.input_name, Named(x, file.input_kind))
+        for self.position, node in enumerate(file.graph.node):
+            self._convert(node, scope)
+        values = [self._output(name, scope) for name in outputs]
         self.problems.raise_if_any()
         model = checked(self.builder, [value for value in values if value is not None])
         return replace(model, notes=(*file.notes, *model.notes))
 
-    def _output(self, name: str) -> Value | None:
-        if name in self.failed:
+    def _output(self, name: str, scope: Scope) -> Value | None:
+        named = scope.find(name) or ABSENT
+        if named.failed:
             return None
-        tensor = self.names.tensors.get(name)
-        if tensor is None or (isinstance(tensor, np.ndarray) and not is_real(tensor)):
+        if named.tensor is None or (
+            isinstance(named.tensor, np.ndarray) and not is_real(named.tensor)
+        ):
             message = f"the output `{name}` is not a tensor of real numbers with a form"
             self.problems.add("inexpressible", Place(self.file.name), message)
             return None
         self.builder.origin = ""
         try:
-            return self.names.value(name)
+            return named.value(self.builder, name)
         except InexpressibleError as error:
             code = "too-large" if isinstance(error, OverBudgetError) else "inexpressible"
             message = f"the output `{name}` has no form in torchlean.ir.v1: {error}"
             self.problems.add(code, Place(self.file.name), message)
             return None
 
-    def _convert(self, node: onnx.NodeProto, position: int) -> None:
+    def _convert(self, node: onnx.NodeProto, scope: Scope) -> None:
         """Bind the outputs of a node. This is where all that its handler may raise ends."""
-        self.builder.origin = node.name
+        self.builder.origin = self._name_of(node)
         try:
-            self._require_defined(node)
-            if any(name in self.failed for name in node.input if name):
-                if not self._is_known(node):
+            node = resolved(node, scope)
+            given = [scope.named(name) for name in node.input if name]
+            if any(named.failed for named in given):
+                if not self._is_known(node, scope):
                     raise InexpressibleError(NO_FORMULA)
-                self.failed.update(name for name in node.output if name)
+                self._fail(node, scope)
                 return
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
-                results = self._results(node, position)
-                self._bind(node, results)
+                self._bind(node, scope, self._results(node, scope, given))
         except OverBudgetError as error:
-            problem = self._problem("too-large", node, position, f"is too much: {error}")
+            problem = self._problem("too-large", node, f"is too much: {error}")
             raise IRPyTorchError([*self.problems, problem]) from None
         except InexpressibleError as error:
-            self._refuse(node, position, str(error))
+            self._refuse(node, scope, str(error))
         except IRPyTorchError:
             raise
         except Exception as error:  # no file is trusted: whatever its node makes a handler raise
-            self._refuse(node, position, f"not with these inputs ({_said(error)})")
+            self._refuse(node, scope, f"not with these inputs ({_said(error)})")
 
-    def _require_defined(self, node: onnx.NodeProto) -> None:
-        for name in node.input:
-            if name and name not in self.failed and name not in self.names.tensors:
-                raise InexpressibleError(f"its input {shown(name)} is not defined before it")
+    def _name_of(self, node: onnx.NodeProto) -> str:
+        """The name of a node after those of the calls that it is a part of."""
+        name: str | bytes = node.name  # protobuf gives text that is no UTF-8 as bytes
+        own = name if isinstance(name, str) else name.decode("utf-8", "replace")
+        return "/".join(filter(None, (self.caller, own)))
 
-    def _is_known(self, node: onnx.NodeProto) -> bool:
-        return (
-            node.op_type in OPS
-            or node.op_type == "If"
-            or function_body(node, self.file.opsets) is not None
-        )
+    def _local(self, node: onnx.NodeProto) -> onnx.FunctionProto | None:
+        return self.file.functions.get((node.domain, node.op_type, node.overload))
 
-    def _results(self, node: onnx.NodeProto, position: int) -> list[Any]:
-        tensors = self.names.tensors
-        inputs = [name for name in node.input if name]
-        if node.op_type == "If":
-            return self._branch(node, position)
-        constant = all(isinstance(tensors[name], np.ndarray) for name in inputs)
-        folded = self._folded(node, inputs) if constant else None
-        if folded is not None:
-            return list(folded)
+    def _is_known(self, node: onnx.NodeProto, scope: Scope) -> bool:
+        if self._local(node) is not None or function_body(node, scope.opsets) is not None:
+            return True
+        return node.domain in ("", "ai.onnx") and node.op_type in OPS
+
+    def _results(self, node: onnx.NodeProto, scope: Scope, given: list[Named]) -> list[Any]:
+        body = self._local(node)
+        if body is not None:
+            return self._called(node, body, scope)
+        constant = all(isinstance(named.tensor, np.ndarray) for named in given)
+        if constant and node.op_type not in control_ops.OPS:
+            folded = self._folded(node, scope)
+            if folded is not None:
+                return list(folded)
         if node.domain in ("", "ai.onnx") and node.op_type in OPS:
-            call = self._call(node)
+            call = self._call(node, scope)
             result = OPS[node.op_type](call)
             unseen = set(call.attributes.unseen()) - WITHOUT_EFFECT
             if unseen:
                 raise InexpressibleError(f"its attribute `{min(unseen)}`")
             return list(result) if isinstance(result, list | tuple) else [result]
-        body = function_body(node, self.file.opsets, self._types(inputs))
+        body = function_body(node, scope.opsets, _types(node, scope))
         if body is None:
             raise InexpressibleError(UNBOUNDED if constant else NO_FORMULA)
         self.builder.budget.spend(nodes=len(body.node))
-        return self._inner(*inlined(node, body, self.file.opsets), position)
+        return self._called(node, body, scope)
 
-    def _call(self, node: onnx.NodeProto) -> Call:
-        version = self.file.opsets.get("", 1)
-        inputs, outputs = tuple(node.input), tuple(node.output)
-        attributes = Attributes(attributes_of(node))
-        return Call(node.op_type, version, inputs, outputs, attributes, self.names)
+    def _call(self, node: onnx.NodeProto, scope: Scope) -> Call:
+        return Call(
+            node.op_type,
+            scope.version(node.domain),
+            tuple(node.input),
+            tuple(node.output),
+            Attributes(attributes_of(node)),
+            scope,
+            lambda graph, repeated: self._opened(graph, scope, repeated),
+        )
 
-    def _folded(self, node: onnx.NodeProto, inputs: list[str]) -> list[Constant] | None:
+    def _folded(self, node: onnx.NodeProto, scope: Scope) -> list[Constant] | None:
         if node.op_type in DRAWING:
             raise InexpressibleError("it draws random numbers")
-        constants = {n: t for n in inputs if isinstance(t := self.names.tensors[n], np.ndarray)}
-        return evaluate_node(node, constants, self.file.opsets, self.builder.budget)
+        named = {name: scope.named(name).tensor for name in node.input if name}
+        constants = {n: t for n, t in named.items() if isinstance(t, np.ndarray)}
+        return evaluate_node(node, constants, scope.opsets, self.builder.budget)
 
-    def _types(self, inputs: list[str]) -> dict[str, tuple[int, tuple[int, ...]]]:
-        """Element type and shape of each input, for functions that depend on them."""
-        result = {}
-        for name in inputs:
-            tensor = self.names.tensors[name]
-            assert tensor is not None
-            result[name] = self.names.kinds[name], tuple(tensor.shape)
-        return result
+    def _called(self, node: onnx.NodeProto, body: onnx.FunctionProto, scope: Scope) -> list[Named]:
+        """What the outputs of a function are for a call of it."""
+        inner = scope.called(
+            {**scope.opsets, **opsets_of(body.opset_import)},
+            count_reads(body.node, body.output),
+            given_attributes(node, body, scope.opsets),
+        )
+        inputs = [scope.named(name) if name else ABSENT for name in node.input]
+        for position, name in enumerate(body.input):
+            inner.share(name, inputs[position] if position < len(inputs) else ABSENT)
+        caller, self.caller = self.caller, self._name_of(node)
+        for part in body.node:
+            self._convert(part, inner)
+        self.caller = caller
+        return [inner.find(name) or ABSENT for name in body.output]
 
-    def _branch(self, node: onnx.NodeProto, position: int) -> list[Any]:
-        condition = self.names.tensors[node.input[0]]
-        if not isinstance(condition, np.ndarray):
-            raise InexpressibleError("a branch that depends on the input")
-        chosen = "then_branch" if condition.reshape(()) else "else_branch"
-        graph = next(a.g for a in node.attribute if a.name == chosen)
+    def _opened(self, graph: onnx.GraphProto, scope: Scope, repeated: bool) -> Graph:
+        """A graph inside a node, ready to be run with what its inputs are."""
+        reads = count_reads(graph.node, (output.name for output in graph.output))
+        frame = scope.inside(reads)
         for tensor in graph.initializer:
             array = array_of(tensor, Place(self.file.name))
-            self.names.bind(tensor.name, array, kind_of(array))
-        return self._inner(list(graph.node), [o.name for o in graph.output], position)
+            frame.bind(tensor.name, Named(array, kind_of(array), trainable=is_real(array)))
+        if repeated:
+            frame.count_again(reads)
 
-    def _inner(self, nodes: list[onnx.NodeProto], outputs: list[str], position: int) -> list[Any]:
-        for name, count in count_users(nodes, outputs).items():
-            self.names.users[name] = self.names.users.get(name, 0) + count
-        for part in nodes:
-            self._convert(part, position)
-        if any(name in self.failed for name in outputs):
-            return [None] * len(outputs)
-        return [self.names.tensors.get(name) for name in outputs]
+        def run(given: Sequence[Named]) -> list[Named]:
+            self.builder.budget.spend(nodes=1 + len(graph.node))
+            inner = frame.inside(reads)
+            for value, named in zip(graph.input, given, strict=True):
+                inner.share(value.name, named)
+            for node in graph.node:
+                self._convert(node, inner)
+            return [inner.find(output.name) or ABSENT for output in graph.output]
 
-    def _bind(self, node: onnx.NodeProto, results: list[Any]) -> None:
-        trainable = self._is_trainable(node)
-        kinds = self._kinds(node)
-        for name, result, kind in zip(node.output, results, kinds, strict=False):
-            if name:
-                stored = isinstance(result, np.ndarray)
-                kind = kind_of(result) if stored else kind
-                self.names.bind(name, result, kind, trainable=trainable and stored)
-                if result is None and self.names.users.get(name) and any(self.problems):
-                    self.failed.add(name)
-        for name in node.output[len(results) :]:
-            self.names.bind(name, None, UNTOLD)
+        return run
 
-    def _kinds(self, node: onnx.NodeProto) -> list[int]:
-        given = [self.names.kinds[name] if name else UNTOLD for name in node.input]
-        domain = "" if node.domain == "ai.onnx" else node.domain
-        return output_kinds(node, self.file.opsets.get(domain, 1), given, attributes_of(node))
+    def _bind(self, node: onnx.NodeProto, scope: Scope, results: list[Any]) -> None:
+        trainable = _is_trainable(node, scope)
+        kinds = self._kinds(node, scope)
+        found = [*results, *[None] * (len(node.output) - len(results))]
+        for name, result, kind in zip(node.output, found, kinds, strict=False):
+            if not name:
+                continue
+            if isinstance(result, Named):
+                named = replace(result, stored=None)
+            elif isinstance(result, np.ndarray):
+                learned = trainable and is_real(result)
+                named = Named(result, kind_of(result), trainable=learned)
+            else:
+                named = Named(result, kind)
+            scope.bind(name, named)
 
-    def _is_trainable(self, node: onnx.NodeProto) -> bool:
-        """Whether all real numbers that a node is given are parameters, as they are."""
-        given = ((name, self.names.tensors[name]) for name in node.input if name)
-        real = [n for n, tensor in given if not isinstance(tensor, np.ndarray) or is_real(tensor)]
-        return bool(real) and all(name in self.names.trainable for name in real)
+    def _kinds(self, node: onnx.NodeProto, scope: Scope) -> list[int]:
+        given = [scope.named(name).kind if name else UNTOLD for name in node.input]
+        return output_kinds(node, scope.version(node.domain), given, attributes_of(node))
 
-    def _refuse(self, node: onnx.NodeProto, position: int, why: str) -> None:
+    def _fail(self, node: onnx.NodeProto, scope: Scope) -> None:
+        for name in filter(None, node.output):
+            scope.bind(name, Named(None, UNTOLD, failed=True))
+
+    def _refuse(self, node: onnx.NodeProto, scope: Scope, why: str) -> None:
         message = f"has no form in torchlean.ir.v1: {why}"
-        self.problems.extend([self._problem("inexpressible", node, position, message)])
-        self.failed.update(output for output in node.output if output)
+        self.problems.extend([self._problem("inexpressible", node, message)])
+        self._fail(node, scope)
 
-    def _problem(self, code: str, node: onnx.NodeProto, position: int, what: str) -> Problem:
-        place = Place(self.file.name, node=position, kind=node.op_type[:MAX_NAME])
-        name = (node.name or next(iter(node.output), ""))[:MAX_NAME]
+    def _problem(self, code: str, node: onnx.NodeProto, what: str) -> Problem:
+        place = Place(self.file.name, node=self.position, kind=node.op_type[:MAX_NAME])
+        name = (self._name_of(node) or next(iter(node.output), ""))[:MAX_NAME]
         return Problem(code, place, f"`{name}`: `{node.op_type[:MAX_NAME]}` {what}")
+
+
+def _types(node: onnx.NodeProto, scope: Scope) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Element type and shape of each input, for functions that depend on them."""
+    result = {}
+    for name in filter(None, node.input):
+        named = scope.named(name)
+        assert named.tensor is not None
+        result[name] = named.kind, tuple(named.tensor.shape)
+    return result
+
+
+def _is_trainable(node: onnx.NodeProto, scope: Scope) -> bool:
+    """Whether all real numbers that a node is given are parameters, as they are."""
+    given = [scope.named(name) for name in node.input if name]
+    real = [n for n in given if not isinstance(n.tensor, np.ndarray) or is_real(n.tensor)]
+    return bool(real) and all(named.trainable for named in real)
 
 
 def _said(error: Exception) -> str:

@@ -50,13 +50,13 @@ def _add(c: Call) -> Value:
 def _with_bias(c: Call, product: int, bias: int) -> Value | None:
     from hatch_irpytorch.capture.products import linear
 
-    name = c.inputs[product]
-    y = c.names.tensors[name]
-    if not isinstance(y, Value) or y.id not in c.names.bare_products:
+    named = c.named(product)
+    y = named.tensor
+    if not isinstance(y, Value) or y.id not in c.scope.bare_products:
         return None
-    if c.names.users.get(name) != 1 or not c.is_trainable(bias):
+    if named.users != 1 or not c.is_trainable(bias):
         return None
-    x, weight = c.names.bare_products[y.id]
+    x, weight = c.scope.bare_products[y.id]
     shift = c.reals(bias, "a bias")
     if shift.shape != (1,) * (shift.ndim - 1) + (len(weight),) or shift.ndim > y.rank:
         return None

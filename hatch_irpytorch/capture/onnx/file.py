@@ -1,8 +1,7 @@
-"""An ONNX file: read, its own functions inlined, its inputs sorted out."""
+"""An ONNX file: read, its functions counted, its inputs sorted out."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from hatch_irpytorch.capture.onnx.inputs import (
     require_bound,
     require_known,
 )
-from hatch_irpytorch.capture.onnx.local_functions import without_functions
+from hatch_irpytorch.capture.onnx.local_functions import Key, require_bounded
 from hatch_irpytorch.capture.onnx.tensors import Constant
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail, shown
 from hatch_irpytorch.ir.shapes import numel
@@ -33,7 +32,6 @@ LATEST_OPSET = 1000
 """No version of any set of operators is later."""
 MAX_FILE = 1 << 31
 """How many bytes an ONNX file may have; its external data may have `MAX_BYTES` together."""
-_INLINED_BYTES = 1 << 26
 _MAIN_DOMAINS = ("", "ai.onnx")
 
 
@@ -43,6 +41,7 @@ class OnnxFile:
 
     name: str
     graph: onnx.GraphProto
+    functions: Mapping[Key, onnx.FunctionProto]
     opsets: Mapping[str, int]
     constants: Mapping[str, Constant]
     initializers: frozenset[str]
@@ -78,7 +77,7 @@ def _read(
     data = read_bytes(path, place.file, MAX_FILE)
     model = _parsed(data, place)
     size = len(data) + _complete(model, path.parent, place)
-    opsets = {_domain(o.domain): int(o.version) for o in model.opset_import}
+    opsets = opsets_of(model.opset_import)
     version = opsets.get("", OLDEST_OPSET)
     if version < OLDEST_OPSET or max(opsets.values(), default=0) > LATEST_OPSET:
         message = f"the opset must be {OLDEST_OPSET} or later, found {version}"
@@ -95,11 +94,11 @@ def _read(
     shape, notes = input_shape(only, shapes.get(only.name), place)
     size += sum(array.nbytes for array in bind.values())
     budget = budget_of(size, numel(shape))
-    graph = without_functions(model, budget, _INLINED_BYTES + 8 * size, place).graph
-    budget.spend(nodes=len(graph.node))
+    require_bounded(model, budget, place)
     return OnnxFile(
         place.file,
         graph,
+        {(f.domain, f.name, f.overload): f for f in model.functions},
         opsets,
         constants,
         initializers,
@@ -164,8 +163,9 @@ def array_of(tensor: onnx.TensorProto, place: Place) -> Constant:
         raise fail("capture-failed", place, message) from None
 
 
-def _domain(domain: str) -> str:
-    return "" if domain in _MAIN_DOMAINS else domain
+def opsets_of(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
+    """The version of each set of operators that a model or a function uses."""
+    return {"" if o.domain in _MAIN_DOMAINS else o.domain: int(o.version) for o in imports}
 
 
 def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
@@ -177,14 +177,6 @@ def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
             value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         )
     return result
-
-
-def count_users(nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> Counter[str]:
-    """How often each tensor name is read."""
-    users: Counter[str] = Counter(outputs)
-    for node in nodes:
-        users.update(name for name in node.input if name)
-    return users
 
 
 def is_real(array: Constant) -> bool:

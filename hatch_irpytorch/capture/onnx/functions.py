@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import onnx
@@ -53,35 +53,7 @@ def _for_types(
     return onnx.FunctionProto.FromString(body) if body else None
 
 
-def inlined(
-    node: onnx.NodeProto, body: onnx.FunctionProto, opsets: Mapping[str, int]
-) -> tuple[list[onnx.NodeProto], list[str]]:
-    """The nodes of a definition, under names that no other node has, and its outputs."""
-    prefix = f"{node.output[0]}@"
-    renamed: dict[str, str] = dict(zip(body.input, node.input, strict=False))
-
-    def new_name(name: str) -> str:
-        return renamed.get(name, "" if name in body.input else prefix + name)
-
-    own = _attributes(node, body, opsets)
-    parts = []
-    for part in body.node:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(part)
-        copy.name = node.name
-        del copy.attribute[:]
-        for attribute in part.attribute:
-            given = own.get(attribute.ref_attr_name) if attribute.ref_attr_name else attribute
-            if given is not None:
-                added = copy.attribute.add()
-                added.CopyFrom(given)
-                added.name = attribute.name
-        _rename(copy, new_name)
-        parts.append(copy)
-    return parts, [new_name(name) for name in body.output]
-
-
-def _attributes(
+def given_attributes(
     node: onnx.NodeProto, body: onnx.FunctionProto, opsets: Mapping[str, int]
 ) -> dict[str, onnx.AttributeProto]:
     """What a node says, then what its definition says, then what the standard says."""
@@ -99,17 +71,3 @@ def _defaults(node: onnx.NodeProto, opsets: Mapping[str, int]) -> Iterable[onnx.
         return []
     defaults = (attribute.default_value for attribute in schema.attributes.values())
     return [value for value in defaults if value.type]
-
-
-def _rename(node: onnx.NodeProto, renamed: Callable[[str], str]) -> None:
-    """Give the tensors of a node, and of the graphs inside it, other names."""
-    for names in (node.input, node.output):
-        for position, name in enumerate(names):
-            if name:
-                names[position] = renamed(name)
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            for part in attribute.g.node:
-                _rename(part, renamed)
-            for value in (*attribute.g.input, *attribute.g.output, *attribute.g.initializer):
-                value.name = renamed(value.name)

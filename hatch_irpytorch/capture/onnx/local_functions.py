@@ -1,4 +1,4 @@
-"""The functions of a file: counted before they are inlined, for they may call each other."""
+"""The functions of a file: counted before any is called, for they may call each other."""
 
 from __future__ import annotations
 
@@ -7,63 +7,50 @@ from collections.abc import Iterable, Iterator
 import onnx
 
 from hatch_irpytorch.capture.budget import Budget, OverBudgetError
+from hatch_irpytorch.capture.onnx.scope import graphs_of
 from hatch_irpytorch.errors import Place, fail, shown
 
 Key = tuple[str, str, str]
 
-MAX_DEPTH = 200
+MAX_DEPTH = 100
 """How many functions may call one another in a row."""
 
 
-def without_functions(
-    model: onnx.ModelProto, budget: Budget, limit: int, place: Place
-) -> onnx.ModelProto:
-    """The model with its own functions inlined.
+def require_bounded(model: onnx.ModelProto, budget: Budget, place: Place) -> None:
+    """Take the nodes of every call out of the budget.
 
-    Raises `IRPyTorchError` (`capture-failed`) for functions that call themselves or nest too
-    deeply, and `too-large` when inlining makes too many nodes or bytes.
+    Raises `IRPyTorchError`: `capture-failed` for functions that call themselves or nest too
+    deeply, `too-large` for the first node that stands for too many.
     """
-    from onnx import inliner
-
     functions = {(f.domain, f.name, f.overload): f for f in model.functions}
-    if not functions:
-        return model
-    sizes, size = _Sizes(functions, place), 0
+    sizes = _Sizes(functions, place)
     for position, node in enumerate(model.graph.node):
-        nodes, bytes_ = sizes.of([node])
-        size += bytes_
         try:
-            budget.spend(nodes=nodes)
+            budget.spend(nodes=sizes.of([node]))
         except OverBudgetError as error:
             where = Place(place.file, node=position, kind=node.op_type[:200])
             name = shown(node.name or next(iter(node.output), ""))
             message = f"{name}: {shown(node.op_type)} is too much: {error}"
             raise fail("too-large", where, message) from None
-    if size > limit:
-        message = f"the functions of the file have {size} bytes when inlined, at most {limit} are"
-        raise fail("too-large", place, message)
-    return inliner.inline_local_functions(model)
 
 
 class _Sizes:
-    """How many nodes and bytes a node stands for; each function is counted once."""
+    """How many nodes a node stands for; each function is counted once."""
 
     def __init__(self, functions: dict[Key, onnx.FunctionProto], place: Place) -> None:
         self.functions = functions
         self.place = place
-        self.known: dict[Key, tuple[int, int]] = {}
+        self.known: dict[Key, int] = {}
         self.open: list[Key] = []
 
-    def of(self, nodes: Iterable[onnx.NodeProto]) -> tuple[int, int]:
-        count, size = 0, 0
+    def of(self, nodes: Iterable[onnx.NodeProto]) -> int:
+        count = 0
         for node in _with_inner(nodes):
             key = (node.domain, node.op_type, node.overload)
-            more, bytes_ = self._function(key) if key in self.functions else (1, 0)
-            count += more
-            size += bytes_ + node.ByteSize()
-        return count, size
+            count += self._function(key) if key in self.functions else 1
+        return count
 
-    def _function(self, key: Key) -> tuple[int, int]:
+    def _function(self, key: Key) -> int:
         if key in self.open:
             raise fail("capture-failed", self.place, f"the function {shown(key[1])} calls itself")
         if key not in self.known:
@@ -80,6 +67,5 @@ def _with_inner(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     """The nodes and those of the graphs inside them."""
     for node in nodes:
         yield node
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                yield from _with_inner(graph.node)
+        for graph in graphs_of(node):
+            yield from _with_inner(graph.node)

@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import onnx
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.onnx.scope import (
+    ABSENT,
+    Array,
+    Constant,
+    Named,
+    Scope,
+    Tensor,
+    reals,
+)
 
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-Constant = np.ndarray[Any, np.dtype[Any]]
-Tensor = Value | Constant
+__all__ = ["Array", "Attributes", "Call", "Constant", "Graph", "Tensor", "axis_of"]
 
-
-@dataclass
-class Names:
-    """What each tensor name of a file holds. `trainable` names come from initializers alone.
-
-    `kinds` are ONNX element types (`TensorProto.DataType`).
-    """
-
-    builder: Builder
-    tensors: dict[str, Tensor | None] = field(default_factory=dict)
-    kinds: dict[str, int] = field(default_factory=dict)
-    trainable: set[str] = field(default_factory=set)
-    users: dict[str, int] = field(default_factory=dict)
-    consts: dict[str, Value] = field(default_factory=dict)
-    bare_products: dict[int, tuple[Value, Array]] = field(default_factory=dict)
-
-    def bind(self, name: str, tensor: Tensor | None, kind: int, *, trainable: bool = False) -> None:
-        """What a name means from now on: branches that run one after the other may share names."""
-        self.tensors[name] = tensor
-        self.kinds[name] = kind
-        self.consts.pop(name, None)
-        (self.trainable.add if trainable else self.trainable.discard)(name)
-
-    def value(self, name: str) -> Value:
-        """A tensor as a node of the graph; several uses of one constant share it."""
-        tensor = self.tensors[name]
-        if isinstance(tensor, Value):
-            return tensor
-        if tensor is None:
-            raise InexpressibleError(f"the output `{name}`, which has no form")
-        if name not in self.consts:
-            learnable = None if name in self.trainable else False
-            self.consts[name] = self.builder.const(_real(tensor), learnable)
-        return self.consts[name]
-
-
-def _real(array: Constant) -> Array:
-    if array.dtype.kind not in "bfiu" and array.dtype.name != "bfloat16":
-        raise InexpressibleError(f"a tensor of {array.dtype.name}")
-    return array.astype(np.float64)
+Graph = Callable[[Sequence[Named]], list[Named]]
+"""A graph inside a node: from what its inputs are to what its outputs are."""
 
 
 class Attributes(dict[str, Any]):
@@ -81,18 +50,19 @@ class Attributes(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Call:
-    """A node: its op, the opset version, and what it is given."""
+    """A node: its op, the opset version, what it is given, and how a graph inside it is run."""
 
     op: str
     version: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Attributes
-    names: Names
+    scope: Scope
+    opened: Callable[[onnx.GraphProto, bool], Graph]
 
     @property
     def b(self) -> Builder:
-        return self.names.builder
+        return self.scope.builder
 
     @property
     def x(self) -> Value:
@@ -101,20 +71,24 @@ class Call:
     def has(self, position: int) -> bool:
         return position < len(self.inputs) and self.inputs[position] != ""
 
+    def named(self, position: int) -> Named:
+        """What the name of an input stands for."""
+        return self.scope.named(self.inputs[position]) if self.has(position) else ABSENT
+
     def kind(self, position: int) -> int:
         """The ONNX element type of an input (`TensorProto.DataType`)."""
-        return self.names.kinds[self.inputs[position]]
+        return self.named(position).kind
 
     def tensor(self, position: int) -> Tensor:
         """An input as it is: numbers of the file stay numbers, of whatever type."""
-        tensor = self.names.tensors[self.inputs[position]]
+        tensor = self.named(position).tensor
         return self.value(position) if tensor is None else tensor
 
     def value(self, position: int) -> Value:
-        return self.names.value(self.inputs[position])
+        return self.scope.named(self.inputs[position]).value(self.b, self.inputs[position])
 
     def values(self) -> list[Value]:
-        return [self.names.value(name) for name in self.inputs]
+        return [self.value(position) for position in range(len(self.inputs))]
 
     def optional(self, position: int) -> Value | None:
         return self.value(position) if self.has(position) else None
@@ -124,14 +98,18 @@ class Call:
 
     def _constant(self, position: int) -> Constant | None:
         """An input as an array: one of the file, or one computed of constants in the graph."""
-        tensor = self.names.tensors[self.inputs[position]]
+        tensor = self.named(position).tensor
         if isinstance(tensor, Value):
             fixed = self.b.is_constant(tensor) and not self.b.is_learned(tensor)
             return self.b.array(tensor) if fixed else None
         return tensor
 
     def is_trainable(self, position: int) -> bool:
-        return self.has(position) and self.inputs[position] in self.names.trainable
+        return self.named(position).trainable
+
+    def is_own(self, position: int) -> bool:
+        """Whether an input is a parameter that only this node reads, and may hold."""
+        return self.is_trainable(position) and self.named(position).users <= 1
 
     def array(self, position: int, what: str) -> Constant:
         """An input that has to be constant."""
@@ -141,10 +119,20 @@ class Call:
         return tensor
 
     def reals(self, position: int, what: str) -> Array:
-        return _real(self.array(position, what))
+        """Numbers that the node holds, with a note where that unties nodes of one parameter."""
+        named = self.named(position)
+        if named.trainable and named.holder not in (None, self):
+            message = f"{what} of several nodes; each holds a copy of its own"
+            self.b.note("untied", f"`{self.inputs[position][:200]}` is {message}")
+        named.holder = named.holder or self
+        return reals(self.array(position, what))
 
     def optional_reals(self, position: int, what: str) -> Array | None:
         return self.reals(position, what) if self.has(position) else None
+
+    def graph(self, attribute: str, *, repeated: bool = False) -> Graph:
+        """A graph inside the node, opened once: its own numbers are those of every run."""
+        return self.opened(self.attributes[attribute], repeated)
 
     def ints(self, position: int, what: str) -> list[int]:
         return [int(i) for i in self.array(position, what).reshape(-1)]

@@ -1,0 +1,133 @@
+"""ONNX ops that run a graph of their own: a branch that is known, trips that are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import count
+
+import numpy as np
+from onnx import TensorProto
+
+from hatch_irpytorch.capture import movement as m
+from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.onnx.scope import Named
+from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
+
+Handler = Callable[[Call], list[Named]]
+
+
+def _if(c: Call) -> list[Named]:
+    condition = c.array(0, "a branch")
+    chosen, other = ("then_branch", "else_branch")[:: 1 if condition.reshape(()) else -1]
+    c.get(other, None)
+    return c.graph(chosen)([])
+
+
+def _loop(c: Call) -> list[Named]:
+    """The body once for each trip; its number and each condition have to be constant."""
+    trips = int(c.array(0, "a number of trips").reshape(())) if c.has(0) else None
+    goes_on = _truth(c.named(1)) if c.has(1) else True
+    states = [c.named(position) for position in range(2, len(c.inputs))]
+    body, rows = c.graph("body", repeated=True), []
+    for trip in count() if trips is None else range(trips):
+        if not goes_on:
+            break
+        number = Named(np.array(trip, np.int64), int(TensorProto.INT64))
+        condition = Named(np.array(goes_on), int(TensorProto.BOOL))
+        found = body([number, condition, *states])
+        goes_on = _truth(found[0])
+        states = found[1 : 1 + len(states)]
+        rows.append(found[1 + len(states) :])
+        if trip == 1 and trips is not None:
+            c.b.budget.require_nodes(trips - 2)
+    kept = len(c.outputs) - len(states)
+    if kept > 0 and not rows:
+        raise InexpressibleError("the scanned outputs of a loop without a trip")
+    columns = [[row[i] for row in rows] for i in range(max(kept, 0))]
+    return [*states, *(_stacked(c, column, 0) for column in columns)]
+
+
+def _truth(condition: Named) -> bool:
+    if isinstance(condition.tensor, np.ndarray):
+        return bool(condition.tensor.reshape(()))
+    raise InexpressibleError("a loop that ends where the numbers of the input say so")
+
+
+_WITHOUT_BATCHES = 9
+
+
+def _scan(c: Call) -> list[Named]:
+    """The body once for each position of the scanned inputs."""
+    if c.version < _WITHOUT_BATCHES:
+        raise InexpressibleError("a scan of batches, as opset 8 has it")
+    scanned = int(c.attributes["num_scan_inputs"])
+    first = len(c.inputs) - scanned
+    states = [c.named(position) for position in range(first)]
+    inputs = [c.named(position) for position in range(first, len(c.inputs))]
+    axes, backwards = _directed(c, "input", scanned)
+    shapes = [_shape(named) for named in inputs]
+    lengths = {shape[axis_of(axis, len(shape))] for axis, shape in zip(axes, shapes, strict=True)}
+    if len(lengths) != 1:
+        raise InexpressibleError(f"a scan of axes of {sorted(lengths)} positions")
+    (length,) = lengths
+    out_axes, out_backwards = _directed(c, "output", len(c.outputs) - first)
+    if not length:
+        raise InexpressibleError("a scan of an empty axis")
+    body, rows = c.graph("body", repeated=True), []
+    for step in range(length):
+        parts = [
+            _position(c, named, axis_of(axis, len(shape)), length - 1 - step if back else step)
+            for named, axis, shape, back in zip(inputs, axes, shapes, backwards, strict=True)
+        ]
+        found = body([*states, *parts])
+        states = found[:first]
+        rows.append(found[first:])
+        if step == 1:
+            c.b.budget.require_nodes(length - 2)
+    result = list(states)
+    for i, (axis, back) in enumerate(zip(out_axes, out_backwards, strict=True)):
+        column = [row[i] for row in rows]
+        result.append(_stacked(c, column[::-1] if back else column, axis))
+    return result
+
+
+def _directed(c: Call, which: str, number: int) -> tuple[Sequence[int], Sequence[int]]:
+    """The scanned axis of each input or output, and whether it is gone through backwards."""
+    axes = c.get(f"scan_{which}_axes", [0] * number)
+    return axes, c.get(f"scan_{which}_directions", [0] * number)
+
+
+def _shape(named: Named) -> tuple[int, ...]:
+    if named.tensor is None:
+        raise InexpressibleError("a scan of what has no form")
+    return tuple(named.tensor.shape)
+
+
+def _position(c: Call, named: Named, axis: int, index: int) -> Named:
+    if isinstance(named.tensor, np.ndarray):
+        return Named(np.take(named.tensor, index, axis), named.kind)
+    return Named(m.select(c.b, named.value(c.b, "x"), axis, index), named.kind)
+
+
+def _stacked(c: Call, column: list[Named], axis: int) -> Named:
+    """What each trip gives, one beside the other along a new axis."""
+    kind = column[0].kind
+    arrays = [named.tensor for named in column if isinstance(named.tensor, np.ndarray)]
+    if len(arrays) == len(column):
+        c.b.budget.spend(entries=sum(array.size for array in arrays))
+        return Named(np.stack(arrays, axis), kind)
+    values = [named.value(c.b, "of a trip") for named in column]
+    axis = axis_of(axis, values[0].rank + 1)
+    return Named(c.b.concat([_with_axis(c, value, axis) for value in values], axis), kind)
+
+
+def _with_axis(c: Call, x: Value, axis: int) -> Value:
+    return c.b.reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
+
+
+OPS: dict[str, Handler] = {
+    "If": _if,
+    "Loop": _loop,
+    "Scan": _scan,
+}
+"""By op type."""

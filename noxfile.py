@@ -92,6 +92,19 @@ def peers(session: nox.Session) -> None:
     session.run(PYTHON, "-m", "peers", external=True, env={"PYTHONPATH": str(ROOT / "tests")})
 
 
+@nox.session
+def zoo(session: nox.Session) -> None:
+    """Networks of libraries through both doors, for hours; writes its part of `docs/coverage.md`.
+
+    Arguments after `--` are patterns of names; what has a result in `.nox/zoo.jsonl` is not run
+    again. The libraries need a newer torch than the supported range has.
+    """
+    groups = nox.project.dependency_groups(nox.project.load_toml(), "zoo")
+    session.install("-q", HOOK, *groups)
+    env = {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
+    session.run("python", "-m", "peers.zoo", *session.posargs, env=env)
+
+
 @nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
     """Speed and memory beside peers, for a quarter of an hour; writes `docs/benchmarks.md`."""

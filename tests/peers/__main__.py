@@ -1,4 +1,4 @@
-"""Run all peers and write docs/coverage.md: `nox -s peers`."""
+"""Run all peers and write their parts of docs/coverage.md: `nox -s peers`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import warnings
 from importlib.metadata import version
 
 from architectures import ARCHITECTURES
-from repository import ROOT
 
 from peers import onnx_nodes, torch_own
+from peers.coverage import PAGE, write_part, write_top
 from peers.tally import WRONG, Tally
 
-PAGE = ROOT.parent / "docs" / "coverage.md"
 _EXAMPLES = 12
 
 _TOP = """\
@@ -68,9 +67,9 @@ def main() -> int:
         ),
     }
     count = len(ARCHITECTURES)
-    text = _TOP.format(onnx=version("onnx"), torch=version("torch"), architectures=count)
-    parts = [section(title, note, tally) for title, (note, tally) in tallies.items()]
-    PAGE.write_text("\n".join([text, *parts]), encoding="utf-8")
+    write_top(_TOP.format(onnx=version("onnx"), torch=version("torch"), architectures=count))
+    for title, (note, tally) in tallies.items():
+        write_part(title, section(title, note, tally))
     print(PAGE.read_text(encoding="utf-8"))
     wrong = [name for _, tally in tallies.values() for name in tally.wrong]
     print(f"{WRONG}: {wrong}" if wrong else "nothing wrong")

@@ -1,0 +1,1 @@
+"""Networks of torchvision, timm, transformers and torch.nn, put through both doors."""

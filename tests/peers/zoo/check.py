@@ -1,0 +1,124 @@
+"""One network through both doors: captured or imported, emitted, run, judged."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import nn
+
+from hatch_irpytorch import EmitOptions, IRPyTorchError, Model, emit_module
+from hatch_irpytorch.capture import from_onnx, from_torch
+from peers.zoo.criterion import judged, real_tensors
+from peers.zoo.network import Network, draw_constants
+
+Report = Callable[[dict[str, Any]], None]
+
+DOORS = ("capture", "import-onnx")
+
+
+def check(network: Network, doors: tuple[str, ...], report: Report) -> None:
+    """Put a network through the doors. `report` is told what is known, again after each step."""
+    record: dict[str, Any] = {"name": network.name}
+    torch.manual_seed(0)
+    try:
+        module, example = network.make()
+        draw_constants(module.eval())
+        with torch.no_grad():
+            single = real_tensors(module(example))
+            exact = _in_double_precision(module, example)
+    except Exception as error:  # a library may raise anything
+        report({**record, "failed": _said(error)})
+        return
+    record["parameters"] = sum(parameter.numel() for parameter in module.parameters())
+    for door in doors:
+        with TemporaryDirectory() as folder:
+            outcome = record[door] = {"stage": "start"}
+            report(record)
+            started = time.monotonic()
+            try:
+                model = _come_in(door, module, example, Path(folder), outcome)
+                outcome["nodes"] = len(model.graph.nodes)
+                outcome["stage"] = "emit"
+                report(record)
+                net = _emitted(model, Path(folder))
+                outcome["stage"] = "run"
+                with torch.no_grad():
+                    verdict = judged(real_tensors(net(example)), single, exact)
+                outcome |= {"stage": "done", **vars(verdict)}
+            except IRPyTorchError as error:
+                outcome |= {"stage": "refused", "problems": [p.message for p in error.problems]}
+            except Exception as error:  # an exporter, or a fault of ours
+                outcome["error"] = _said(error)
+            outcome["seconds"] = round(time.monotonic() - started, 1)
+            report(record)
+
+
+def _in_double_precision(module: nn.Module, example: torch.Tensor) -> list[torch.Tensor]:
+    """What a module returns when it computes in float64, with the constants of its own as well."""
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        return real_tensors(copy.deepcopy(module).double()(example.double()))
+    finally:
+        torch.set_default_dtype(usual)
+
+
+def _come_in(
+    door: str, module: nn.Module, example: torch.Tensor, folder: Path, outcome: dict[str, Any]
+) -> Model:
+    if door == "capture":
+        outcome["stage"] = "capture"
+        return from_torch(module, example)
+    outcome["stage"] = "torch.onnx.export"
+    path = folder / "network.onnx"
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        program: Any = torch.onnx.export(module, (example,), dynamo=True, verbose=False)
+        program.save(path)
+    outcome["stage"] = "import-onnx"
+    try:
+        return from_onnx(path)
+    except IRPyTorchError:
+        outcome["onnxruntime"] = _runs_elsewhere(path, example)
+        raise
+
+
+def _runs_elsewhere(path: Path, example: torch.Tensor) -> bool:
+    """Whether ONNX Runtime runs what torch's exporter wrote."""
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(4)
+    try:
+        session = onnxruntime.InferenceSession(path)
+        session.run(None, {session.get_inputs()[0].name: example.numpy()})
+    except Exception:  # ONNX Runtime's own
+        return False
+    return True
+
+
+def _emitted(model: Model, folder: Path) -> nn.Module:
+    weights = folder / "network.safetensors"
+    options = EmitOptions(class_name="Network", weights="safetensors")
+    made = emit_module(model, options, weights_file=weights.name)
+    source = folder / "network.py"
+    source.write_text(made.source, encoding="utf-8")
+    if made.weights is not None:
+        weights.write_bytes(bytes(made.weights))
+    spec = importlib.util.spec_from_file_location("network", source)
+    assert spec is not None and spec.loader is not None
+    generated = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generated)
+    net: nn.Module = generated.Network().eval()
+    return net
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".strip().split("\n")[0][:300]

@@ -44,6 +44,7 @@ CODES: dict[str, str] = {
     "infinite-constant": "an infinity was replaced by the largest power of 2 that float32 holds",
     "internal": "something failed that this project did not foresee",
     "interrupted": "Ctrl-C stopped the command",
+    "masked-row": "a softmax over a row that is masked whole is NaN, the graph weighs it evenly",
     "missing-file": "a file does not exist",
     "missing-key": "a required key is missing",
     "missing-onnx": "reading an ONNX file needs the package onnx",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,7 @@ class Builder:
 
     `padded` and `erf_of` tell of the result of a formula what it was made of. Nodes and the numbers
     of constants are taken out of the budget, which raises `OverBudgetError`.
+    `guarded` are softmaxes whose rows that are masked whole are cared for.
     """
 
     origin: str = ""
@@ -87,6 +88,7 @@ class Builder:
     padded: dict[int, Padded] = field(default_factory=dict)
     bounds: dict[int, tuple[float, float] | None] = field(default_factory=dict)
     erf_of: dict[int, Value] = field(default_factory=dict)
+    guarded: set[int] = field(default_factory=set)
     notes: dict[tuple[str, str], None] = field(default_factory=dict)
     _drafts: list[_Draft] = field(default_factory=list)
     _known: dict[object, Value] = field(default_factory=dict)
@@ -263,6 +265,10 @@ class Builder:
         (input_id,) = (node.id for node in nodes if isinstance(node.op, Input))
         graph = Graph(tuple(nodes), input_id, tuple(ids[o.id] for o in outputs), self.file)
         return Model(graph, params)
+
+    def live(self, outputs: Sequence[Value]) -> Iterator[Value]:
+        """The values that outputs depend on."""
+        return (Value(i, self._drafts[i].shape) for i in sorted(self._live(outputs)))
 
     def _live(self, outputs: Sequence[Value]) -> set[int]:
         waiting = [output.id for output in outputs]

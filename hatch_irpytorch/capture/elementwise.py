@@ -25,6 +25,8 @@ from hatch_irpytorch.ir.ops.elementwise import (
     Tanh,
 )
 
+Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
 MAX_POWER = 64
 """The largest exponent that is written as products."""
 
@@ -210,20 +212,32 @@ def cosh(b: Builder, x: Value) -> Value:
     return scaled(b, add(b, exp(b, x), exp(b, neg(b, x))), 0.5)
 
 
-def chosen(
-    b: Builder, condition: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], x: Value, y: Value
-) -> Value:
-    """x where a constant condition holds, else y."""
+def chosen(b: Builder, condition: Flags, x: Value, y: Value) -> Value:
+    """x where a constant condition holds, else y; the condition is stored as narrow as it is."""
     shape = np.broadcast_shapes(condition.shape, x.shape, y.shape)
-    keep = np.broadcast_to(condition, shape).astype(np.float64)
+    keep = narrowed(condition)
     if keep.all():
         return b.broadcast(x, shape)
     if not keep.any():
         return b.broadcast(y, shape)
-    return add(b, _masked(b, x, keep), _masked(b, y, 1.0 - keep))
+    parts = [_kept(b, part, flags) for part, flags in ((x, keep), (y, ~keep))]
+    found = [part for part in parts if part is not None]
+    whole = add(b, *found) if len(found) == 2 else found[0] if found else b.const(0.0)
+    return b.broadcast(whole, shape)
 
 
-def _masked(b: Builder, x: Value, keep: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Value:
+def _kept(b: Builder, x: Value, flags: Flags) -> Value | None:
+    """x where the flags hold, else 0; None for a constant of which only zeros are left."""
     if b.is_constant(x) and not b.is_learned(x):
-        return b.const(np.where(keep > 0.0, np.broadcast_to(b.array(x), keep.shape), 0.0))
-    return mul(b, b.broadcast(x, keep.shape), b.const(keep))
+        numbers = np.where(flags, b.array(x), 0.0)
+        return b.const(numbers) if numbers.any() else None
+    return mul(b, x, b.const(flags.astype(np.float64)))
+
+
+def narrowed(flags: Flags) -> Flags:
+    """The same with one entry along every axis whose entries are alike."""
+    for axis in range(flags.ndim):
+        first = flags.take([0], axis=axis) if flags.shape[axis] else flags
+        if (flags == first).all():
+            flags = first
+    return flags

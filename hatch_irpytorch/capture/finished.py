@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.masks import note_masked_rows
 from hatch_irpytorch.errors import Place, Problem
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.ops import attribute_name
@@ -27,6 +28,7 @@ def checked(builder: Builder, outputs: Sequence[Value]) -> Model:
 
     Raises `IRPyTorchError` where the reader refuses the graph or its numbers.
     """
+    note_masked_rows(builder, builder.live(outputs))
     made = builder.finish(outputs)
     entries = {}
     for node in made.graph.nodes:

@@ -6,6 +6,7 @@ import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.elementwise import add, mul, scaled
+from hatch_irpytorch.capture.masks import attention_weights
 from hatch_irpytorch.capture.reductions import softmax, total
 from hatch_irpytorch.ir.ops.products import Linear, Matmul
 from hatch_irpytorch.ir.shapes import numel
@@ -133,11 +134,22 @@ def _arranged(
 
 
 def attention(
-    b: Builder, q: Value, k: Value, v: Value, mask: Value | None, scale: float | None
+    b: Builder,
+    q: Value,
+    k: Value,
+    v: Value,
+    mask: Value | None,
+    scale: float | None,
+    rows: Value | None = None,
 ) -> Value:
-    """softmax(q kᵀ scale + mask) v over the last two axes: (..., tokens, depth)."""
+    """softmax(q kᵀ scale + mask) v over the last two axes: (..., tokens, depth).
+
+    `rows` is 0 where the mask blocks a whole row and 1 elsewhere; without it the mask tells.
+    """
     factor = q.shape[-1] ** -0.5 if scale is None else scale
     scores = scaled(b, matmul(b, q, b.transpose(k, -1, -2)), factor)
     if mask is not None:
         scores = add(b, scores, mask)
-    return matmul(b, softmax(b, scores, -1), v)
+    if rows is None:
+        return matmul(b, attention_weights(b, scores, -1), v)
+    return matmul(b, mul(b, softmax(b, scores, -1), rows), v)

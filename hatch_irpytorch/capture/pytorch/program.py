@@ -16,6 +16,7 @@ from torch import fx, nn
 
 from hatch_irpytorch.capture.pytorch import (
     activation_ops,
+    attention_ops,
     elementwise_ops,
     index_ops,
     layer_ops,
@@ -30,6 +31,7 @@ from hatch_irpytorch.errors import Place, fail
 OPS = {
     **elementwise_ops.OPS,
     **activation_ops.OPS,
+    **attention_ops.OPS,
     **movement_ops.OPS,
     **index_ops.OPS,
     **reduction_ops.OPS,

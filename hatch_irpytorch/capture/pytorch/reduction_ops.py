@@ -83,10 +83,6 @@ def _norm(
     return r.norm(c.builder, c.value(x), value, _axes(dim), keepdim)
 
 
-def _softmax(c: Context, x: Tensor, dim: int, *_: object, **__: object) -> Value:
-    return r.softmax(c.builder, c.value(x), dim)
-
-
 def _log_softmax(c: Context, x: Tensor, dim: int, *_: object, **__: object) -> Value:
     return r.log_softmax(c.builder, c.value(x), dim)
 
@@ -133,44 +129,8 @@ def _outer(c: Context, x: Tensor, y: Tensor) -> Value:
     return e.mul(b, b.reshape(left, (*left.shape, 1)), c.value(y))
 
 
-def _attention(
-    c: Context,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Value:
-    import numpy as np
-    import torch
-
-    from hatch_irpytorch.capture.movement import repeat_entries
-
-    if dropout_p:
-        raise InexpressibleError("attention with dropout")
-    b = c.builder
-    query, key, value = c.value(q), c.value(k), c.value(v)
-    if enable_gqa:
-        count = query.shape[-3] // key.shape[-3]
-        key, value = (repeat_entries(b, part, -3, count) for part in (key, value))
-    mask = None
-    if is_causal:
-        allowed = np.tril(np.ones((query.shape[-2], key.shape[-2]), dtype=np.bool_))
-        mask = b.const(np.where(allowed, 0.0, -np.inf))
-    elif isinstance(attn_mask, torch.Tensor) and attn_mask.dtype == torch.bool:
-        mask = b.const(np.where(attn_mask.numpy(), 0.0, -np.inf))
-    elif attn_mask is not None:
-        mask = c.value(attn_mask)
-    return p.attention(b, query, key, value, mask, scale)
-
-
 OPS: dict[str, Handler] = {
     "_log_softmax": _log_softmax,
-    "_softmax": _softmax,
     "addmm": _added_product,
     "addmv": _added_product,
     "amax": _reduction(r.largest),
@@ -193,8 +153,6 @@ OPS: dict[str, Handler] = {
     "norm": _norm,
     "outer": _outer,
     "prod": _prod,
-    "scaled_dot_product_attention": _attention,
-    "softmax": _softmax,
     "std": _deviation,
     "sum": _reduction(r.total),
     "var": _variance,

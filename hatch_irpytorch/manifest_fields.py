@@ -96,11 +96,22 @@ def _batch(value: Scalar) -> str:
     return value.text
 
 
+_NATURALS = "a list of natural numbers, such as `[2, 3]`"
+_PATTERNS = 'a list of patterns, such as `["layer1.*", "linear_3_W"]`'
+
+
 def _naturals(items: tuple[Value, ...]) -> tuple[int, ...]:
     scalars = [item for item in items if isinstance(item, Scalar)]
     if len(scalars) < len(items):
-        raise WrongValueError("a list of natural numbers, such as `[2, 3]`")
+        raise WrongValueError(_NATURALS)
     return tuple(map(_natural, scalars))
+
+
+def _patterns(items: tuple[Value, ...]) -> tuple[str, ...]:
+    scalars = [item for item in items if isinstance(item, Scalar)]
+    if len(scalars) < len(items):
+        raise WrongValueError(_PATTERNS)
+    return tuple(map(_text, scalars))
 
 
 def _module(value: Scalar) -> str:
@@ -112,13 +123,23 @@ def _module(value: Scalar) -> str:
 
 @dataclass(frozen=True)
 class Field:
-    """One key of a manifest: how it is read and what it is for. A list is read by `read_list`."""
+    """One key of a manifest: how it is read and what it is for.
+
+    A list is read by `read_list`, and `list_form` says how one looks.
+    """
 
     name: str
     read: Callable[[Scalar], Any] | None
     schema: dict[str, Any]
     doc: str
     read_list: Callable[[tuple[Value, ...]], Any] | None = None
+    list_form: str = ""
+
+
+def _patterns_option(name: str, doc: str) -> Field:
+    """A key below `emit` that takes a list of patterns."""
+    schema = {"type": "array", "items": {**_STRING, "minLength": 1}, "default": []}
+    return Field(name, None, schema, doc, _patterns, _PATTERNS)
 
 
 def _option(name: str, read: Callable[[Scalar], Any], schema: dict[str, Any], doc: str) -> Field:
@@ -188,7 +209,10 @@ EMIT_FIELDS: tuple[Field, ...] = (
         {"type": "array", "items": _NATURAL, "default": []},
         "further axes of the input that may have any extent",
         _naturals,
+        _NATURALS,
     ),
+    _patterns_option("freeze", "parameters that are not learned, by patterns of their names"),
+    _patterns_option("learn", "parameters that are learned although `freeze` or the graph says no"),
 )
 GOLDEN_FIELDS: tuple[Field, ...] = (
     Field("rtol", _number, {"type": "number", "minimum": 0}, "relative; default: by dtype, 1e-5"),
@@ -201,7 +225,7 @@ def field_value(field: Field, item: Value) -> Any:
     """The value of a key. Raises `WrongValueError`."""
     if field.read_list is not None:
         if not isinstance(item, Sequence):
-            raise WrongValueError("a list of natural numbers, such as `[2, 3]`")
+            raise WrongValueError(field.list_form)
         return field.read_list(item.items)
     assert field.read is not None
     if not isinstance(item, Scalar):

@@ -107,7 +107,8 @@ def _batch_norm_eval(b: Builder) -> None:
         return
     shape = b.shape(x)
     axis = b.draw(st.sampled_from([i for i, extent in enumerate(shape) if extent]))
-    fields = {name: b.payload((shape[axis],)) for name in ("gamma", "beta", "mean")}
+    fields: dict[str, Any] = {name: b.payload((shape[axis],)) for name in ("gamma", "beta", "mean")}
+    fields |= b.learnable("gamma", "beta")
     variance = b.numbers((shape[axis],))
     fields["var"] = (np.abs(variance) + 0.5 if b.tame else variance).tolist()
     eps = 1e-5 if b.tame else b.draw(st.sampled_from(EPSILONS))
@@ -122,7 +123,7 @@ def _linear(b: Builder) -> None:
     out = b.nat(0, 4)
     weight, bias = b.payload((out, shape[-1])), b.payload((out,))
     fields = {"out_dim": out, "in_dim": shape[-1], "weight": weight, "bias": bias}
-    b.add("linear", [x], (*shape[:-1], out), **fields)
+    b.add("linear", [x], (*shape[:-1], out), **fields, **b.learnable("weight", "bias"))
 
 
 def _conv(b: Builder) -> None:
@@ -163,6 +164,7 @@ def _conv(b: Builder) -> None:
         channel_axis=axis,
         in_channels=channels,
         out_channels=out_channels,
+        **b.learnable("weight", "bias"),
         input_spatial=list(spatial),
         weight=_block_diagonal(b, (out_channels, channels, *kernel), groups),
         bias=b.payload((out_channels,)),

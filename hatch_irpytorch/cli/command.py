@@ -49,6 +49,23 @@ def natural(text: str) -> int:
     return int(text)
 
 
+def add_patterns(parser: argparse.ArgumentParser) -> None:
+    """`--freeze` and `--learn`, each as often as wanted."""
+    for name, text in (
+        ("--freeze", "parameters that are not learned, by a pattern such as `layer1.*`"),
+        ("--learn", "parameters that are learned although `--freeze` or the source says no"),
+    ):
+        parser.add_argument(
+            name, action="append", default=[], type=_pattern, metavar="PATTERN", help=text
+        )
+
+
+def _pattern(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a pattern of names, found nothing")
+    return text
+
+
 def print_problems(problems: Iterable[Problem]) -> None:
     """Tell what is wrong, on stderr."""
     _print(problems, "error")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hatch_irpytorch.cli.command import natural, new_command, print_notes
+from hatch_irpytorch.cli.command import add_patterns, natural, new_command, print_notes
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail, nearest, shown
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def add_to(subparsers: Any, doc: str) -> None:
     parser.add_argument("--batch", choices=BATCHES, help=text)
     parser.add_argument("--batch-axis", type=natural, metavar="AXIS", help="default: 0")
     parser.add_argument("--free", metavar="2,3", help="further axes of the input to leave free")
-    parser.set_defaults(**{**vars(EmitOptions()), "free": ""})
+    add_patterns(parser)
+    parser.set_defaults(**{**vars(EmitOptions()), "free": "", "freeze": [], "learn": []})
 
 
 def run(options: argparse.Namespace) -> int:
@@ -123,4 +124,6 @@ def _emit_options(options: argparse.Namespace) -> EmitOptions:
         batch=options.batch,
         batch_axis=options.batch_axis,
         free=free,
+        freeze=tuple(options.freeze),
+        learn=tuple(options.learn),
     )

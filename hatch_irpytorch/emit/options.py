@@ -61,6 +61,8 @@ class EmitOptions:
     batch: Batch = "auto"
     batch_axis: int = 0
     free: tuple[int, ...] = ()
+    freeze: tuple[str, ...] = ()
+    learn: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problem = class_name_problem(self.class_name)
@@ -76,6 +78,9 @@ class EmitOptions:
         problem = axes_problem(self.batch, self.batch_axis, self.free)
         if problem:
             raise ValueError(problem)
+        for patterns in (self.freeze, self.learn):
+            if not all(isinstance(pattern, str) and pattern for pattern in patterns):
+                raise ValueError("freeze and learn are patterns of names")
         object.__setattr__(self, "dtype", normal)
 
     def named(self, class_name: str) -> EmitOptions:

@@ -21,6 +21,7 @@ from hatch_irpytorch.emit.plan import (
 from hatch_irpytorch.emit.templates import Templates
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.digest import graph_digest
+from hatch_irpytorch.ir.freezing import with_learned
 from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import Const
 from hatch_irpytorch.ir.ops.code import Code, Function
@@ -30,12 +31,13 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     """The plan of a checked model's module; `torchlean.ir.v1`: 5, with the cures of section 6."""
     original = model.graph
     _refuse_rounded_integers(original, options.dtype)
+    model = with_learned(model, options.freeze, options.learn)
     free = free_model(model, options.batch, options.batch_axis, options.free)
     model, shapes = free.model, free.shapes
     live = original.live_ids()
     count = len(live)
     if options.fuse:
-        model = fuse(free, options.dtype)
+        model = fuse(free, options)
         shapes = None if shapes is None else shapes.of(model.graph)
         live = model.graph.live_ids()
     graph = model.graph

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from hatch_irpytorch.axes.free import FreeModel
 from hatch_irpytorch.emit.plan import Declaration, Template, Tensor
+from hatch_irpytorch.emit.values import held, read_value
 from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.ir.ops import Site
 from hatch_irpytorch.ir.ops.base import Tile
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 from hatch_irpytorch.ir.shapes import numel
 from hatch_irpytorch.ir.symbolic import SymbolicShape, declared, is_free, symbolic_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.floating[Any]]
 
 
 def shape_comment(shape: SymbolicShape) -> str:
@@ -62,7 +71,7 @@ class Templates:
                 if values is not None:
                     if isinstance(node.op, Conv) and values.shape != declaration.shape:
                         values = pack_kernel(values, node.op.groups)
-                    found.append(Tensor(node.id, declaration, values))
+                    found.append(self._tensor(node, declaration, values))
         if node.op.has_buffers:
             for buffer in node.op.buffers(self._site(node, False)):
                 shape = node.shape if buffer.table is None else buffer.table.shape
@@ -70,6 +79,11 @@ class Templates:
                 tensor = Tensor(node.id, declaration, code=buffer.code, mask=buffer.table)
                 found.append(tensor)
         return found
+
+    def _tensor(self, node: Node, declaration: Declaration, values: Array) -> Tensor:
+        if declaration.learned:
+            return Tensor(node.id, declaration, values)
+        return held(node.id, declaration, read_value(values), self.dtype)
 
     def _declarations(self, node: Node) -> dict[str, Declaration]:
         signature = self.signatures[node.id]

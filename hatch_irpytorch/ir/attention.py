@@ -9,6 +9,7 @@ from typing import Any
 from hatch_irpytorch.errors import Place, Problems
 from hatch_irpytorch.ir.ops import Const, Op
 from hatch_irpytorch.ir.ops.elementwise import MulElem
+from hatch_irpytorch.ir.ops.learned import EVERY_PROJECTION, LearnedProjections
 from hatch_irpytorch.ir.ops.movement import Reshape, Transpose
 from hatch_irpytorch.ir.ops.products import Linear, Matmul
 from hatch_irpytorch.ir.ops.softmaxes import Softmax
@@ -21,9 +22,8 @@ ATTENTION_ATTRIBUTES: dict[str, type] = {
     "dropout_zero": bool,
     "scale": float,
 }
-ATTENTION_PAYLOAD = (
-    *("q_weight", "q_bias", "k_weight", "k_bias", "v_weight", "v_bias", "out_weight", "out_bias"),
-)
+ATTENTION_PAYLOAD = EVERY_PROJECTION.names()
+_PARTS = ("q", "k", "v", "out")
 
 Append = Callable[[Op, tuple[int, ...], Shape], int]
 """Appends a tensor node and returns its id."""
@@ -36,6 +36,7 @@ class Attention:
     num_heads: int
     scale: float
     shape: Shape
+    learnable: LearnedProjections
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,18 @@ def checked_attention(
     elif declared != x:
         expected = shape_text(x)
         problems.mismatch("shape-mismatch", place, "shape", expected, shape_text(declared))
-    return Attention(heads, a.scale, x) if len(problems) == before else None
+    return Attention(heads, a.scale, x, a.learnable) if len(problems) == before else None
 
 
 def expand(attention: Attention, x: int, append: Append) -> Expansion:
     """Append the nodes of an attention over node `x`: ten for one head, eighteen for several."""
     shape = attention.shape
-    q, k, v = (append(Linear(shape), (x,), shape) for _ in range(3))
+    linears = {part: Linear(shape, learnable=attention.learnable.of(part)) for part in _PARTS}
+    q, k, v = (append(linears[part], (x,), shape) for part in _PARTS[:3])
     several = attention.num_heads > 1
     core = _several_heads if several else _one_head
     joined, scale_id = core(attention, (q, k, v), append)
-    out = append(Linear(shape), (joined,), shape)
+    out = append(linears["out"], (joined,), shape)
     return Expansion({q: "q", k: "k", v: "v", out: "out"}, scale_id, out)
 
 

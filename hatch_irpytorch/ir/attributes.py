@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from hatch_irpytorch.errors import Place, Problems, nearest, shown
 from hatch_irpytorch.ir.kinds import Attribute
 from hatch_irpytorch.ir.ops import Mask
+from hatch_irpytorch.ir.ops.learned import LearnedArrays
 from hatch_irpytorch.ir.shapes import MAX_EXTENT, MAX_RANK, Shape
 
 
@@ -79,12 +81,21 @@ def mask(value: object) -> Mask:
     return Mask(shape(value["shape"]), tuple(boolean(item) for item in allowed))
 
 
+def learned(kind: type[LearnedArrays], value: object) -> LearnedArrays:
+    """torchlean.ir.v1: 7.9, `{"bias": false}`."""
+    names = ", ".join(f"`{name}`" for name in kind().names())
+    if not isinstance(value, dict) or not set(value) <= {*kind().names()}:
+        raise ValueFormError(f"an object whose keys are among {names}", shown(value))
+    return kind(**{name: boolean(flag) for name, flag in value.items()})
+
+
 _READERS: dict[object, Any] = {
     int: nat,
     bool: boolean,
     float: number,
     tuple[int, ...]: nats,
     Mask: mask,
+    **{kind: partial(learned, kind) for kind in LearnedArrays.__subclasses__()},
 }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from hatch_irpytorch.ir.graph import Graph, Node
 from hatch_irpytorch.ir.ops.base import Mask
+from hatch_irpytorch.ir.ops.learned import LearnedArrays
 
 _LATER = frozenset({"integers"})
 """Attributes that ops got later: graphs that do not give them keep the digest that they had."""
@@ -20,7 +21,8 @@ _LATER = frozenset({"integers"})
 def graph_digest(graph: Graph) -> str:
     """`sha256:` and 64 digits over kinds, attributes, parents, shapes and origins in id order.
 
-    The keys that a ParamStore has for the slots of each node are part of it, their arrays are not.
+    The keys that a ParamStore has for the slots of each node are part of it, their arrays are not,
+    nor is which arrays of a layer are learned: trained parameters fit when layers are frozen later.
     Parameters of one graph mean the same in every other with its digest.
     """
     found = sha256()
@@ -44,13 +46,15 @@ def graph_digest(graph: Graph) -> str:
 def _signature_text(graph: Graph, node: Node) -> str:
     op = node.op
     values = {field.name: getattr(op, field.name) for field in fields(op)}  # type: ignore[arg-type]
-    told = {
-        name: value for name, value in values.items() if name not in _LATER or value is not None
-    }
-    attributes = {name: _plain(value) for name, value in told.items()}
+    attributes = {name: _plain(value) for name, value in values.items() if _counts(name, value)}
     slots = [(op.prefix, slot.name, slot.shape) for slot in graph.slots(node)]
     shapes = [node.shape, *graph.parent_shapes(node)]
     return json.dumps([op.tag, attributes, shapes, slots], sort_keys=True, default=_number)
+
+
+def _counts(name: str, value: object) -> bool:
+    """Whether an attribute is part of a digest."""
+    return not isinstance(value, LearnedArrays) and (name not in _LATER or value is not None)
 
 
 def _plain(value: object) -> object:

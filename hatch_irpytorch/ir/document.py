@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from hatch_irpytorch.errors import Place, Problems
 from hatch_irpytorch.ir.kinds import KINDS, Attribute, Kind
 from hatch_irpytorch.ir.ops import Mask
+from hatch_irpytorch.ir.ops.learned import LearnedArrays
 from hatch_irpytorch.ir.shapes import DeclaredShape, Shape
 
 FORMAT = "torchlean.ir.v1"
@@ -22,6 +23,7 @@ _TYPES: dict[object, Any] = {
     float: float,
     tuple[int, ...]: tuple[_Nat, ...],
     Mask: Mask,
+    **{kind: kind for kind in LearnedArrays.__subclasses__()},
 }
 JSON_TEXT: Any = Raw | UnsetType
 """The type of a field whose value is not looked at, or only later."""

@@ -31,7 +31,6 @@ from hatch_irpytorch.ir.document import (
     check_root,
 )
 from hatch_irpytorch.ir.kinds import CUSTOM, KINDS, Kind
-from hatch_irpytorch.ir.ops import Mask
 from hatch_irpytorch.source.json_text import JsonObject, parse_json
 
 _Read = TypeVar("_Read")
@@ -205,8 +204,9 @@ def _attributes(
         return None
     for name, attribute in kind.attributes.items():
         value = item.get(name)
-        if attribute.type is Mask and isinstance(value, JsonObject):
-            _refuse_repeated(value, Mask, place, problems)
+        struct = attribute.type
+        if isinstance(value, JsonObject) and isinstance(struct, type(msgspec.Struct)):
+            _refuse_repeated(value, struct, place, problems)
     return read_attributes(kind.spelling(item, legacy=legacy), item, place, problems)
 
 

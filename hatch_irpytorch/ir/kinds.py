@@ -13,11 +13,13 @@ from hatch_irpytorch.errors import shown
 from hatch_irpytorch.ir.attention import ATTENTION_ATTRIBUTES, ATTENTION_PAYLOAD
 from hatch_irpytorch.ir.legacy import FOREIGN_FIELDS, LEGACY_KINDS
 from hatch_irpytorch.ir.ops import BY_TAG, OPS, Op
+from hatch_irpytorch.ir.ops.learned import EVERY_PROJECTION, LearnedProjections
 
 ATTENTION = "multihead_attention"
 PROJECTION = "tuple_getitem"
 TUPLE = "py_tuple"
 CUSTOM = "custom"
+LEARNABLE = "learnable"
 
 
 class Attribute(NamedTuple):
@@ -75,9 +77,11 @@ def _attributes_of(op: type[Op]) -> dict[str, Attribute]:
     result = {}
     for found in fields(op):  # type: ignore[arg-type]
         if found.name not in op.from_node:
-            types = [kind for kind in get_args(hints[found.name]) if kind is not type(None)]
+            kind = hints[found.name]
+            types = get_args(kind)
+            if type(None) in types:
+                kind = types[0]
             optional = found.default is not MISSING
-            kind = types[0] if optional else hints[found.name]
             result[found.name] = Attribute(kind, not optional, found.default if optional else None)
     return result
 
@@ -93,13 +97,17 @@ def _of_op(op: type[Op]) -> Kind:
 def _of_legacy(tag: str) -> Kind:
     legacy = LEGACY_KINDS[tag]
     op = BY_TAG[legacy.tag]
+    of_op = _attributes_of(op)
     attributes = {name: Attribute(kind) for name, kind in legacy.attributes.items()}
-    foreign = set(_attributes_of(op)) - set(attributes) - op.repeated_fields
+    if LEARNABLE in of_op:
+        attributes[LEARNABLE] = of_op[LEARNABLE]
+    foreign = set(of_op) - set(attributes) - op.repeated_fields
     return Kind(tag, attributes, op.payload_fields, foreign=tuple(sorted(foreign)))
 
 
 def _of_others() -> tuple[Kind, ...]:
     attention = {name: Attribute(kind) for name, kind in ATTENTION_ATTRIBUTES.items()}
+    attention[LEARNABLE] = Attribute(LearnedProjections, False, EVERY_PROJECTION)
     return (
         Kind(ATTENTION, attention, ATTENTION_PAYLOAD, is_tuple=True),
         Kind(TUPLE, is_tuple=True),

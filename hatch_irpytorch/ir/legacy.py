@@ -41,6 +41,7 @@ def _conv2d(a: Any) -> Op:
         channel_axis=0,
         in_channels=a.inC,
         out_channels=a.outC,
+        learnable=a.learnable,
     )
 
 
@@ -81,7 +82,7 @@ LEGACY_KINDS: dict[str, LegacyKind] = {
         "batch_norm_eval",
         {"channels": int, "eps": float},
         (4, 4),
-        lambda a: BatchNormEval(1, a.channels, a.eps),
+        lambda a: BatchNormEval(1, a.channels, a.eps, a.learnable),
     ),
 }
 

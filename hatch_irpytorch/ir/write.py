@@ -10,6 +10,7 @@ from hatch_irpytorch.ir.document import FORMAT
 from hatch_irpytorch.ir.graph import Graph, Node, ParamStore
 from hatch_irpytorch.ir.ops import Mask
 from hatch_irpytorch.ir.ops.convolution import Conv
+from hatch_irpytorch.ir.ops.learned import LearnedArrays
 
 
 def write_document(graph: Graph, params: ParamStore | None = None) -> dict[str, object]:
@@ -82,6 +83,8 @@ def _repeated_fields(graph: Graph, node: Node) -> dict[str, object]:
 
 
 def _json_value(value: object) -> object:
+    if isinstance(value, LearnedArrays):
+        return value.frozen()
     if isinstance(value, Mask):
         return {"shape": list(value.shape), "allowed": list(value.allowed)}
     return list(value) if isinstance(value, tuple) else value

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from io import StringIO
 
 from hatch_irpytorch.emit.contract import REQUIRE_INTEGERS, REQUIRE_SHAPE, require_integers
+from hatch_irpytorch.emit.fusion.ops import CLAMP
 from hatch_irpytorch.emit.skeleton import save_weights_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64
 from hatch_irpytorch.emit.weights import MAPPED_TENSORS
@@ -189,7 +190,7 @@ def _comments(tokens: list[tokenize.TokenInfo]) -> Iterator[Found]:
 
 def known_functions() -> dict[str, set[str]]:
     """The functions of fixed text that a module may carry: name to parsed forms."""
-    functions = [NUMBERS, NUMBERS_FLOAT64, *MAPPED_TENSORS.values()]
+    functions = [NUMBERS, NUMBERS_FLOAT64, CLAMP, *MAPPED_TENSORS.values()]
     for module in sorted({op.__module__ for op in OPS}):
         functions += [f for f in vars(sys.modules[module]).values() if isinstance(f, Function)]
     found: dict[str, set[str]] = {}

@@ -213,7 +213,7 @@ def test_chains_that_pytorch_has_a_call_for() -> None:
     log = [op("softmax", [0], X, axis=1), op("log", [1], X)]
     assert_fused(document(X, *log), "v2 = F.log_softmax(v0, dim=1)")
     bounds = [number(-0.5), op("max_elem", [0, 1], X), number(0.75), op("min_elem", [3, 2], X)]
-    assert_fused(document(X, *bounds), "v4 = torch.clamp(v0, min=-0.5, max=0.75)")
+    assert_fused(document(X, *bounds), "v4 = clamp(v0, low=-0.5, high=0.75)")
     product = [op("sin", [0], X), op("mul_elem", [0, 1], X), op("add", [0, 2], X)]
     assert_fused(document(X, *product), "v3 = torch.addcmul(v0, v0, v1)")
 
@@ -228,8 +228,8 @@ def test_chains_that_pytorch_has_a_call_for() -> None:
         ("sub", [0, 1], 0.5, "v0 - 0.5"),
         ("sub", [1, 0], 0.5, "0.5 - v0"),
         ("sub", [0, 1], -0.5, "v0 - -0.5"),
-        ("max_elem", [1, 0], 0.25, "torch.clamp(v0, min=0.25)"),
-        ("min_elem", [0, 1], 0.25, "torch.clamp(v0, max=0.25)"),
+        ("max_elem", [1, 0], 0.25, "clamp(v0, low=0.25)"),
+        ("min_elem", [0, 1], 0.25, "clamp(v0, high=0.25)"),
     ],
 )
 def test_a_const_of_one_number_is_the_number(

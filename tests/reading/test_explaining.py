@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import Counts
-from documents import CONV, const, document, op
+from documents import CONV, const, document, linear_document, op
 from hostile_files import GRAPHS, affine, legacy, mutated, transformer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +34,7 @@ VALUES = (
         "[0,0]",
     ),
     *("[true]", "[1.0]", '["1"]', "[-1]", "[9223372036854775808]", f"[{','.join('1' * 33)}]"),
+    *('{"weight":false}', '{"bias":true,"bias":0}', '{"bias":0,"bias":false}', '{"gamma":false}'),
     *("{}", '{"shape":[1],"allowed":[true]}', '{"shape":[1],"shape":"x","allowed":[true]}'),
     *('{"shape":[1],"allowed":[1]}', '{"shape":[1],"allowed":[true],"more":1}', "NaN", "Infinity"),
 )
@@ -99,6 +100,7 @@ def small_documents() -> list[dict[str, Any]]:
         document([2], const([2], [1.0, 2.0]), op("add", [0, 1], [2])),
         json.loads(legacy()),
         json.loads(affine()),
+        linear_document(learnable={"bias": False}),
     ]
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hatch_irpytorch.emit.fusion.nodes import Fuser
 from hatch_irpytorch.emit.fusion.ops import FusedAttention
+from hatch_irpytorch.emit.literals import rounded
 from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.ir.ops import Mask
 from hatch_irpytorch.ir.ops.movement import Permute, Transpose
 from hatch_irpytorch.ir.ops.softmaxes import HardMaskedSoftmax, Softmax
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.floating[Any]]
 
 
 class _Weights(NamedTuple):
@@ -72,9 +78,15 @@ def _bias(fuser: Fuser, scores: int) -> tuple[int, tuple[int, ...], tuple[int, .
     parents = fuser.nodes[scores].parents
     if fuser.op(scores).tag == "add":
         for other, bias in (parents, parents[::-1]):
-            if fuser.constant(bias) is not None:
+            found = fuser.constant(bias)
+            if found is not None and _leaves_something(rounded(found[0], fuser.dtype)):
                 return other, (bias,), (scores,)
     return scores, (), ()
+
+
+def _leaves_something(bias: Array) -> bool:
+    """Whether no row masks all it is added to: PyTorch's attention gives 0 there, softmax NaN."""
+    return bool((bias.max(axis=-1, initial=-np.inf) > -np.inf).all())
 
 
 def _product(fuser: Fuser, scores: int, rank: int) -> _Product | None:

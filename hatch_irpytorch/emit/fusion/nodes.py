@@ -14,8 +14,9 @@ import numpy as np
 from msgspec import structs
 
 from hatch_irpytorch.axes.free import FreeModel
-from hatch_irpytorch.emit.consts import read_const
 from hatch_irpytorch.emit.literals import decimals, rounded
+from hatch_irpytorch.emit.options import EmitOptions
+from hatch_irpytorch.emit.values import read_value
 from hatch_irpytorch.ir.graph import Model, Node
 from hatch_irpytorch.ir.ops import Const, LayerNorm, Op
 from hatch_irpytorch.ir.ops.movement import BroadcastTo
@@ -31,12 +32,13 @@ if TYPE_CHECKING:
 class Fuser:
     """The nodes of a model while they are replaced, and who uses whom."""
 
-    def __init__(self, free: FreeModel, dtype: str) -> None:
+    def __init__(self, free: FreeModel, options: EmitOptions) -> None:
         model = free.model
         self.model = model
         self.shapes = free.shapes
         self.tiles = free.tiles
-        self.dtype = dtype
+        self.dtype = options.dtype
+        self.learnable_consts = options.learnable_consts
         self.nodes = list(model.graph.nodes)
         self.params = dict(model.params)
         self.numbers: dict[int, float | None] = {}
@@ -115,6 +117,16 @@ class Fuser:
         array = self.params[source, "values"]
         return np.broadcast_to(array, self.shape(node_id)), (*covered, source)
 
+    def is_learned(self, const: int) -> bool:
+        """Whether a const that belongs to a layer norm is a parameter."""
+        op = self.op(const)
+        assert isinstance(op, Const)
+        return self.learnable_consts and op.learnable is not False
+
+    def is_finite(self, array: Array) -> bool:
+        """Whether an array has numbers for entries in the dtype of the module."""
+        return bool(np.isfinite(rounded(array, self.dtype)).all())
+
     def number(self, node_id: int) -> tuple[float, tuple[int, ...]] | None:
         """The one number that a const holds everywhere, where it is not learned."""
         source, covered = self._behind_broadcasts(node_id)
@@ -134,11 +146,10 @@ class Fuser:
     def _number(self, node: Node) -> float | None:
         if not isinstance(node.op, Const) or node.op.learnable:
             return None
-        value = read_const(self.params[node.id, "values"])
+        value = read_value(self.params[node.id, "values"])
         if not value.filled or value.array.size == 0:
             return None
-        written = rounded(value.first.reshape(1), self.dtype)
-        return float(value.first) if np.isfinite(written).all() else None
+        return float(value.first) if self.is_finite(value.first.reshape(1)) else None
 
     def literal(self, number: float) -> str:
         return decimals(np.array([number]), self.dtype)[0]

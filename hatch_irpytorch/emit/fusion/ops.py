@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hatch_irpytorch.ir.ops.base import (
     Buffer,
     Code,
+    Function,
     Mask,
     Op,
     Shape,
@@ -15,6 +16,7 @@ from hatch_irpytorch.ir.ops.base import (
     Slot,
     call,
 )
+from hatch_irpytorch.ir.ops.learned import LearnedWeight
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,16 @@ class FusedLinears(Op, tag="fused_linears", prefix="linears"):
 
     children: tuple[int, ...]
     widths: tuple[int, ...]
+    learnable: LearnedWeight
 
     payload_fields = ("weight", "bias")
 
     def payload(self, x: Shape) -> tuple[Slot, ...]:
-        outputs = sum(self.widths)
-        return (Slot("weight", "W", (outputs, x[-1])), Slot("bias", "b", (outputs,)))
+        outputs, learned = sum(self.widths), self.learnable
+        return (
+            Slot("weight", "W", (outputs, x[-1]), learned.weight),
+            Slot("bias", "b", (outputs,), learned.bias),
+        )
 
     def torch(self, at: Site) -> Code:
         product = call("F.linear", at.x, at.slot("W"), at.slot("b"))
@@ -75,6 +81,20 @@ class FusedLinears(Op, tag="fused_linears", prefix="linears"):
 @dataclass(frozen=True)
 class Part(Op, tag="part"):
     """A later child of its parent's `FusedLinears`: assigned there, so it has no line."""
+
+
+CLAMP = Function(
+    "clamp",
+    '''\
+def clamp(
+    x: torch.Tensor, low: float | None = None, high: float | None = None
+) -> torch.Tensor:
+    """x cut off at the bounds, where half of the gradient passes; `torch.clamp` passes it all."""
+    if low is not None:
+        x = torch.maximum(x, x.new_full((), low))
+    return x if high is None else torch.minimum(x, x.new_full((), high))
+''',
+)
 
 
 @dataclass(frozen=True)
@@ -87,8 +107,8 @@ class WithScalar(Op, tag="with_scalar"):
 
     def torch(self, at: Site) -> Code:
         if self.sign in ("max", "min"):
-            bound = "min" if self.sign == "max" else "max"
-            return call("torch.clamp", at.x, **{bound: self.number})
+            bound = "low" if self.sign == "max" else "high"
+            return call(CLAMP, at.x, **{bound: self.number})
         if self.left:
             return f"{self.number} {self.sign} {at.x}"
         if self.sign == "+" and self.number.startswith("-"):
@@ -104,7 +124,7 @@ class Clamp(Op, tag="fused_clamp"):
     high: str
 
     def torch(self, at: Site) -> Code:
-        return call("torch.clamp", at.x, min=self.low, max=self.high)
+        return call(CLAMP, at.x, low=self.low, high=self.high)
 
 
 @dataclass(frozen=True)

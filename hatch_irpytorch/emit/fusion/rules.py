@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from msgspec import structs
 
@@ -16,17 +18,19 @@ from hatch_irpytorch.emit.fusion.ops import (
     Part,
     WithScalar,
 )
+from hatch_irpytorch.emit.options import EmitOptions
 from hatch_irpytorch.ir.graph import Model, Node
 from hatch_irpytorch.ir.ops import LayerNorm
 from hatch_irpytorch.ir.ops.convolution import Conv
+from hatch_irpytorch.ir.ops.learned import LearnedAffine, LearnedWeight
 from hatch_irpytorch.ir.ops.normalization import DEFAULT_EPS, BatchNormEval
 from hatch_irpytorch.ir.ops.products import Linear
 from hatch_irpytorch.ir.ops.softmaxes import Softmax
 
 
-def fuse(free: FreeModel, dtype: str) -> Model:
+def fuse(free: FreeModel, options: EmitOptions) -> Model:
     """The model with every rule applied; the ids of the nodes that stay do not change."""
-    fuser = Fuser(free, dtype)
+    fuser = Fuser(free, options)
     for rule in _RULES:
         fuser.apply(rule)
     return fuser.result()
@@ -41,6 +45,9 @@ def _batch_norm(fuser: Fuser, node: Node) -> bool:
         return False
     if norm.channel_axis != conv.channel_axis or norm.eps is None:
         return False
+    learned = conv.learnable.weight
+    if learned != norm.learnable.gamma:
+        return False
     names = ("gamma", "beta", "mean", "var")
     gamma, beta, mean, var = (fuser.params[node.id, name].astype(np.float64) for name in names)
     weight = fuser.params[before.id, "weight"].astype(np.float64)
@@ -49,9 +56,11 @@ def _batch_norm(fuser: Fuser, node: Node) -> bool:
         scale = gamma / np.sqrt(np.maximum(np.maximum(var, 0.0) + norm.eps, 0.0))
         weight = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
         bias = (bias - mean) * scale + beta
-    if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+    if not (fuser.is_finite(weight) and fuser.is_finite(bias)):
         return False
-    return fuser.put(node, conv, before.parents, (before.id,), {"weight": weight, "bias": bias})
+    shifted = conv.learnable.bias or norm.learnable.beta
+    whole = replace(conv, learnable=LearnedWeight(weight=learned, bias=shifted))
+    return fuser.put(node, whole, before.parents, (before.id,), {"weight": weight, "bias": bias})
 
 
 def _layer_norm(fuser: Fuser, node: Node) -> bool:
@@ -74,7 +83,9 @@ def _layer_norm(fuser: Fuser, node: Node) -> bool:
             if parts[0] is None or parts[1] is None:
                 continue
             covered = (norm, scaled, *gamma[1], *beta[1])
-            whole = LayerNorm(op.axis, DEFAULT_EPS if op.eps is None else op.eps)
+            eps = DEFAULT_EPS if op.eps is None else op.eps
+            learned = [fuser.is_learned(v[1][-1]) for v in (gamma, beta)]
+            whole = LayerNorm(op.axis, eps, LearnedAffine(*learned))
             payload = {"gamma": parts[0], "beta": parts[1]}
             return fuser.put(node, whole, fuser.nodes[norm].parents, covered, payload)
     return False
@@ -88,12 +99,15 @@ def _linears(fuser: Fuser, node: Node) -> bool:
     children = sorted(user for user in fuser.users[x] if isinstance(fuser.op(user), Linear))
     if len(children) < 2 or children[0] != node.id:
         return False
+    first = node.op.learnable
+    if any(getattr(fuser.op(child), "learnable", None) != first for child in children):
+        return False
     arrays = {
         name: np.concatenate([fuser.params[child, name] for child in children])
         for name in ("weight", "bias")
     }
     widths = tuple(fuser.shape(child)[-1] for child in children)
-    joined = FusedLinears(tuple(children), widths)
+    joined = FusedLinears(tuple(children), widths, first)
     fuser.rewire(structs.replace(node, op=joined, covers=tuple(children)))
     for child in children[1:]:
         fuser.rewire(structs.replace(fuser.nodes[child], op=Part(), parents=(node.id,)))

@@ -24,6 +24,7 @@ from hatch_irpytorch.ir.ops.base import (
     require_shape,
     shape_text,
 )
+from hatch_irpytorch.ir.ops.learned import EVERY_WEIGHT, LearnedWeight
 from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, is_free, windowed
 
 CONV_ND = Function(
@@ -76,6 +77,7 @@ class Conv(Op, tag="conv"):
     in_channels: int
     out_channels: int
     input_spatial: tuple[int, ...] | None = None
+    learnable: LearnedWeight = EVERY_WEIGHT
 
     repeated_fields = frozenset({"input_spatial"})
     payload_fields = ("weight", "bias")
@@ -142,9 +144,10 @@ class Conv(Op, tag="conv"):
     def payload(self, x: Shape) -> tuple[Slot, ...]:
         dense = (self.out_channels, self.in_channels, *self.kernel)
         packed = (self.out_channels, self.in_channels // self.groups, *self.kernel)
+        learned = self.learnable
         return (
-            Slot("weight", "kernel", dense, packed=packed if self.groups > 1 else None),
-            Slot("bias", "bias", (self.out_channels,)),
+            Slot("weight", "kernel", dense, learned.weight, packed if self.groups > 1 else None),
+            Slot("bias", "bias", (self.out_channels,), learned.bias),
         )
 
     def reference(self, x: Array, *, weight: Array, bias: Array) -> Array:

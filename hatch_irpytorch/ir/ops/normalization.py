@@ -21,6 +21,7 @@ from hatch_irpytorch.ir.ops.base import (
     numel,
     require_axis,
 )
+from hatch_irpytorch.ir.ops.learned import EVERY_AFFINE, LearnedAffine
 from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, is_free
 
 DEFAULT_EPS = 1e-5
@@ -51,6 +52,7 @@ class LayerNorm(Op, tag="layernorm"):
 
     axis: int
     eps: float | None = None
+    learnable: LearnedAffine = EVERY_AFFINE
 
     payload_fields = ("gamma", "beta")
 
@@ -66,8 +68,11 @@ class LayerNorm(Op, tag="layernorm"):
         return [x]
 
     def payload(self, x: Shape) -> tuple[Slot, ...]:
-        normalised = x[self.axis :]
-        return (Slot("gamma", "gamma", normalised), Slot("beta", "beta", normalised))
+        normalised, learned = x[self.axis :], self.learnable
+        return (
+            Slot("gamma", "gamma", normalised, learned.gamma),
+            Slot("beta", "beta", normalised, learned.beta),
+        )
 
     def optional_payload(self) -> bool:
         return self.eps is None
@@ -130,6 +135,7 @@ class BatchNormEval(Op, tag="batch_norm_eval", prefix="batchnorm"):
     channel_axis: int
     channels: int
     eps: float | None = None
+    learnable: LearnedAffine = EVERY_AFFINE
 
     payload_fields = ("gamma", "beta", "mean", "var")
     code_reads_payload = True
@@ -149,10 +155,10 @@ class BatchNormEval(Op, tag="batch_norm_eval", prefix="batchnorm"):
         return [x]
 
     def payload(self, x: Shape) -> tuple[Slot, ...]:
-        shape = (self.channels,)
+        shape, learned = (self.channels,), self.learnable
         return (
-            Slot("gamma", "gamma", shape),
-            Slot("beta", "beta", shape),
+            Slot("gamma", "gamma", shape, learned.gamma),
+            Slot("beta", "beta", shape, learned.beta),
             Slot("mean", "mean", shape, learned=False),
             Slot("var", "var", shape, learned=False),
         )

@@ -17,6 +17,7 @@ from hatch_irpytorch.ir.ops.base import (
     call,
     shape_text,
 )
+from hatch_irpytorch.ir.ops.learned import EVERY_WEIGHT, LearnedWeight
 from hatch_irpytorch.ir.symbolic import (
     NotFreeError,
     Product,
@@ -36,6 +37,7 @@ class Linear(Op, tag="linear"):
     shape: Shape
     out_dim: int | None = None
     in_dim: int | None = None
+    learnable: LearnedWeight = EVERY_WEIGHT
 
     from_node = frozenset({"shape"})
     repeated_fields = frozenset({"out_dim", "in_dim"})
@@ -59,8 +61,11 @@ class Linear(Op, tag="linear"):
         return [(*x[:-1], out[-1])]
 
     def payload(self, x: Shape) -> tuple[Slot, ...]:
-        outputs = self.shape[-1]
-        return (Slot("weight", "W", (outputs, x[-1])), Slot("bias", "b", (outputs,)))
+        outputs, learned = self.shape[-1], self.learnable
+        return (
+            Slot("weight", "W", (outputs, x[-1]), learned.weight),
+            Slot("bias", "b", (outputs,), learned.bias),
+        )
 
     def reference(self, x: Array, *, weight: Array, bias: Array) -> Array:
         return np.asarray(x @ weight.T + bias)

@@ -10,7 +10,7 @@ import torch
 from peers import coverage
 from peers.zoo import layers, lists, page
 from peers.zoo.check import DOORS, check
-from peers.zoo.criterion import judged, real_tensors
+from peers.zoo.criterion import judged, real_tensors, require_alike
 from peers.zoo.network import draw_constants
 from torch import nn
 
@@ -49,6 +49,12 @@ def test_the_worst_output_decides() -> None:
     verdict = judged([*EXACT, *moved(1.0)], EXACT * 2, EXACT * 2)
     assert not verdict.right
     assert judged([*moved(1.0), *EXACT], EXACT * 2, EXACT * 2) == verdict
+
+
+def test_an_original_that_is_finite_in_one_dtype_alone_is_no_measure() -> None:
+    require_alike(moved(1e-3), EXACT)
+    with pytest.raises(ValueError, match="finite elsewhere"):
+        require_alike([torch.tensor([1.0, torch.nan])], EXACT)
 
 
 def test_real_tensors_are_found_in_order() -> None:

@@ -17,7 +17,7 @@ from torch import nn
 
 from hatch_irpytorch import EmitOptions, IRPyTorchError, Model, emit_module
 from hatch_irpytorch.capture import from_onnx, from_torch
-from peers.zoo.criterion import judged, real_tensors
+from peers.zoo.criterion import judged, real_tensors, require_alike
 from peers.zoo.network import Network, draw_constants
 
 Report = Callable[[dict[str, Any]], None]
@@ -35,6 +35,7 @@ def check(network: Network, doors: tuple[str, ...], report: Report) -> None:
         with torch.no_grad():
             single = real_tensors(module(example))
             exact = _in_double_precision(module, example)
+        require_alike(single, exact)
     except Exception as error:  # a library may raise anything
         report({**record, "failed": _said(error)})
         return

@@ -13,7 +13,7 @@ from msgspec import structs
 from hatch_irpytorch.build.model import input_path, load_model
 from hatch_irpytorch.build.ownership import mark_of_weights
 from hatch_irpytorch.emit.marks import EXPORTED, marked_graph
-from hatch_irpytorch.emit.weights import store_bytes
+from hatch_irpytorch.emit.weights import TensorFile, store_file
 from hatch_irpytorch.errors import Place, Problem, Problems, fail, shown
 from hatch_irpytorch.ir.digest import graph_digest
 from hatch_irpytorch.ir.graph import Graph, Model, Node
@@ -100,9 +100,9 @@ def exported_json(model: Model) -> bytes:
     return document_text(whole.graph, whole.params).encode("ascii")
 
 
-def exported_store(model: Model) -> bytes:
+def exported_store(model: Model) -> TensorFile:
     """The ParamStore: every entry of its full shape, in the narrowest dtype that holds it."""
-    return store_bytes(model, EXPORTED, packed=False)
+    return store_file(model, EXPORTED, packed=False)
 
 
 def unreadable_notes(graph: Graph) -> tuple[Problem, ...]:

@@ -71,7 +71,8 @@ def _of_op(b: Builder, value: Value, op: Op, given: Sequence[Bounds]) -> Bounds 
     if op.tag == "matmul":
         return _matrix_product(b, value, given)
     if op.tag in ("linear", "conv"):
-        return _weighted(b.payload(value), given[0])
+        payload = {name: array.astype(np.float64) for name, array in b.payload(value).items()}
+        return _weighted(payload, given[0])
     return None
 
 

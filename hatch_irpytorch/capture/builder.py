@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["UNFIT", "Builder", "InexpressibleError", "Padded", "Value", "first_line"]
+__all__ = ["UNFIT", "Builder", "InexpressibleError", "Padded", "Reals", "Value", "first_line"]
+
+Reals = np.ndarray[tuple[Any, ...], np.dtype[np.floating[Any]]]
+"""Numbers as a file or a module has them."""
 
 LARGEST = float(2.0**127)
 """What stands for an infinity in a constant: JSON has none, and float32 holds this one."""
@@ -40,6 +44,14 @@ def first_line(error: BaseException) -> str:
     """What an exception of unknown origin says, cut to a phrase."""
     said = text_of(error).strip().split("\n")[0][:200]
     return said or type(error).__name__
+
+
+def as_stored(numbers: ArrayLike) -> Reals:
+    """Numbers in the dtype they are stored in: float32 for it and narrower ones, else float64."""
+    given = np.asarray(numbers)
+    if given.dtype.name in ("float32", "float16", "bfloat16"):
+        return np.asarray(given, dtype=np.float32)
+    return np.asarray(given, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ class _Draft:
     op: Op
     parents: tuple[int, ...]
     shape: Shape
-    payload: Mapping[str, Array]
+    payload: Mapping[str, Reals]
     origin: str
     constant: bool
     learned: bool
@@ -125,7 +137,7 @@ class Builder:
         if isinstance(op, Const):
             learned = bool(op.learnable) if op.learnable is not None else True
         ids = tuple(parent.id for parent in parents)
-        arrays = {name: np.asarray(array, dtype=np.float64) for name, array in payload.items()}
+        arrays = {name: as_stored(array) for name, array in payload.items()}
         require_payload(op, tuple(parent.shape for parent in parents), arrays)
         learned = learned or bool(arrays and not isinstance(op, Const))
         origin = dotted_name(self.origin)
@@ -136,7 +148,7 @@ class Builder:
         """A stored tensor; equal ones that are not learnable are stored once."""
         size = int(np.size(array))
         self.budget.spend_for_a_while(size)
-        values = np.asarray(array, dtype=np.float64)
+        values = as_stored(array)
         if np.isnan(values).any():
             raise InexpressibleError("a constant that holds NaN")
         if np.isinf(values).any():
@@ -148,7 +160,7 @@ class Builder:
         if learnable is not False:
             self.budget.spend(entries=size)
             return self._append(op, (), {"values": values})
-        key = (shape, values.tobytes())
+        key = (shape, sha256(np.asarray(values, np.float64).tobytes()).digest())
         if key not in self._known:
             self.budget.spend(entries=size)
             self._known[key] = self._append(op, (), {"values": values})
@@ -185,7 +197,7 @@ class Builder:
             self._starts[value.id] = np.cumsum([0, *extents[:-1]])
         return self._starts[value.id]
 
-    def payload(self, value: Value) -> Mapping[str, Array]:
+    def payload(self, value: Value) -> Mapping[str, Reals]:
         return self._drafts[value.id].payload
 
     def array(self, value: Value) -> Array:
@@ -196,8 +208,9 @@ class Builder:
             size = numel(draft.shape)
             self.budget.spend(entries=size, steps=size * self._terms(draft))
             inputs = [self.array(parent) for parent in self.parents(value)]
+            payload = {name: np.asarray(a, np.float64) for name, a in draft.payload.items()}
             with np.errstate(all="ignore"):
-                result = draft.op.reference(*inputs, **draft.payload)
+                result = draft.op.reference(*inputs, **payload)
             found = self._arrays[value.id] = np.asarray(result, dtype=np.float64)
         return found
 
@@ -252,7 +265,7 @@ class Builder:
         live = self._live(outputs)
         ids: dict[int, int] = {}
         nodes: list[Node] = []
-        params: dict[tuple[int, str], Array] = {}
+        params: dict[tuple[int, str], Reals] = {}
         for old, draft in enumerate(self._drafts):
             if old not in live:
                 continue

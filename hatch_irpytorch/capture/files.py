@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hatch_irpytorch.build.content import digest
+from hatch_irpytorch.build.content import Content, digest
 from hatch_irpytorch.build.files import file_bytes, replace_files
 from hatch_irpytorch.build.ownership import has_own_tensors, is_regular, mark_of_weights
 from hatch_irpytorch.build.places import require_place
 from hatch_irpytorch.emit.marks import CAPTURED
 from hatch_irpytorch.emit.options import class_name_problem
-from hatch_irpytorch.emit.weights import store_bytes
+from hatch_irpytorch.emit.weights import store_file
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, fail, shown
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.shapes import numel
@@ -76,9 +76,9 @@ def write_captured(
     """
     require_output(output, force=force)
     graph, params, manifest = captured_paths(output)
-    files: dict[Path, bytes] = {}
+    files: dict[Path, Content] = {}
     if model.params or params.exists():
-        files[params] = store_bytes(model, CAPTURED, packed=True)
+        files[params] = store_file(model, CAPTURED, packed=True)
     mark = digest(document_text(model.graph, None, PRODUCER).encode("ascii"))
     files[graph] = document_text(model.graph, None, {**PRODUCER, WRITTEN: mark}).encode("ascii")
     if not manifest.exists():

@@ -36,7 +36,7 @@ def checked(builder: Builder, outputs: Sequence[Value]) -> Model:
             array = made.params.get((node.id, slot.field))
             if array is not None:
                 name = attribute_name(node.op.prefix, node.id, slot.name)
-                entries[name] = Entry(array.shape, "float64", partial(_same, array))
+                entries[name] = Entry(array.shape, array.dtype.name, partial(_same, array))
     text = document_text(made.graph, None).encode("ascii")
     model = build_model(text, builder.file, StoreFile(builder.file, entries))
     place = Place(builder.file)

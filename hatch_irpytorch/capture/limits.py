@@ -43,8 +43,8 @@ def require_payload(op: Op, shapes: Sequence[Shape], arrays: Mapping[str, Array]
         found = arrays.get(slot.field)
         if found is None:
             continue
-        if found.shape != slot.shape:
-            wanted, is_ = shape_text(slot.shape), shape_text(found.shape)
+        if found.shape != slot.held:
+            wanted, is_ = shape_text(slot.held), shape_text(found.shape)
             raise InexpressibleError(f"`{slot.field}` of shape {is_} where {wanted} is needed")
         if not np.isfinite(found).all():
             raise InexpressibleError(f"`{slot.field}` that holds an infinity or NaN")

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.builder import Builder, Reals, Value
 from hatch_irpytorch.capture.elementwise import add, mul, rsqrt, shifted, square, sub
 from hatch_irpytorch.capture.reductions import mean
 from hatch_irpytorch.ir.ops.normalization import DEFAULT_EPS, BatchNormEval, LayerNorm
 from hatch_irpytorch.ir.shapes import numel
-
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 def standardized(b: Builder, x: Value, axes: Sequence[int], eps: float) -> Value:
@@ -36,7 +34,7 @@ def scale_shift(
 
 
 def layer_norm(
-    b: Builder, x: Value, axis: int, gamma: Array, beta: Array | None, eps: float
+    b: Builder, x: Value, axis: int, gamma: Reals, beta: Reals | None, eps: float
 ) -> Value:
     """One `layernorm` node over the axes from `axis` on; no beta is a beta of zeros."""
     payload = {"gamma": gamma, "beta": np.zeros_like(gamma) if beta is None else beta}
@@ -64,9 +62,9 @@ def batch_norm(
     b: Builder,
     x: Value,
     channel_axis: int,
-    gamma: Array | None,
-    beta: Array | None,
-    stored: tuple[Array, Array],
+    gamma: Reals | None,
+    beta: Reals | None,
+    stored: tuple[Reals, Reals],
     eps: float,
 ) -> Value:
     """One `batch_norm_eval` node with the stored (mean, var) of the channels."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, Value
 from hatch_irpytorch.capture.elementwise import add, mul, scaled
 from hatch_irpytorch.capture.masks import attention_weights
 from hatch_irpytorch.capture.reductions import softmax, total
 from hatch_irpytorch.ir.ops.products import Linear, Matmul
 from hatch_irpytorch.ir.shapes import numel
-
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 def matmul(b: Builder, x: Value, y: Value) -> Value:
@@ -21,7 +19,7 @@ def matmul(b: Builder, x: Value, y: Value) -> Value:
     return b.node(Matmul(), x, y)
 
 
-def linear(b: Builder, x: Value, weight: Array, bias: Array | None) -> Value:
+def linear(b: Builder, x: Value, weight: Reals, bias: Reals | None) -> Value:
     """One `linear` node: x (..., in) by weight (out, in); no bias is a bias of zeros."""
     out = (*x.shape[:-1], len(weight))
     values = np.zeros(len(weight)) if bias is None else bias

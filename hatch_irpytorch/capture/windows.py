@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, Value
 from hatch_irpytorch.capture.elementwise import maximum, mul, scaled
 from hatch_irpytorch.capture.movement import (
     Pads,
@@ -19,7 +19,7 @@ from hatch_irpytorch.capture.movement import (
     take,
 )
 from hatch_irpytorch.capture.reductions import largest
-from hatch_irpytorch.ir.ops.convolution import Conv, unpack_kernel
+from hatch_irpytorch.ir.ops.convolution import Conv
 from hatch_irpytorch.ir.ops.pooling import AvgPool, MaxPool
 from hatch_irpytorch.ir.shapes import numel
 
@@ -39,7 +39,7 @@ class Geometry:
 
 
 def convolution(
-    b: Builder, x: Value, kernel: Array, bias: Array | None, geometry: Geometry
+    b: Builder, x: Value, kernel: Reals, bias: Reals | None, geometry: Geometry
 ) -> Value:
     """One `conv` node over x (N, C, *spatial) or (C, *spatial); kernel (out, in/groups, *k)."""
     rank = kernel.ndim - 2
@@ -68,7 +68,7 @@ def convolution(
         out_channels=len(kernel),
     )
     payload = {
-        "weight": unpack_kernel(kernel, geometry.groups) if geometry.groups > 1 else kernel,
+        "weight": kernel,
         "bias": np.zeros(len(kernel)) if bias is None else bias,
     }
     return b.node(op, x, payload=payload)
@@ -77,8 +77,8 @@ def convolution(
 def transposed_convolution(
     b: Builder,
     x: Value,
-    kernel: Array,
-    bias: Array | None,
+    kernel: Reals,
+    bias: Reals | None,
     geometry: Geometry,
     output_padding: Sequence[int],
 ) -> Value:

@@ -36,6 +36,7 @@ def add_to(subparsers: Any, doc: str) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.build import export
+    from hatch_irpytorch.build.content import Content
     from hatch_irpytorch.build.files import replace_file
     from hatch_irpytorch.build.generate import read_manifests
     from hatch_irpytorch.build.ownership import is_regular
@@ -61,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         project, manifest, options.state_dict, other_graph=options.other_graph
     )
     print_notes(model.notes)
+    data: Content
     if output.suffix == export.JSON_ENDING:
         data = export.exported_json(model)
         print_notes(export.unreadable_notes(model.graph))

@@ -10,7 +10,6 @@ from hatch_irpytorch.emit.values import held, read_value
 from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.ir.ops import Site
 from hatch_irpytorch.ir.ops.base import Tile
-from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 from hatch_irpytorch.ir.shapes import numel
 from hatch_irpytorch.ir.symbolic import SymbolicShape, declared, is_free, symbolic_text
 
@@ -69,8 +68,6 @@ class Templates:
             for field, declaration in self._declarations(node).items():
                 values = self.params.get((node.id, field))
                 if values is not None:
-                    if isinstance(node.op, Conv) and values.shape != declaration.shape:
-                        values = pack_kernel(values, node.op.groups)
                     found.append(self._tensor(node, declaration, values))
         if node.op.has_buffers:
             for buffer in node.op.buffers(self._site(node, False)):
@@ -91,7 +88,7 @@ class Templates:
         if found is None:
             prefix = node.op.prefix
             found = self._declared[signature] = {
-                slot.field: Declaration(prefix, slot.name, slot.packed or slot.shape, slot.learned)
+                slot.field: Declaration(prefix, slot.name, slot.held, slot.learned)
                 for slot in self.graph.slots(node)
             }
         return found

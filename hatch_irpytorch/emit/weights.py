@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,12 +19,14 @@ from hatch_irpytorch.emit.plan import ModulePlan
 from hatch_irpytorch.ir.digest import graph_digest
 from hatch_irpytorch.ir.ops import attribute_name
 from hatch_irpytorch.ir.ops.code import Function
-from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
+from hatch_irpytorch.ir.ops.convolution import Conv, unpack_kernel
+from hatch_irpytorch.ir.shapes import numel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hatch_irpytorch.ir.graph import Model
+    from hatch_irpytorch.ir.shapes import Shape
 
     Array = NDArray[np.floating[Any]]
 
@@ -69,13 +71,35 @@ MAPPED_TENSORS = {dtype: _mapped_tensors(dtype) for dtype in _CODES}
 `safetensors`: one that is saved alone takes its own bytes, not the whole file's."""
 
 
-class TensorFile:
-    """A safetensors file that is not in memory: a header, and arrays that may be mapped.
+class Held(NamedTuple):
+    """The values of a tensor and the dtype that it has in a file.
 
-    Each array is rounded to its dtype piece by piece.
+    A kernel of several `groups` is written dense, and made so when its turn comes.
     """
 
-    def __init__(self, header: bytes, tensors: Sequence[tuple[Array, str]]) -> None:
+    values: Array
+    dtype: str
+    groups: int = 1
+
+    @property
+    def shape(self) -> Shape:
+        if self.groups == 1:
+            return self.values.shape
+        outputs, inputs, *kernel = self.values.shape
+        return (outputs, inputs * self.groups, *kernel)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes of the tensor, rounded to its dtype piece by piece."""
+        whole = unpack_kernel(self.values, self.groups) if self.groups > 1 else self.values
+        flat = whole.reshape(-1)
+        for start in range(0, len(flat), _PIECE):
+            yield _encoded(rounded(flat[start : start + _PIECE], self.dtype), self.dtype)
+
+
+class TensorFile:
+    """A safetensors file that is not in memory: a header, and arrays that may be mapped."""
+
+    def __init__(self, header: bytes, tensors: Sequence[Held]) -> None:
         self.header = header
         self.tensors = tuple(tensors)
 
@@ -88,11 +112,9 @@ class TensorFile:
         return b"".join(self.pieces())
 
 
-def _data(tensors: Sequence[tuple[Array, str]]) -> Iterator[bytes]:
-    for values, dtype in tensors:
-        flat = values.reshape(-1)
-        for start in range(0, len(flat), _PIECE):
-            yield _encoded(rounded(flat[start : start + _PIECE], dtype), dtype)
+def _data(tensors: Sequence[Held]) -> Iterator[bytes]:
+    for tensor in tensors:
+        yield from tensor.pieces()
 
 
 def weights_file(plan: ModulePlan, graph: str) -> TensorFile:
@@ -100,44 +122,46 @@ def weights_file(plan: ModulePlan, graph: str) -> TensorFile:
     tensors = {}
     for tensor in plan.in_file:
         assert tensor.values is not None
-        tensors[tensor.name] = tensor.values, plan.dtype
-    return tensor_file(tensors, weights_mark(GENERATED, graph))
+        tensors[tensor.name] = Held(tensor.values, plan.dtype)
+    return _file(tensors, weights_mark(GENERATED, graph))
 
 
-def store_bytes(model: Model, maker: str, *, packed: bool) -> bytes:
+def store_file(model: Model, maker: str, *, packed: bool) -> TensorFile:
     """A model's parameters by attribute name, each in the narrowest dtype that holds them.
 
     `packed` leaves the zeros of grouped kernels out; torchlean.ir.v1: 4.2 has them dense. `maker`
     is one of `emit.marks`. The file says which graph it belongs to, and the digest of its tensors.
     """
-    tensors = store_tensors(model, packed=packed)
+    tensors = _held(model, packed=packed)
     entries, parts = _entries(tensors)
     marked = weights_mark(maker, graph_digest(model.graph), tensors_digest(entries, _data(parts)))
-    return bytes(tensor_file(tensors, marked))
+    return _file(tensors, marked)
 
 
-def store_tensors(model: Model, *, packed: bool) -> dict[str, tuple[Array, str]]:
-    """What `store_bytes` writes: arrays by name, each with its dtype."""
-    tensors: dict[str, tuple[Array, str]] = {}
+def _held(model: Model, *, packed: bool) -> dict[str, Held]:
+    tensors: dict[str, Held] = {}
     for node in model.graph.nodes:
         for slot in model.graph.slots(node):
             array = model.params.get((node.id, slot.field))
             if array is None:
                 continue
-            if packed and slot.packed is not None:
+            groups = 1
+            if slot.packed is not None and not packed:
                 assert isinstance(node.op, Conv)
-                array = pack_kernel(array, node.op.groups)
+                groups = node.op.groups
             name = attribute_name(node.op.prefix, node.id, slot.name)
-            tensors[name] = array, _narrowest(array)
+            tensors[name] = Held(array, _narrowest(array), groups)
     return tensors
 
 
 def _narrowest(array: Array) -> str:
+    if array.dtype != np.float64:
+        return "float32"
     same = np.array_equal(rounded(array, "float32"), array, equal_nan=True)
     return "float32" if same else "float64"
 
 
-def tensor_file(tensors: Mapping[str, tuple[Array, str]], marked: str) -> TensorFile:
+def _file(tensors: Mapping[str, Held], marked: str) -> TensorFile:
     """Arrays by name, each with its dtype, as safetensors: sorted by name, little-endian.
 
     `marked` is what the file says of its maker.
@@ -149,18 +173,16 @@ def tensor_file(tensors: Mapping[str, tuple[Array, str]], marked: str) -> Tensor
     return TensorFile(len(text).to_bytes(8, "little") + text, parts)
 
 
-def _entries(
-    tensors: Mapping[str, tuple[Array, str]],
-) -> tuple[dict[str, object], list[tuple[Array, str]]]:
+def _entries(tensors: Mapping[str, Held]) -> tuple[dict[str, object], list[Held]]:
     """What the header says of each tensor, and the tensors in the order of their bytes."""
     entries: dict[str, object] = {}
-    parts: list[tuple[Array, str]] = []
+    parts: list[Held] = []
     end = 0
-    for name, (values, dtype) in sorted(tensors.items()):
-        start, end = end, end + values.size * _SIZES[dtype]
-        shape = list(values.shape)
-        entries[name] = {"dtype": _CODES[dtype], "shape": shape, "data_offsets": [start, end]}
-        parts.append((values, dtype))
+    for name, tensor in sorted(tensors.items()):
+        start, end = end, end + numel(tensor.shape) * _SIZES[tensor.dtype]
+        shape, code = list(tensor.shape), _CODES[tensor.dtype]
+        entries[name] = {"dtype": code, "shape": shape, "data_offsets": [start, end]}
+        parts.append(tensor)
     return entries, parts
 
 

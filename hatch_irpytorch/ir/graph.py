@@ -169,7 +169,7 @@ class Graph:
 
 
 ParamStore = Mapping[tuple[int, str], "Array"]
-"""(tensor node id, payload field) to an array of the slot's shape, in its stored dtype."""
+"""(tensor node id, payload field) to an array of the shape its slot is held in, as it is stored."""
 
 
 @dataclass(frozen=True)

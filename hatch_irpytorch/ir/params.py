@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
@@ -13,10 +13,10 @@ from msgspec import UNSET, Raw
 from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
 from hatch_irpytorch.ir.arrays import describe_tensor, tensor, tensors
 from hatch_irpytorch.ir.attributes import ValueFormError
-from hatch_irpytorch.ir.graph import Graph, Node, ParamStore
+from hatch_irpytorch.ir.graph import Node, ParamStore
 from hatch_irpytorch.ir.lower import Lowered
 from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
-from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel, unpack_kernel
+from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
 from hatch_irpytorch.ir.shapes import Shape, shape_text
 from hatch_irpytorch.ir.stores import DTYPES, Entry
 
@@ -68,21 +68,7 @@ def bind_params(
     if whole:
         binder.report_extra()
     problems.extend(binder.problems)
-    return binder.params, () if len(problems) else tuple(_unused_weights(graph, binder.params))
-
-
-def _unused_weights(graph: Graph, params: ParamStore) -> Iterator[Problem]:
-    """Notes on grouped kernels with numbers outside their blocks."""
-    if not graph.has_op(Conv.tag):
-        return
-    for node in graph.nodes:
-        op, weight = node.op, params.get((node.id, "weight"))
-        if not isinstance(op, Conv) or op.groups == 1 or weight is None:
-            continue
-        outside = np.count_nonzero(weight) - np.count_nonzero(pack_kernel(weight, op.groups))
-        if outside:
-            message = f"{outside} weights outside the {op.groups} blocks are not 0 and never read"
-            yield Problem("unused-weight", graph.place(node), message)
+    return binder.params, () if len(problems) else tuple(binder.notes)
 
 
 _ZERO = np.zeros(())
@@ -102,6 +88,7 @@ class _Binder:
         self.graph = lowered.graph
         self.store = store
         self.problems = Problems()
+        self.notes: list[Problem] = []
         self.params: dict[tuple[int, str], Array] = {}
         self.used: set[str] = set()
         self.known: set[str] = set()
@@ -109,6 +96,8 @@ class _Binder:
     def bind_alike(self, nodes: Sequence[Node]) -> bool:
         """Bind nodes of one signature together, where the document holds all they need."""
         op, slots = nodes[0].op, self.graph.slots(nodes[0])
+        if any(slot.packed for slot in slots):
+            return False
         if self.store is not None or [*op.payload_problems(frozenset(s.field for s in slots))]:
             return False
         ids = [node.id for node in nodes]
@@ -160,8 +149,21 @@ class _Binder:
             array = self._from_document(node, slot)
         if array is None:
             return False
+        if slot.packed is not None and array.shape == slot.shape:
+            array = self._blocks(node, array)
         self.params[node.id, slot.field] = array
         return True
+
+    def _blocks(self, node: Node, dense: Array) -> Array:
+        """A grouped kernel without what no output reads, which is noted where it is not 0."""
+        assert isinstance(node.op, Conv)
+        packed = pack_kernel(dense, node.op.groups)
+        outside = np.count_nonzero(dense) - np.count_nonzero(packed)
+        if outside:
+            blocks = f"the {node.op.groups} blocks"
+            message = f"{outside} weights outside {blocks} are not 0 and never read"
+            self.notes.append(Problem("unused-weight", self.graph.place(node), message))
+        return packed
 
     def _from_document(self, node: Node, slot: Slot) -> Array | None:
         fill = self.lowered.fills.get(node.id)
@@ -203,11 +205,7 @@ class _Binder:
         if isinstance(node.op, Const) and is_repeated(entries[name].shape, slot.shape):
             once = self._read(node, name, (entries[name].shape,))
             return None if once is None else np.broadcast_to(once, slot.shape)
-        array = self._read(node, name, shapes)
-        if slot.packed is not None and array is not None and array.shape == slot.packed:
-            assert isinstance(node.op, Conv)
-            return unpack_kernel(array, node.op.groups)
-        return array
+        return self._read(node, name, shapes)
 
     def _read(self, node: Node, name: str, shapes: tuple[Shape, ...]) -> Array | None:
         """The entry `name` with one of `shapes`; a zero stands for one that is reported."""

@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from hatch_irpytorch.ir.document import FORMAT
 from hatch_irpytorch.ir.graph import Graph, Node, ParamStore
 from hatch_irpytorch.ir.ops import Mask
-from hatch_irpytorch.ir.ops.convolution import Conv
+from hatch_irpytorch.ir.ops.convolution import Conv, unpack_kernel
 from hatch_irpytorch.ir.ops.learned import LearnedArrays
 
 
@@ -19,11 +19,14 @@ def write_document(graph: Graph, params: ParamStore | None = None) -> dict[str, 
     Every tensor node becomes one raw node, so that ids stay; a one-axis reduction is written
     with `axes` and without `keepdim`.
     """
+    return {**_head(graph), "nodes": [_write_node(graph, node, params) for node in graph.nodes]}
+
+
+def _head(graph: Graph) -> dict[str, object]:
     return {
         "format": FORMAT,
         "input_id": graph.input_id,
         "output_ids": list(graph.output_ids),
-        "nodes": [_write_node(graph, node, params) for node in graph.nodes],
     }
 
 
@@ -33,11 +36,9 @@ def document_text(
     extra: Mapping[str, str] | None = None,
 ) -> str:
     """`write_document` as JSON text, one node a line; `extra` are more fields of the root."""
-    document = write_document(graph, params)
-    nodes = document.pop("nodes")
-    assert isinstance(nodes, list)
-    lines = ",\n".join(f"    {json.dumps(node, allow_nan=False)}" for node in nodes)
-    head = json.dumps(document | dict(extra or {}))
+    written = (_write_node(graph, node, params) for node in graph.nodes)
+    lines = ",\n".join(f"    {json.dumps(node, allow_nan=False)}" for node in written)
+    head = json.dumps(_head(graph) | dict(extra or {}))
     return f'{head[:-1]}, "nodes": [\n{lines}\n]}}\n'
 
 
@@ -64,6 +65,9 @@ def _write_node(graph: Graph, node: Node, params: ParamStore | None) -> dict[str
     for slot in slots:
         array = None if params is None else params.get((node.id, slot.field))
         if array is not None:
+            if slot.packed is not None:
+                assert isinstance(op, Conv)
+                array = unpack_kernel(array, op.groups)
             flat = op.tag == "const"
             written[slot.field] = (array.reshape(-1) if flat else array).tolist()
     if params is not None:

@@ -132,7 +132,7 @@ def test_a_store_has_full_shapes() -> None:
     }
     from safetensors.numpy import load as load_bytes
 
-    stored = load_bytes(exported_store(model))
+    stored = load_bytes(bytes(exported_store(model)))
     assert {name: array.shape for name, array in stored.items()} == {
         "const_1": (4, 3),
         "conv_3_kernel": (4, 4, 2),

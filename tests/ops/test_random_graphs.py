@@ -27,7 +27,6 @@ from hatch_irpytorch.emit.planning import plan_module
 from hatch_irpytorch.errors import IRPyTorchError
 from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.ir.ops import DomainError, Input
-from hatch_irpytorch.ir.ops.convolution import Conv, unpack_kernel
 from hatch_irpytorch.ir.params import StoreFile
 from hatch_irpytorch.ir.read import build_model
 from hatch_irpytorch.ir.stores import Entry
@@ -310,11 +309,9 @@ def shifted(model: Model, held: Tensor, entry: int, h: float) -> Model:
     for slot in node.op.payload(*model.graph.parent_shapes(node)):
         if slot.name and held.name.endswith(f"_{node.id}_{slot.name}"):
             field = slot.field
-    delta = one_hot(held.shape, entry)
     array: Array = model.params[node.id, field].astype(np.float64)
-    if delta.shape != array.shape and isinstance(node.op, Conv):
-        delta = unpack_kernel(delta, node.op.groups).astype(np.float64)
-    return Model(model.graph, {**model.params, (node.id, field): array + h * delta})
+    moved = array + h * one_hot(held.shape, entry)
+    return Model(model.graph, {**model.params, (node.id, field): moved})
 
 
 @pytest.mark.parametrize("part", range(PARTS))

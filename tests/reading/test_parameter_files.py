@@ -141,7 +141,7 @@ def test_a_packed_and_a_dense_grouped_kernel_are_the_same(tmp_path: Path) -> Non
         (tmp_path / str(i)).mkdir()
         arrays = {"conv_1_kernel": kernel, "conv_1_bias": np.ones(2)}
         model = read_model(graph, write_store(tmp_path / str(i), ".npz", arrays))
-        assert model.params[1, "weight"].tolist() == dense.tolist()
+        assert model.params[1, "weight"].tolist() == packed.tolist()
         results.append(evaluate(model, x)[0])
     np.testing.assert_array_equal(results[0], results[1])
 

@@ -57,7 +57,7 @@ def _with_bias(c: Call, product: int, bias: int) -> Value | None:
     if named.users != 1 or not c.is_trainable(bias):
         return None
     x, weight = c.scope.bare_products[y.id]
-    shift = c.reals(bias, "a bias")
+    shift = c.stored(bias, "a bias")
     if shift.shape != (1,) * (shift.ndim - 1) + (len(weight),) or shift.ndim > y.rank:
         return None
     return linear(c.b, x, weight, shift.reshape(-1))

@@ -46,17 +46,17 @@ def _shared(amount: int, mode: str) -> tuple[int, int]:
 
 
 def _conv(c: Call) -> Value:
-    kernel = c.reals(1, "a kernel")
+    kernel = c.stored(1, "a kernel")
     groups, (outputs, inputs) = c.get("group", 1), kernel.shape[:2]
     if groups < 1 or outputs % groups or c.x.shape[1] != inputs * groups:
         channels = f"{c.x.shape[1]} channels by a kernel of shape {kernel.shape}"
         raise InexpressibleError(f"{channels} in {groups} groups")
     geometry = _geometry(c, c.x.shape[2:], kernel.shape[2:])
-    return w.convolution(c.b, c.x, kernel, c.optional_reals(2, "a bias"), geometry)
+    return w.convolution(c.b, c.x, kernel, c.optional_stored(2, "a bias"), geometry)
 
 
 def _conv_transpose(c: Call) -> Value:
-    kernel = c.reals(1, "a kernel")
+    kernel = c.stored(1, "a kernel")
     rank = kernel.ndim - 2
     extra = list(c.get("output_padding", [0] * rank))
     stride = tuple(c.get("strides", [1] * rank))
@@ -76,7 +76,7 @@ def _conv_transpose(c: Call) -> Value:
             half = surplus // 2
             pads[axis] = (half, surplus - half) if mode == "SAME_UPPER" else (surplus - half, half)
     geometry = w.Geometry(stride, tuple(pads), dilation, c.get("group", 1))
-    bias = c.optional_reals(2, "a bias")
+    bias = c.optional_stored(2, "a bias")
     return w.transposed_convolution(c.b, c.x, kernel, bias, geometry, extra)
 
 
@@ -153,7 +153,7 @@ def _batch_norm(c: Call) -> Value:
         raise InexpressibleError("batch norm in training mode")
     if not c.get("spatial", 1):
         raise InexpressibleError("statistics for each position (`spatial=0`)")
-    gamma, beta, mean, var = (c.reals(i, "a statistic") for i in range(1, 5))
+    gamma, beta, mean, var = (c.stored(i, "a statistic") for i in range(1, 5))
     return n.batch_norm(c.b, c.x, 1, gamma, beta, (mean, var), c.get("epsilon", 1e-5))
 
 
@@ -168,9 +168,9 @@ def _layer_norm(c: Call) -> list[Value | None]:
     normalized = c.x.shape[axis:]
     whole = c.is_constant(1) and c.array(1, "a scale").shape == normalized
     if whole and c.is_trainable(1) and (not c.has(2) or c.is_constant(2)):
-        beta = c.optional_reals(2, "a shift")
+        beta = c.optional_stored(2, "a shift")
         if beta is None or beta.shape == normalized:
-            gamma = c.reals(1, "a scale")
+            gamma = c.stored(1, "a scale")
             return [n.layer_norm(c.b, c.x, axis, gamma, beta, eps), *_statistics(c, axis, eps)]
     y = e.mul(c.b, n.standardized(c.b, c.x, range(axis, c.x.rank), eps), c.value(1))
     return [e.add(c.b, y, c.value(2)) if c.has(2) else y, *_statistics(c, axis, eps)]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, Value
 from hatch_irpytorch.capture.movement import select, slice_axis
-from hatch_irpytorch.capture.onnx.tensors import Array, Call
+from hatch_irpytorch.capture.onnx.tensors import Call
 from hatch_irpytorch.capture.products import linear, matmul
 
 Handler = Callable[[Call], Any]
@@ -30,11 +30,11 @@ _ACTIVATIONS: dict[str, Activation] = {
 class _Way:
     """One direction of a layer: its weights by gate, its activations, its first state."""
 
-    weight: Array
-    bias: Array
+    weight: Reals
+    bias: Reals
     recurrent: Value
     recurrent_bias: Value | None
-    peepholes: Array | None
+    peepholes: Reals | None
     activations: tuple[Activation, ...]
     states: tuple[Value, ...]
     reverse: bool
@@ -71,9 +71,9 @@ def _ways(c: Call, gates: int, states: int, defaults: Sequence[str], x: Value) -
         raise InexpressibleError("activations with numbers of their own")
     if c.get("clip", None) is not None:
         raise InexpressibleError("gates that are clipped")
-    weights, recurrents = c.reals(1, "a weight"), c.reals(2, "a weight")
+    weights, recurrents = c.stored(1, "a weight"), c.stored(2, "a weight")
     biases = c.optional_reals(3, "a bias")
-    peepholes = c.optional_reals(7, "a peephole") if states == 2 else None
+    peepholes = c.optional_stored(7, "a peephole") if states == 2 else None
     learnable = None if c.is_trainable(2) else False
     own_bias = c.op == "GRU" and biases is not None
     ways = []

@@ -66,7 +66,7 @@ def _cumsum(c: Call) -> Value:
 def _matmul(c: Call) -> Value:
     """A product; by a trained matrix of its own it is a `linear` node without bias."""
     if c.is_own(1) and c.is_constant(1) and not c.is_constant(0):
-        weight = c.reals(1, "a weight")
+        weight = c.stored(1, "a weight")
         if weight.ndim == 2:
             y = p.linear(c.b, c.x, weight.T, None)
             c.scope.bare_products[y.id] = c.x, weight.T
@@ -78,8 +78,8 @@ def _gemm(c: Call) -> Value:
     b, alpha, beta = c.b, c.get("alpha", 1.0), c.get("beta", 1.0)
     x = b.transpose(c.value(0), 0, 1) if c.get("transA", 0) else c.value(0)
     if c.is_own(1) and c.is_constant(1):
-        weight = c.reals(1, "a weight") * alpha
-        weight = weight if c.get("transB", 0) else weight.T
+        given = c.stored(1, "a weight") if alpha == 1.0 else alpha * c.reals(1, "a weight")
+        weight = given if c.get("transB", 0) else given.T
         shift = c.optional_reals(2, "a bias") if c.is_constant(2) or not c.has(2) else None
         flat = shift is None or shift.size == 1 or shift.shape in ((len(weight),), (1, len(weight)))
         if flat and (shift is not None or not c.has(2)):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, Value, as_stored
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Constant = np.ndarray[Any, np.dtype[Any]]
@@ -64,7 +64,7 @@ class Scope:
     reads: Mapping[str, int] = field(default_factory=dict)
     outer: Scope | None = None
     attributes: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)
-    bare_products: dict[int, tuple[Value, Array]] = field(default_factory=dict)
+    bare_products: dict[int, tuple[Value, Reals]] = field(default_factory=dict)
     names: dict[str, Named] = field(default_factory=dict)
 
     def inside(self, reads: Mapping[str, int]) -> Scope:
@@ -117,11 +117,11 @@ class Scope:
         return self.opsets.get("" if domain == "ai.onnx" else domain, 1)
 
 
-def reals(array: Constant) -> Array:
+def reals(array: Constant) -> Reals:
     """Numbers as real ones; what is true is 1."""
     if array.dtype.kind not in "bfiu" and array.dtype.name != "bfloat16":
         raise InexpressibleError(f"a tensor of {array.dtype.name}")
-    return array.astype(np.float64)
+    return as_stored(array)
 
 
 def count_reads(nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]) -> Counter[str]:

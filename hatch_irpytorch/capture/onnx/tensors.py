@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import onnx
 
-from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, Value
 from hatch_irpytorch.capture.onnx.scope import (
     ABSENT,
     Array,
@@ -118,7 +119,7 @@ class Call:
             raise InexpressibleError(f"{what} that depends on the input")
         return tensor
 
-    def reals(self, position: int, what: str) -> Array:
+    def stored(self, position: int, what: str) -> Reals:
         """Numbers that the node holds, with a note where that unties nodes of one parameter."""
         named = self.named(position)
         if named.trainable and named.holder not in (None, self):
@@ -126,6 +127,13 @@ class Call:
             self.b.note("untied", f"`{self.inputs[position][:200]}` is {message}")
         named.holder = named.holder or self
         return reals(self.array(position, what))
+
+    def optional_stored(self, position: int, what: str) -> Reals | None:
+        return self.stored(position, what) if self.has(position) else None
+
+    def reals(self, position: int, what: str) -> Array:
+        """A constant input to compute with."""
+        return self.stored(position, what).astype(np.float64)
 
     def optional_reals(self, position: int, what: str) -> Array | None:
         return self.reals(position, what) if self.has(position) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 
 from hatch_irpytorch.capture import elementwise as e
@@ -14,8 +13,6 @@ from hatch_irpytorch.capture import windows as w
 from hatch_irpytorch.capture.builder import Value
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints, each, geometry
 from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter, Tensor
-
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 def _linear(c: Context, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Value:

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import fx
 
-from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, Value
 
-Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 Identity = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 
 
@@ -33,11 +32,13 @@ def identity(tensor: torch.Tensor) -> Identity:
     return tensor.data_ptr(), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
 
 
-def to_array(tensor: torch.Tensor) -> Array:
+def to_array(tensor: torch.Tensor) -> Reals:
+    """A copy of the numbers, which training changes no more; narrower ones as float32."""
     if tensor.is_complex():
         raise InexpressibleError("a complex tensor")
-    values: Array = tensor.detach().to("cpu", torch.float64).numpy()
-    return values
+    wide = not tensor.dtype.is_floating_point or tensor.dtype == torch.float64
+    there = tensor.detach().to("cpu", torch.float64 if wide else torch.float32)
+    return np.array(there.numpy(), order="C")
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Context:
             return self.uses[tensor.identity] == 1
         return tensor is None
 
-    def payload(self, tensor: Tensor | None, what: str) -> Array | None:
+    def payload(self, tensor: Tensor | None, what: str) -> Reals | None:
         """As numbers that a node holds, with a note when that unties or freezes something."""
         if tensor is None:
             return None

@@ -74,8 +74,8 @@ def require_shape(field: str, found: Shape, expected: Shape) -> None:
 class Slot(NamedTuple):
     """One payload tensor of a node.
 
-    `field` is its JSON name, `name` its part of the attribute name in a generated module.
-    `packed` is the shape a grouped kernel has there, when it differs from `shape`.
+    `field` is its JSON name, `name` its part of the attribute name in a generated module. `shape`
+    is that of the JSON; `packed` the one without the zeros of a grouped kernel, if it is another.
     """
 
     field: str
@@ -83,6 +83,11 @@ class Slot(NamedTuple):
     shape: Shape
     learned: bool = True
     packed: Shape | None = None
+
+    @property
+    def held(self) -> Shape:
+        """The shape of its array in a model and in a generated module."""
+        return self.shape if self.packed is None else self.packed
 
 
 class Mask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

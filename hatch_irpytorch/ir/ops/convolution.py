@@ -158,9 +158,7 @@ class Conv(Op, tag="conv"):
         padded = np.pad(flat, [(0, 0), (0, 0), *pads])
         width = self.in_channels // self.groups
         grouped = padded.reshape(len(flat), self.groups, width, *padded.shape[2:])
-        blocks = pack_kernel(weight, self.groups).reshape(
-            self.groups, self.out_channels // self.groups, -1, *self.kernel
-        )
+        blocks = weight.reshape(self.groups, self.out_channels // self.groups, -1, *self.kernel)
         shape = (len(flat), self.groups, blocks.shape[1], numel(out_spatial))
         y = np.zeros(shape, dtype=np.result_type(x, weight))
         for offset in product(*map(range, self.kernel)):

@@ -81,7 +81,8 @@ def _come_in(
         return from_torch(module, example)
     outcome["stage"] = "torch.onnx.export"
     path = folder / "network.onnx"
-    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+    # Where gradients are wanted, the exporter takes two attention kernels of other strides for one.
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()), torch.no_grad():
         program: Any = torch.onnx.export(module, (example,), dynamo=True, verbose=False)
         program.save(path)
     outcome["stage"] = "import-onnx"

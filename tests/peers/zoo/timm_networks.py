@@ -14,8 +14,8 @@ _SHALLOW = {"depth": 2, "embed_dim": 96, "num_heads": 4}
 """Transformers of equal layers are made of two."""
 
 _EQUAL_LAYERS = (
-    *("beit", "cait", "deit", "eva02", "flexivit", "gemma4_vit", "naflexvit", "qwen3_vit"),
-    *("samvit", "vit_"),
+    *("beit", "cait", "deepseek_vit", "deit", "eva02", "flexivit", "gemma4_vit", "naflexvit"),
+    *("qwen3_vit", "samvit", "vit_"),
 )
 _OTHERS_WITHIN = ("_r_", "_r26", "mci", "resnet")
 """Names of transformers that stand on a network of another kind."""

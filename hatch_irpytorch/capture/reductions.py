@@ -167,3 +167,17 @@ def cumulative_sum(
     b.budget.spend_for_a_while(extent**2)
     matrix = np.tril(np.ones((extent, extent)), -1 if exclusive else 0)
     return apply_matrix(b, x, axis, matrix.T if reverse else matrix)
+
+
+def cumulative_product(b: Builder, x: Value, axis: int) -> Value:
+    """Products of all entries up to each position: by those 1, 2, 4 and so on before."""
+    if x.rank == 0:
+        return x
+    axis %= x.rank
+    extent, distance = x.shape[axis], 1
+    while distance < extent:
+        earlier = take(b, x, axis, range(extent - distance))
+        ones = b.full((*x.shape[:axis], distance, *x.shape[axis + 1 :]), 1.0)
+        x = mul(b, x, b.concat([ones, earlier], axis))
+        distance *= 2
+    return x

@@ -1,4 +1,4 @@
-"""ATen ops that read or write entries at constant positions."""
+"""ATen ops that read entries at constant positions."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def _index(c: Context, x: Tensor, indices: Sequence[Tensor | None]) -> Value:
         assert index is not None
         part = m.take(b, y, axis, index.reshape(-1).tolist())
         return b.reshape(part, (*y.shape[:axis], *index.shape, *y.shape[axis + 1 :]))
-    return _by_positions(c, x, lambda grid: torch.ops.aten.index.Tensor(grid, fixed))
+    return by_positions(c, x, lambda grid: torch.ops.aten.index.Tensor(grid, fixed))
 
 
-def _by_positions(c: Context, x: Tensor, move: Callable[[torch.Tensor], torch.Tensor]) -> Value:
+def by_positions(c: Context, x: Tensor, move: Callable[[torch.Tensor], torch.Tensor]) -> Value:
     """Any movement that torch can do on a grid of flat positions."""
     y = c.value(x)
     grid = move(torch.arange(numel(y.shape)).reshape(y.shape))
@@ -54,11 +54,11 @@ def _by_positions(c: Context, x: Tensor, move: Callable[[torch.Tensor], torch.Te
 
 def _gather(c: Context, x: Tensor, dim: int, index: Tensor, **_: object) -> Value:
     fixed = c.constant(index, "an index")
-    return _by_positions(c, x, lambda grid: torch.gather(grid, dim, fixed))
+    return by_positions(c, x, lambda grid: torch.gather(grid, dim, fixed))
 
 
 def _diagonal(c: Context, x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
-    return _by_positions(c, x, lambda grid: torch.diagonal(grid, offset, dim1, dim2))
+    return by_positions(c, x, lambda grid: torch.diagonal(grid, offset, dim1, dim2))
 
 
 def _as_strided(
@@ -79,7 +79,7 @@ def _as_strided(
             raise InexpressibleError("a view of memory beside the entries of its tensor")
         return found
 
-    return _by_positions(c, x, strided)
+    return by_positions(c, x, strided)
 
 
 def _reach(size: Ints, stride: Ints, offset: int) -> int:
@@ -98,68 +98,13 @@ def _triangle(keep: Callable[..., np.ndarray[Any, Any]]) -> Handler:
     return convert
 
 
-def _scattered(
-    c: Context, x: Tensor, source: Tensor | float, place: Callable[[torch.Tensor], torch.Tensor]
-) -> Value:
-    """x with some of its entries replaced; `place` picks their positions out of a grid."""
-    y, b = c.value(x), c.builder
-    grid = place(torch.arange(numel(y.shape)).reshape(y.shape))
-    updates = b.broadcast(c.value(source), tuple(grid.shape))
-    return m.scatter(b, y, grid.numpy().astype(np.float64), updates)
-
-
-def _slice_scatter(
-    c: Context,
-    x: Tensor,
-    source: Tensor,
-    dim: int = 0,
-    start: int | None = None,
-    end: int | None = None,
-    step: int = 1,
-) -> Value:
-    return _scattered(
-        c, x, source, lambda grid: torch.ops.aten.slice.Tensor(grid, dim, start, end, step)
-    )
-
-
-def _select_scatter(c: Context, x: Tensor, source: Tensor, dim: int, index: int) -> Value:
-    return _scattered(c, x, source, lambda grid: grid.select(dim, index))
-
-
-def _index_put(
-    c: Context,
-    x: Tensor,
-    indices: Sequence[Tensor | None],
-    values: Tensor,
-    accumulate: bool = False,
-) -> Value:
-    if accumulate:
-        raise InexpressibleError("an index_put that accumulates")
-    fixed = [None if i is None else c.constant(i, "an index") for i in indices]
-    return _scattered(c, x, values, lambda grid: torch.ops.aten.index.Tensor(grid, fixed))
-
-
-def _scatter(c: Context, x: Tensor, dim: int, index: Tensor, source: Tensor | float) -> Value:
-    fixed = c.constant(index, "an index")
-    if isinstance(source, float | int):
-        return _scattered(c, x, float(source), lambda grid: torch.gather(grid, dim, fixed))
-    part = c.value(source)
-    cut = [slice(extent) for extent in fixed.shape]
-    region = _by_positions(c, part, lambda grid: grid[tuple(cut)])
-    return _scattered(c, x, region, lambda grid: torch.gather(grid, dim, fixed))
-
-
 OPS: dict[str, Handler] = {
     "as_strided": _as_strided,
     "diagonal": _diagonal,
     "embedding": _embedding,
     "gather": _gather,
     "index": _index,
-    "index_put": _index_put,
     "index_select": _index_select,
-    "scatter": _scatter,
-    "select_scatter": _select_scatter,
-    "slice_scatter": _slice_scatter,
     "tril": _triangle(np.tril),
     "triu": _triangle(np.triu),
 }

@@ -22,6 +22,8 @@ from hatch_irpytorch.capture.pytorch import (
     layer_ops,
     movement_ops,
     reduction_ops,
+    sampling_ops,
+    scatter_ops,
     window_ops,
 )
 from hatch_irpytorch.capture.pytorch.refusals import export_problem, own_place, require_one_input
@@ -35,6 +37,8 @@ OPS = {
     **movement_ops.OPS,
     **index_ops.OPS,
     **reduction_ops.OPS,
+    **sampling_ops.OPS,
+    **scatter_ops.OPS,
     **layer_ops.OPS,
     **window_ops.OPS,
 }

@@ -9,6 +9,7 @@ from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture import products as p
 from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.determinants import determinant
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 from hatch_irpytorch.ir.ops.elementwise import Log, Sqrt
@@ -91,6 +92,10 @@ def _cumsum(c: Context, x: Tensor, dim: int, **_: object) -> Value:
     return r.cumulative_sum(c.builder, c.value(x), dim)
 
 
+def _cumprod(c: Context, x: Tensor, dim: int, **_: object) -> Value:
+    return r.cumulative_product(c.builder, c.value(x), dim)
+
+
 def _log_cumsum_exp(c: Context, x: Tensor, dim: int) -> Value:
     b, y = c.builder, c.value(x)
     if not y.rank:
@@ -104,6 +109,10 @@ def _prod(
     c: Context, x: Tensor, dim: int | None = None, keepdim: bool = False, **_: object
 ) -> Value:
     return r.product(c.builder, c.value(x), _axes(dim), keepdim)
+
+
+def _determinant(c: Context, x: Tensor) -> tuple[Value, None, None]:
+    return determinant(c.builder, c.value(x)), None, None
 
 
 def _matmul(c: Context, x: Tensor, y: Tensor) -> Value:
@@ -130,6 +139,7 @@ def _outer(c: Context, x: Tensor, y: Tensor) -> Value:
 
 
 OPS: dict[str, Handler] = {
+    "_linalg_det": _determinant,
     "_log_softmax": _log_softmax,
     "addmm": _added_product,
     "addmv": _added_product,
@@ -137,6 +147,7 @@ OPS: dict[str, Handler] = {
     "amin": _reduction(r.smallest),
     "baddbmm": _added_product,
     "bmm": _matmul,
+    "cumprod": _cumprod,
     "cumsum": _cumsum,
     "dot": _matmul,
     "einsum": _einsum,

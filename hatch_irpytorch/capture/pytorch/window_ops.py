@@ -64,7 +64,9 @@ def _avg_pool(rank: int) -> Handler:
 
 def _adaptive_avg_pool(rank: int) -> Handler:
     def convert(c: Context, x: Tensor, size: int | Ints) -> Value:
-        return w.adaptive_average_pool(c.builder, c.value(x), each(size, rank))
+        y, sizes = c.value(x), each(size, rank)
+        own = y.shape[y.rank - rank :] == sizes
+        return y if own else w.adaptive_average_pool(c.builder, y, sizes)
 
     return convert
 
@@ -90,10 +92,16 @@ def _nearest(rank: int, mode: str = "nearest") -> Handler:
             )
         for axis, (extent, length) in enumerate(zip(spatial, out, strict=True)):
             matrix = _interpolation(extent, length, factors[axis], mode=mode)
-            y = apply_matrix(c.builder, y, y.rank - rank + axis, matrix)
+            y = _by_matrix(c, y, y.rank - rank + axis, matrix)
         return y
 
     return convert
+
+
+def _by_matrix(c: Context, x: Value, axis: int, matrix: Array) -> Value:
+    """An axis by a matrix, which is nothing where every entry stays what it is."""
+    stays = np.array_equal(matrix, np.eye(len(matrix), matrix.shape[1]))
+    return x if stays else apply_matrix(c.builder, x, axis, matrix)
 
 
 def _factors(scales: Sequence[Any], rank: int) -> list[float | None]:
@@ -109,7 +117,7 @@ def _output_size(spatial: Ints, size: Ints | None, factors: Sequence[float | Non
     return [int(i * (f or 1.0)) for i, f in zip(spatial, factors, strict=True)]
 
 
-def _interpolated(mode: str, rank: int) -> Handler:
+def _interpolated(mode: str, rank: int, antialias: bool = False) -> Handler:
     """Resizing that is linear in the entries: the weights are those of the unit vectors."""
 
     def convert(
@@ -121,9 +129,12 @@ def _interpolated(mode: str, rank: int) -> Handler:
         out = _output_size(spatial, size, factors)
         for axis, (extent, length) in enumerate(zip(spatial, out, strict=True)):
             matrix = _interpolation(
-                extent, length, factors[axis], mode=mode, align_corners=align_corners
+                *(extent, length, factors[axis]),
+                mode=mode,
+                align_corners=align_corners,
+                antialias=antialias,
             )
-            y = apply_matrix(c.builder, y, y.rank - rank + axis, matrix)
+            y = _by_matrix(c, y, y.rank - rank + axis, matrix)
         return y
 
     return convert
@@ -131,10 +142,12 @@ def _interpolated(mode: str, rank: int) -> Handler:
 
 def _interpolation(extent: int, length: int, factor: float | None, **named: Any) -> Array:
     """The (length, extent) matrix of a resizing along one axis."""
-    one_axis = {"bilinear": "linear", "trilinear": "linear"}
-    named["mode"] = one_axis.get(named["mode"], named["mode"])
+    in_plane = named["mode"] == "bicubic" or named.get("antialias", False)
+    if not in_plane:
+        one_axis = {"bilinear": "linear", "trilinear": "linear"}
+        named["mode"] = one_axis.get(named["mode"], named["mode"])
     units = torch.eye(extent, dtype=torch.float64).reshape(extent, 1, extent)
-    if named["mode"] == "bicubic":
+    if in_plane:
         if factor is None:
             result = functional.interpolate(units[:, :, None], size=(1, length), **named)
         else:
@@ -159,6 +172,8 @@ def _im2col(
 
 
 OPS: dict[str, Handler] = {
+    "_upsample_bicubic2d_aa": _interpolated("bicubic", 2, antialias=True),
+    "_upsample_bilinear2d_aa": _interpolated("bilinear", 2, antialias=True),
     **{f"_upsample_nearest_exact{d}d": _nearest(d, "nearest-exact") for d in (1, 2, 3)},
     "_adaptive_avg_pool2d": _adaptive_avg_pool(2),
     "_adaptive_avg_pool3d": _adaptive_avg_pool(3),

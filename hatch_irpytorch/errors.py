@@ -71,6 +71,7 @@ CODES: dict[str, str] = {
     "system": "the operating system refused what a command needs",
     "too-deep": "the text is nested too deeply",
     "too-large": "the file or a value is larger than any real one",
+    "training": "training of a captured module differs from that of its source",
     "unknown-key": "a key is not known here",
     "unknown-kind": "a node's kind is not known",
     "unknown-module": "no manifest has this name",

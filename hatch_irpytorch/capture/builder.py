@@ -126,7 +126,9 @@ class Builder:
             self._known[key] = value
         return value
 
-    def _append(self, op: Op, parents: tuple[Value, ...], payload: Mapping[str, Any]) -> Value:
+    def _append(
+        self, op: Op, parents: tuple[Value, ...], payload: Mapping[str, Any], name: str = ""
+    ) -> Value:
         self.budget.spend(nodes=1)
         drafts = [self._drafts[parent.id] for parent in parents]
         shape = tuple(int(i) for i in op.infer(*(parent.shape for parent in parents)))
@@ -139,13 +141,18 @@ class Builder:
         ids = tuple(parent.id for parent in parents)
         arrays = {name: as_stored(array) for name, array in payload.items()}
         require_payload(op, tuple(parent.shape for parent in parents), arrays)
-        learned = learned or bool(arrays and not isinstance(op, Const))
-        origin = dotted_name(self.origin)
+        if arrays and not isinstance(op, Const):
+            slots = op.payload(*(parent.shape for parent in parents))
+            learned = learned or any(slot.learned for slot in slots)
+        origin = dotted_name(name) or dotted_name(self.origin)
         self._drafts.append(_Draft(op, ids, shape, arrays, origin, constant, learned))
         return Value(len(self._drafts) - 1, shape)
 
-    def const(self, array: ArrayLike, learnable: bool | None = False) -> Value:
-        """A stored tensor; equal ones that are not learnable are stored once."""
+    def const(self, array: ArrayLike, learnable: bool | None = False, *, name: str = "") -> Value:
+        """A stored tensor; equal ones that are not learnable are stored once.
+
+        `name` is what the source calls a parameter.
+        """
         size = int(np.size(array))
         self.budget.spend_for_a_while(size)
         values = as_stored(array)
@@ -159,11 +166,11 @@ class Builder:
         op = Const(shape, learnable=learnable)
         if learnable is not False:
             self.budget.spend(entries=size)
-            return self._append(op, (), {"values": values})
+            return self._append(op, (), {"values": values}, name)
         key = (shape, sha256(np.asarray(values, np.float64).tobytes()).digest())
         if key not in self._known:
             self.budget.spend(entries=size)
-            self._known[key] = self._append(op, (), {"values": values})
+            self._known[key] = self._append(op, (), {"values": values}, name)
         return self._known[key]
 
     def full(self, shape: Shape, value: float) -> Value:

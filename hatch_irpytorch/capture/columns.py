@@ -8,6 +8,7 @@ import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.windows import Geometry, transposed_convolution
+from hatch_irpytorch.ir.ops.learned import NO_WEIGHT
 from hatch_irpytorch.ir.shapes import numel
 
 
@@ -37,7 +38,7 @@ def fold(
     units = np.tile(np.eye(cells), (channels, 1)).reshape(channels * cells, 1, *kernel)
     windows = b.reshape(x, (batch, channels * cells, *counts))
     grouped = Geometry(geometry.stride, geometry.pads, geometry.dilation, channels)
-    return transposed_convolution(b, windows, units, None, grouped, trailing)
+    return transposed_convolution(b, windows, units, None, grouped, trailing, NO_WEIGHT)
 
 
 def _is_tiling(sizes: Sequence[int], kernel: Sequence[int], geometry: Geometry) -> bool:

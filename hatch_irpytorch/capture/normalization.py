@@ -9,6 +9,8 @@ import numpy as np
 from hatch_irpytorch.capture.builder import Builder, Reals, Value
 from hatch_irpytorch.capture.elementwise import add, mul, rsqrt, shifted, square, sub
 from hatch_irpytorch.capture.reductions import mean
+from hatch_irpytorch.capture.training import STATISTICS, note, without_shift
+from hatch_irpytorch.ir.ops.learned import LearnedAffine
 from hatch_irpytorch.ir.ops.normalization import DEFAULT_EPS, BatchNormEval, LayerNorm
 from hatch_irpytorch.ir.shapes import numel
 
@@ -34,11 +36,19 @@ def scale_shift(
 
 
 def layer_norm(
-    b: Builder, x: Value, axis: int, gamma: Reals, beta: Reals | None, eps: float
+    b: Builder,
+    x: Value,
+    axis: int,
+    gamma: Reals,
+    beta: Reals | None,
+    eps: float,
+    learned: LearnedAffine,
 ) -> Value:
     """One `layernorm` node over the axes from `axis` on; no beta is a beta of zeros."""
-    payload = {"gamma": gamma, "beta": np.zeros_like(gamma) if beta is None else beta}
-    return b.node(LayerNorm(axis, eps), x, payload=payload)
+    if beta is None:
+        learned = without_shift(b, learned)
+        beta = np.zeros_like(gamma)
+    return b.node(LayerNorm(axis, eps, learned), x, payload={"gamma": gamma, "beta": beta})
 
 
 def group_norm(
@@ -66,6 +76,7 @@ def batch_norm(
     beta: Reals | None,
     stored: tuple[Reals, Reals],
     eps: float,
+    learned: LearnedAffine,
 ) -> Value:
     """One `batch_norm_eval` node with the stored (mean, var) of the channels."""
     mean_, var = stored
@@ -76,4 +87,6 @@ def batch_norm(
         "mean": mean_,
         "var": var,
     }
-    return b.node(BatchNormEval(channel_axis, channels, float(eps)), x, payload=payload)
+    note(b, STATISTICS)
+    op = BatchNormEval(channel_axis, channels, float(eps), learned)
+    return b.node(op, x, payload=payload)

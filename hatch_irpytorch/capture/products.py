@@ -8,6 +8,8 @@ from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, 
 from hatch_irpytorch.capture.elementwise import add, mul, scaled
 from hatch_irpytorch.capture.masks import attention_weights
 from hatch_irpytorch.capture.reductions import softmax, total
+from hatch_irpytorch.capture.training import without_bias
+from hatch_irpytorch.ir.ops.learned import LearnedWeight
 from hatch_irpytorch.ir.ops.products import Linear, Matmul
 from hatch_irpytorch.ir.shapes import numel
 
@@ -19,11 +21,16 @@ def matmul(b: Builder, x: Value, y: Value) -> Value:
     return b.node(Matmul(), x, y)
 
 
-def linear(b: Builder, x: Value, weight: Reals, bias: Reals | None) -> Value:
+def linear(
+    b: Builder, x: Value, weight: Reals, bias: Reals | None, learned: LearnedWeight
+) -> Value:
     """One `linear` node: x (..., in) by weight (out, in); no bias is a bias of zeros."""
     out = (*x.shape[:-1], len(weight))
-    values = np.zeros(len(weight)) if bias is None else bias
-    return b.node(Linear(out), x, payload={"weight": weight, "bias": values})
+    if bias is None:
+        learned = without_bias(b, learned)
+        bias = np.zeros(len(weight))
+    op = Linear(out, learnable=learned)
+    return b.node(op, x, payload={"weight": weight, "bias": bias})
 
 
 def affine(b: Builder, x: Value, weight: Value, bias: Value | None) -> Value:

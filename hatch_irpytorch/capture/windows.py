@@ -19,7 +19,9 @@ from hatch_irpytorch.capture.movement import (
     take,
 )
 from hatch_irpytorch.capture.reductions import largest
+from hatch_irpytorch.capture.training import without_bias
 from hatch_irpytorch.ir.ops.convolution import Conv
+from hatch_irpytorch.ir.ops.learned import LearnedWeight
 from hatch_irpytorch.ir.ops.pooling import AvgPool, MaxPool
 from hatch_irpytorch.ir.shapes import numel
 
@@ -39,7 +41,12 @@ class Geometry:
 
 
 def convolution(
-    b: Builder, x: Value, kernel: Reals, bias: Reals | None, geometry: Geometry
+    b: Builder,
+    x: Value,
+    kernel: Reals,
+    bias: Reals | None,
+    geometry: Geometry,
+    learned: LearnedWeight,
 ) -> Value:
     """One `conv` node over x (N, C, *spatial) or (C, *spatial); kernel (out, in/groups, *k)."""
     rank = kernel.ndim - 2
@@ -55,6 +62,9 @@ def convolution(
             b, x, [(0, 0)] * (channel_axis + 1) + [(min(i, 0), min(j, 0)) for i, j in pads]
         )
         pads = tuple((max(i, 0), max(j, 0)) for i, j in pads)
+    if bias is None:
+        learned = without_bias(b, learned)
+        bias = np.zeros(len(kernel))
     op = Conv(
         spatial_rank=rank,
         kernel=tuple(int(k) for k in kernel.shape[2:]),
@@ -66,10 +76,11 @@ def convolution(
         channel_axis=channel_axis,
         in_channels=x.shape[channel_axis],
         out_channels=len(kernel),
+        learnable=learned,
     )
     payload = {
         "weight": kernel,
-        "bias": np.zeros(len(kernel)) if bias is None else bias,
+        "bias": bias,
     }
     return b.node(op, x, payload=payload)
 
@@ -81,6 +92,7 @@ def transposed_convolution(
     bias: Reals | None,
     geometry: Geometry,
     output_padding: Sequence[int],
+    learned: LearnedWeight,
 ) -> Value:
     """The gradient of a convolution as one: zeros between the entries, the kernel flipped.
 
@@ -102,7 +114,7 @@ def transposed_convolution(
         trailing = geometry.stride[axis] - 1
         pads.append((reach - before, reach - after + output_padding[axis] - trailing))
     plain = Geometry((1,) * rank, tuple(pads), geometry.dilation, groups)
-    return convolution(b, x, turned, bias, plain)
+    return convolution(b, x, turned, bias, plain, learned)
 
 
 def ceil_pads(spatial: Sequence[int], kernel: Sequence[int], geometry: Geometry) -> Pads:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hatch_irpytorch.cli.command import new_command, print_notes
+from hatch_irpytorch.cli.command import add_patterns, new_command, print_notes
 from hatch_irpytorch.errors import Place, fail, shown
 
 _EXAMPLE = "irpytorch capture nets:SmallCNN --shape 1,1,8,8 -o models/small_cnn"
@@ -28,6 +28,7 @@ def add_to(subparsers: Any, doc: str) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="torch's seed before the call; default 0"
     )
+    add_patterns(parser)
     add_output(parser)
 
 
@@ -53,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from tempfile import gettempdir
 
     from hatch_irpytorch.capture.files import manifest_notes, require_output, write_captured
+    from hatch_irpytorch.ir.freezing import with_learned
     from hatch_irpytorch.verify.models import require_torch
 
     shape = read_shape(options.shape, "--shape")
@@ -64,11 +66,12 @@ def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.capture.pytorch.factory import capture_factory
 
     made = capture_factory(options.factory, shape, options.state_dict, options.seed)
-    print_notes(made.model.notes)
+    model = with_learned(made.model, options.freeze, options.learn)
+    print_notes(model.notes)
     output, force = options.output, options.force
-    for path in write_captured(made.model, output, made.class_name, made.dtype, force=force):
+    for path in write_captured(model, output, made.class_name, made.dtype, force=force):
         print(path.as_posix())
-    print_notes(manifest_notes(made.model, output, made.dtype))
+    print_notes(manifest_notes(model, output, made.dtype))
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hatch_irpytorch.cli.capture import add_output, read_shape
-from hatch_irpytorch.cli.command import new_command, print_notes
+from hatch_irpytorch.cli.command import add_patterns, new_command, print_notes
 from hatch_irpytorch.errors import Place, fail, shown
 from hatch_irpytorch.source.reading import read_bytes
 
@@ -38,6 +38,7 @@ def add_to(subparsers: Any, doc: str) -> None:
         metavar="NAME=FILE.npy",
         help="make an input the constant in a file",
     )
+    add_patterns(parser)
     add_output(parser)
 
 
@@ -45,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.capture import from_onnx
     from hatch_irpytorch.capture.files import manifest_notes, require_output, write_captured
     from hatch_irpytorch.cli.kinds import told_by_kind
+    from hatch_irpytorch.ir.freezing import with_learned
     from hatch_irpytorch.manifest import default_class_name
 
     output: Path = options.output
@@ -53,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     bind = {name: _array(Path(text)) for name, text in _pairs(options.bind, "--bind")}
     with told_by_kind(options.file, "import-onnx"):
         model = from_onnx(options.file, shapes=shapes, bind=bind)
+    model = with_learned(model, options.freeze, options.learn)
     print_notes(model.notes)
     class_name, force = default_class_name(output.name), options.force
     for path in write_captured(model, output, class_name, "float32", force=force):

@@ -10,10 +10,12 @@ import numpy as np
 
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture import erf
-from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.onnx.tensors import Call
+from hatch_irpytorch.capture.training import DROPOUT, is_input, note
 from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.elementwise import Abs, Cos, Exp, Inv, Log, Sin, Sqrt
+from hatch_irpytorch.ir.ops.learned import EVERY_WEIGHT
 
 Handler = Callable[[Call], Any]
 
@@ -60,7 +62,18 @@ def _with_bias(c: Call, product: int, bias: int) -> Value | None:
     shift = c.stored(bias, "a bias")
     if shift.shape != (1,) * (shift.ndim - 1) + (len(weight),) or shift.ndim > y.rank:
         return None
-    return linear(c.b, x, weight, shift.reshape(-1))
+    return linear(c.b, x, weight, shift.reshape(-1), EVERY_WEIGHT)
+
+
+def _from_input(function: Callable[[Builder, Value, Value], Value]) -> Handler:
+    """An op whose second operand is data where the first is the input: its mean, its deviation."""
+
+    def convert(c: Call) -> Value:
+        if c.is_constant(1) and not c.is_constant(0) and is_input(c.b, c.value(0)):
+            return function(c.b, c.x, c.b.const(c.stored(1, "a statistic")))
+        return function(c.b, c.x, c.value(1))
+
+    return convert
 
 
 def _pow(c: Call) -> Value:
@@ -97,7 +110,10 @@ def _hard_swish(c: Call) -> Value:
 
 
 def _prelu(c: Call) -> Value:
-    return e.prelu(c.b, c.x, c.value(1))
+    slope = c.value(1)
+    if c.is_own(1):
+        slope = c.b.const(c.stored(1, "a slope"), True, name=c.inputs[1])
+    return e.prelu(c.b, c.x, slope)
 
 
 def _selu(c: Call) -> Value:
@@ -139,6 +155,7 @@ def _cast_like(c: Call) -> Value:
 def _dropout(c: Call) -> list[Value | None]:
     if c.has(2) and bool(c.array(2, "a training mode").reshape(())):
         raise InexpressibleError("dropout in training mode")
+    note(c.b, DROPOUT)
     return [c.x, None]
 
 
@@ -155,7 +172,7 @@ OPS: dict[str, Handler] = {
     "Clip": _clip,
     "Cos": _unary(Cos()),
     "Cosh": _formula(e.cosh),
-    "Div": lambda c: erf.quotient(c.b, c.value(0), c.value(1)),
+    "Div": _from_input(erf.quotient),
     "Dropout": _dropout,
     "Elu": _formula(e.elu, alpha=1.0),
     "Erf": _formula(erf.erf),
@@ -183,7 +200,7 @@ OPS: dict[str, Handler] = {
     "Softplus": _formula(e.softplus),
     "Softsign": _formula(e.softsign),
     "Sqrt": _unary(Sqrt()),
-    "Sub": lambda c: e.sub(c.b, c.value(0), c.value(1)),
+    "Sub": _from_input(e.sub),
     "Sum": _folded(e.add),
     "Swish": _formula(e.silu, alpha=1.0),
     "Tan": _tan,

@@ -52,7 +52,8 @@ def _conv(c: Call) -> Value:
         channels = f"{c.x.shape[1]} channels by a kernel of shape {kernel.shape}"
         raise InexpressibleError(f"{channels} in {groups} groups")
     geometry = _geometry(c, c.x.shape[2:], kernel.shape[2:])
-    return w.convolution(c.b, c.x, kernel, c.optional_stored(2, "a bias"), geometry)
+    bias, learned = c.optional_stored(2, "a bias"), c.learned_weight()
+    return w.convolution(c.b, c.x, kernel, bias, geometry, learned)
 
 
 def _conv_transpose(c: Call) -> Value:
@@ -77,7 +78,8 @@ def _conv_transpose(c: Call) -> Value:
             pads[axis] = (half, surplus - half) if mode == "SAME_UPPER" else (surplus - half, half)
     geometry = w.Geometry(stride, tuple(pads), dilation, c.get("group", 1))
     bias = c.optional_stored(2, "a bias")
-    return w.transposed_convolution(c.b, c.x, kernel, bias, geometry, extra)
+    learned = c.learned_weight()
+    return w.transposed_convolution(c.b, c.x, kernel, bias, geometry, extra, learned)
 
 
 def _window(c: Call) -> tuple[list[int], w.Geometry, w.Geometry]:
@@ -154,7 +156,8 @@ def _batch_norm(c: Call) -> Value:
     if not c.get("spatial", 1):
         raise InexpressibleError("statistics for each position (`spatial=0`)")
     gamma, beta, mean, var = (c.stored(i, "a statistic") for i in range(1, 5))
-    return n.batch_norm(c.b, c.x, 1, gamma, beta, (mean, var), c.get("epsilon", 1e-5))
+    eps, learned = c.get("epsilon", 1e-5), c.learned_affine()
+    return n.batch_norm(c.b, c.x, 1, gamma, beta, (mean, var), eps, learned)
 
 
 def _instance_norm(c: Call) -> Value:
@@ -166,12 +169,13 @@ def _layer_norm(c: Call) -> list[Value | None]:
     axis = axis_of(c.get("axis", -1), c.x.rank)
     eps = c.get("epsilon", 1e-5)
     normalized = c.x.shape[axis:]
-    whole = c.is_constant(1) and c.array(1, "a scale").shape == normalized
-    if whole and c.is_trainable(1) and (not c.has(2) or c.is_constant(2)):
+    fits = c.is_constant(1) and c.array(1, "a scale").shape == normalized
+    if fits and c.is_trainable(1) and (not c.has(2) or c.is_constant(2)):
         beta = c.optional_stored(2, "a shift")
         if beta is None or beta.shape == normalized:
             gamma = c.stored(1, "a scale")
-            return [n.layer_norm(c.b, c.x, axis, gamma, beta, eps), *_statistics(c, axis, eps)]
+            whole = n.layer_norm(c.b, c.x, axis, gamma, beta, eps, c.learned_affine())
+            return [whole, *_statistics(c, axis, eps)]
     y = e.mul(c.b, n.standardized(c.b, c.x, range(axis, c.x.rank), eps), c.value(1))
     return [e.add(c.b, y, c.value(2)) if c.has(2) else y, *_statistics(c, axis, eps)]
 

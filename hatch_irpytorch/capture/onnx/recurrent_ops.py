@@ -13,6 +13,7 @@ from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, 
 from hatch_irpytorch.capture.movement import select, slice_axis
 from hatch_irpytorch.capture.onnx.tensors import Call
 from hatch_irpytorch.capture.products import linear, matmul
+from hatch_irpytorch.ir.ops.learned import LearnedWeight
 
 Handler = Callable[[Call], Any]
 Activation = Callable[[Builder, Value], Value]
@@ -34,10 +35,11 @@ class _Way:
     bias: Reals
     recurrent: Value
     recurrent_bias: Value | None
-    peepholes: Reals | None
+    peepholes: tuple[Value, ...]
     activations: tuple[Activation, ...]
     states: tuple[Value, ...]
     reverse: bool
+    learned: LearnedWeight
 
 
 Cell = Callable[[Call, _Way, Value, tuple[Value, ...]], tuple[Value, ...]]
@@ -73,8 +75,7 @@ def _ways(c: Call, gates: int, states: int, defaults: Sequence[str], x: Value) -
         raise InexpressibleError("gates that are clipped")
     weights, recurrents = c.stored(1, "a weight"), c.stored(2, "a weight")
     biases = c.optional_reals(3, "a bias")
-    peepholes = c.optional_stored(7, "a peephole") if states == 2 else None
-    learnable = None if c.is_trainable(2) else False
+    learned = LearnedWeight(weight=c.is_trainable(1), bias=c.is_trainable(3))
     own_bias = c.op == "GRU" and biases is not None
     ways = []
     for d, reverse in enumerate(chosen):
@@ -86,15 +87,24 @@ def _ways(c: Call, gates: int, states: int, defaults: Sequence[str], x: Value) -
             _Way(
                 weights[d],
                 both[: gates * hidden] + (0.0 if own_bias else both[gates * hidden :]),
-                b.transpose(b.const(recurrents[d], learnable), 0, 1),
-                b.const(both[gates * hidden :], learnable) if own_bias else None,
-                None if peepholes is None else peepholes[d],
+                b.transpose(b.const(recurrents[d], c.is_trainable(2)), 0, 1),
+                b.const(both[gates * hidden :], c.is_trainable(3)) if own_bias else None,
+                _peepholes(c, d) if states == 2 else (),
                 tuple(_ACTIVATIONS[name.lower()] for name in part),
                 tuple(_first_state(c, 5 + i, d, (x.shape[1], hidden)) for i in range(states)),
                 reverse,
+                learned,
             )
         )
     return ways
+
+
+def _peepholes(c: Call, way: int) -> tuple[Value, ...]:
+    """What the cell adds to each gate, where a layer has it."""
+    if not c.has(7):
+        return ()
+    parts = np.split(c.stored(7, "a peephole")[way], 3)
+    return tuple(c.b.const(part, c.is_trainable(7)) for part in parts)
 
 
 def _first_state(c: Call, position: int, way: int, shape: tuple[int, int]) -> Value:
@@ -107,7 +117,7 @@ def _first_state(c: Call, position: int, way: int, shape: tuple[int, int]) -> Va
 def _run(c: Call, cell: Cell, way: _Way, x: Value) -> tuple[Value, tuple[Value, ...]]:
     """The outputs (steps, 1, batch, hidden) of one direction, and its last states."""
     b = c.b
-    incoming = linear(b, x, way.weight, way.bias)
+    incoming = linear(b, x, way.weight, way.bias, way.learned)
     order = range(x.shape[0])
     states, outputs = way.states, {}
     for step, t in enumerate(reversed(order) if way.reverse else order):
@@ -145,12 +155,12 @@ def _lstm(c: Call, way: _Way, x: Value, states: tuple[Value, ...]) -> tuple[Valu
     pre = e.add(b, x, _from_state(c, way, h))
     f, g, last = way.activations
     i, o, forget, inner = _parts(b, pre, 4)
-    if way.peepholes is not None:
-        looks = [b.const(part) for part in np.split(way.peepholes, 3)]
+    looks = way.peepholes
+    if looks:
         i = e.add(b, i, e.mul(b, cell, looks[0]))
         forget = e.add(b, forget, e.mul(b, cell, looks[2]))
     cell = e.add(b, e.mul(b, f(b, forget), cell), e.mul(b, f(b, i), g(b, inner)))
-    if way.peepholes is not None:
+    if looks:
         o = e.add(b, o, e.mul(b, cell, looks[1]))
     return e.mul(b, f(b, o), last(b, cell)), cell
 

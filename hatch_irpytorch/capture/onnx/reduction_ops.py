@@ -13,6 +13,7 @@ from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture.builder import Builder, Value
 from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
 from hatch_irpytorch.ir.ops.elementwise import Log
+from hatch_irpytorch.ir.ops.learned import EVERY_WEIGHT
 from hatch_irpytorch.ir.shapes import numel
 
 Handler = Callable[[Call], Any]
@@ -68,7 +69,7 @@ def _matmul(c: Call) -> Value:
     if c.is_own(1) and c.is_constant(1) and not c.is_constant(0):
         weight = c.stored(1, "a weight")
         if weight.ndim == 2:
-            y = p.linear(c.b, c.x, weight.T, None)
+            y = p.linear(c.b, c.x, weight.T, None, EVERY_WEIGHT)
             c.scope.bare_products[y.id] = c.x, weight.T
             return y
     return p.matmul(c.b, c.value(0), c.value(1))
@@ -84,8 +85,8 @@ def _gemm(c: Call) -> Value:
         flat = shift is None or shift.size == 1 or shift.shape in ((len(weight),), (1, len(weight)))
         if flat and (shift is not None or not c.has(2)):
             bias = None if shift is None else np.broadcast_to(shift.reshape(-1) * beta, len(weight))
-            return p.linear(b, x, weight, bias)
-        y = p.linear(b, x, weight, None)
+            return p.linear(b, x, weight, bias, c.learned_weight())
+        y = p.linear(b, x, weight, None, EVERY_WEIGHT)
     else:
         other = b.transpose(c.value(1), 0, 1) if c.get("transB", 0) else c.value(1)
         y = e.scaled(b, p.matmul(b, x, other), alpha)

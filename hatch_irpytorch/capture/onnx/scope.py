@@ -42,7 +42,9 @@ class Named:
         if self.tensor is None:
             raise InexpressibleError(f"the output `{name}`, which has no form")
         if self.stored is None:
-            self.stored = builder.const(reals(self.tensor), None if self.trainable else False)
+            numbers = reals(self.tensor)
+            learned = self.trainable and numbers.size > 1 and not _is_mask(numbers)
+            self.stored = builder.const(numbers, learned, name=name if self.trainable else "")
         return self.stored
 
 
@@ -115,6 +117,16 @@ class Scope:
 
     def version(self, domain: str) -> int:
         return self.opsets.get("" if domain == "ai.onnx" else domain, 1)
+
+
+_BLOCKING = -1e4
+"""What exporters write for minus infinity is this or less."""
+
+
+def _is_mask(numbers: Reals) -> bool:
+    """Whether numbers are 0 where something is let through and far below it elsewhere."""
+    blocked = numbers <= _BLOCKING
+    return bool(blocked.any() and (blocked | (numbers == 0.0)).all())
 
 
 def reals(array: Constant) -> Reals:

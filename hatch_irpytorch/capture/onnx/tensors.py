@@ -19,6 +19,8 @@ from hatch_irpytorch.capture.onnx.scope import (
     Tensor,
     reals,
 )
+from hatch_irpytorch.capture.training import FROZEN, note
+from hatch_irpytorch.ir.ops.learned import LearnedAffine, LearnedWeight
 
 __all__ = ["Array", "Attributes", "Call", "Constant", "Graph", "Tensor", "axis_of"]
 
@@ -107,6 +109,20 @@ class Call:
 
     def is_trainable(self, position: int) -> bool:
         return self.named(position).trainable
+
+    def learned_weight(self) -> LearnedWeight:
+        """Which of weight and bias, the second and third input, training changes."""
+        return LearnedWeight(weight=self._is_learned(1), bias=self._is_learned(2))
+
+    def learned_affine(self) -> LearnedAffine:
+        """Which of scale and shift, the second and third input, training changes."""
+        return LearnedAffine(gamma=self._is_learned(1), beta=self._is_learned(2))
+
+    def _is_learned(self, position: int) -> bool:
+        if not self.has(position) or self.is_trainable(position):
+            return self.has(position)
+        note(self.b, FROZEN)
+        return False
 
     def is_own(self, position: int) -> bool:
         """Whether an input is a parameter that only this node reads, and may hold."""

@@ -16,6 +16,7 @@ from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.capture.pytorch.again import gives_the_same_again, kept_state
 from hatch_irpytorch.capture.pytorch.arguments import takes
 from hatch_irpytorch.capture.pytorch.batch import mixes_rows
+from hatch_irpytorch.capture.pytorch.dropout import note_dropout
 from hatch_irpytorch.capture.pytorch.elementwise_ops import Sign
 from hatch_irpytorch.capture.pytorch.program import (
     OPS,
@@ -57,6 +58,7 @@ def from_torch(module: nn.Module, example: torch.Tensor) -> Model:
         raise fail("capture-failed", Place(name), message)
     program = export(module, example, name)
     conversion = _Conversion(program, tuple(example.shape), name)
+    note_dropout(conversion.builder, module)
     with torch.no_grad():
         model = conversion.run()
     with kept_state(module, (name for _, name in program.replaced.values())):

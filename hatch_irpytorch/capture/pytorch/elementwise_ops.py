@@ -11,6 +11,7 @@ from hatch_irpytorch.capture import erf
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, as_number, formula
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
+from hatch_irpytorch.capture.training import DROPOUT, note
 from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.elementwise import Abs, Cos, Exp, Inv, Log, Relu, Sin, Sqrt
 from hatch_irpytorch.ir.ops.reduction import MseLoss
@@ -141,6 +142,8 @@ def passed_on(c: Context, x: Tensor, *_: object, **__: object) -> Tensor:
 def _dropout(c: Context, x: Tensor, p: float, train: bool = False) -> Tensor:
     if train and p:
         raise InexpressibleError("dropout outside of eval mode")
+    if p:
+        note(c.builder, DROPOUT)
     return x
 
 

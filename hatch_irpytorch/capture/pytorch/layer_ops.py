@@ -13,6 +13,15 @@ from hatch_irpytorch.capture import windows as w
 from hatch_irpytorch.capture.builder import Value
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints, each, geometry
 from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter, Tensor
+from hatch_irpytorch.ir.ops.learned import LearnedAffine, LearnedWeight
+
+
+def _learned_weight(c: Context, weight: Tensor, bias: Tensor | None) -> LearnedWeight:
+    return LearnedWeight(weight=c.is_learned(weight), bias=c.is_learned(bias))
+
+
+def _learned_affine(c: Context, weight: Tensor | None, bias: Tensor | None) -> LearnedAffine:
+    return LearnedAffine(gamma=c.is_learned(weight), beta=c.is_learned(bias))
 
 
 def _linear(c: Context, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Value:
@@ -25,7 +34,8 @@ def _linear(c: Context, x: Tensor, weight: Tensor, bias: Tensor | None = None) -
     assert array is not None
     if array.ndim == 1:
         return p.affine(c.builder, c.value(x), c.value(weight), None)
-    return p.linear(c.builder, c.value(x), array, c.payload(bias, "bias"))
+    learned = _learned_weight(c, weight, bias)
+    return p.linear(c.builder, c.value(x), array, c.payload(bias, "bias"), learned)
 
 
 def _bilinear(
@@ -61,7 +71,8 @@ def _conv(
         window = w.Geometry(each(stride, rank), pads, spread, groups)
     else:
         window = geometry(rank, stride, padding, dilation, groups)
-    return w.convolution(c.builder, c.value(x), kernel, c.payload(bias, "bias"), window)
+    shift, learned = c.payload(bias, "bias"), _learned_weight(c, weight, bias)
+    return w.convolution(c.builder, c.value(x), kernel, shift, window, learned)
 
 
 def _conv_transpose(
@@ -86,6 +97,7 @@ def _conv_transpose(
         c.payload(bias, "bias"),
         window,
         each(output_padding, rank),
+        _learned_weight(c, weight, bias),
     )
 
 
@@ -128,7 +140,7 @@ def _batch_norm(
         scale, shift = (None if t is None else c.value(t) for t in (weight, bias))
         return n.scale_shift(b, n.standardized(b, y, axes, eps), scale, shift, shape)
     gamma, beta = c.payload(weight, "scale"), c.payload(bias, "shift")
-    return n.batch_norm(b, y, 1, gamma, beta, (mean, var), eps)
+    return n.batch_norm(b, y, 1, gamma, beta, (mean, var), eps, _learned_affine(c, weight, bias))
 
 
 def _batch_norm_first(c: Context, *arguments: Any) -> tuple[Value, None, None]:
@@ -158,7 +170,8 @@ def _layer_norm(
     if isinstance(weight, Parameter) and c.is_own(weight) and c.is_own(bias):
         gamma = c.payload(weight, "scale")
         assert gamma is not None
-        return n.layer_norm(b, y, axis, gamma, c.payload(bias, "shift"), eps)
+        learned = _learned_affine(c, weight, bias)
+        return n.layer_norm(b, y, axis, gamma, c.payload(bias, "shift"), eps, learned)
     scale, shift = (None if t is None else c.value(t) for t in (weight, bias))
     y = n.standardized(b, y, range(axis, y.rank), eps)
     return n.scale_shift(b, y, scale, shift, tuple(normalized_shape))

@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, Value
+from hatch_irpytorch.capture.training import FROZEN, note
 
 Identity = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 
@@ -61,8 +62,9 @@ class Context:
         if isinstance(tensor, Parameter):
             if tensor.identity not in self.consts:
                 array = to_array(tensor.tensor)
-                learnable = tensor.tensor.requires_grad
-                self.consts[tensor.identity] = self.builder.const(array, learnable)
+                learned = self.is_learned(tensor)
+                made = self.builder.const(array, learned, name=tensor.name)
+                self.consts[tensor.identity] = made
             return self.consts[tensor.identity]
         if isinstance(tensor, torch.Tensor):
             return self.builder.const(to_array(tensor))
@@ -73,6 +75,14 @@ class Context:
         if isinstance(tensor, Parameter):
             return self.uses[tensor.identity] == 1
         return tensor is None
+
+    def is_learned(self, tensor: Tensor | None) -> bool:
+        """Whether training changes a tensor: a parameter, unless the source froze it."""
+        if isinstance(tensor, Parameter):
+            if not tensor.tensor.requires_grad:
+                note(self.builder, FROZEN)
+            return tensor.tensor.requires_grad
+        return isinstance(tensor, Value) and self.builder.is_learned(tensor)
 
     def payload(self, tensor: Tensor | None, what: str) -> Reals | None:
         """As numbers that a node holds, with a note when that unties or freezes something."""

@@ -53,3 +53,6 @@ EVERY_WEIGHT = LearnedWeight()
 EVERY_AFFINE = LearnedAffine()
 EVERY_PROJECTION = LearnedProjections()
 """Nothing is frozen: what a node means that says nothing."""
+
+NO_WEIGHT = LearnedWeight(weight=False, bias=False)
+"""Of a kernel that a formula makes, to select or to add up."""

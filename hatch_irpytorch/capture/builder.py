@@ -91,12 +91,14 @@ class Builder:
 
     `padded` and `erf_of` tell of the result of a formula what it was made of. Nodes and the numbers
     of constants are taken out of the budget, which raises `OverBudgetError`.
-    `guarded` are softmaxes whose rows that are masked whole are cared for.
+    `guarded` are softmaxes whose rows that are masked whole are cared for. A builder that
+    `evaluates` is asked for numbers alone: they may be NaN or infinite, as no file is to hold them.
     """
 
     origin: str = ""
     file: str = "<captured>"
     budget: Budget = field(default_factory=Budget)
+    evaluates: bool = False
     padded: dict[int, Padded] = field(default_factory=dict)
     bounds: dict[int, tuple[float, float] | None] = field(default_factory=dict)
     erf_of: dict[int, Value] = field(default_factory=dict)
@@ -140,7 +142,8 @@ class Builder:
             learned = bool(op.learnable) if op.learnable is not None else True
         ids = tuple(parent.id for parent in parents)
         arrays = {name: as_stored(array) for name, array in payload.items()}
-        require_payload(op, tuple(parent.shape for parent in parents), arrays)
+        finite = not self.evaluates
+        require_payload(op, tuple(parent.shape for parent in parents), arrays, finite=finite)
         if arrays and not isinstance(op, Const):
             slots = op.payload(*(parent.shape for parent in parents))
             learned = learned or any(slot.learned for slot in slots)
@@ -156,6 +159,8 @@ class Builder:
         size = int(np.size(array))
         self.budget.spend_for_a_while(size)
         values = as_stored(array)
+        if self.evaluates:
+            return self._append(Const(values.shape, learnable=False), (), {"values": values})
         if np.isnan(values).any():
             raise InexpressibleError("a constant that holds NaN")
         if np.isinf(values).any():

@@ -35,7 +35,9 @@ def require_attributes(op: Op) -> None:
                 raise InexpressibleError(f"`{name}` of {part}")
 
 
-def require_payload(op: Op, shapes: Sequence[Shape], arrays: Mapping[str, Array]) -> None:
+def require_payload(
+    op: Op, shapes: Sequence[Shape], arrays: Mapping[str, Array], *, finite: bool = True
+) -> None:
     """Refuse arrays that differ from the slots of an op, or that hold no finite numbers."""
     if not arrays:
         return
@@ -46,5 +48,5 @@ def require_payload(op: Op, shapes: Sequence[Shape], arrays: Mapping[str, Array]
         if found.shape != slot.held:
             wanted, is_ = shape_text(slot.held), shape_text(found.shape)
             raise InexpressibleError(f"`{slot.field}` of shape {is_} where {wanted} is needed")
-        if not np.isfinite(found).all():
+        if finite and not np.isfinite(found).all():
             raise InexpressibleError(f"`{slot.field}` that holds an infinity or NaN")

@@ -14,16 +14,6 @@ import onnx
 from hatch_irpytorch.capture.budget import OverBudgetError
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value, first_line
 from hatch_irpytorch.capture.finished import checked
-from hatch_irpytorch.capture.onnx import (
-    control_ops,
-    elementwise_ops,
-    layer_ops,
-    mask_ops,
-    movement_ops,
-    recurrent_ops,
-    reduction_ops,
-    resize_ops,
-)
 from hatch_irpytorch.capture.onnx.file import (
     OnnxFile,
     array_of,
@@ -32,42 +22,15 @@ from hatch_irpytorch.capture.onnx.file import (
     opsets_of,
     read_file,
 )
-from hatch_irpytorch.capture.onnx.folding import evaluate_node
+from hatch_irpytorch.capture.onnx.folding import folded_outputs
 from hatch_irpytorch.capture.onnx.functions import function_body, given_attributes
 from hatch_irpytorch.capture.onnx.kinds import UNTOLD, kind_of, output_kinds
+from hatch_irpytorch.capture.onnx.op_table import OPS, handled, is_standard, runs_graphs
 from hatch_irpytorch.capture.onnx.scope import ABSENT, Named, Scope, count_reads, resolved
 from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Graph
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.ops import RuleError
-
-OPS = {
-    **elementwise_ops.OPS,
-    **movement_ops.OPS,
-    **reduction_ops.OPS,
-    **layer_ops.OPS,
-    **mask_ops.OPS,
-    **recurrent_ops.OPS,
-    **resize_ops.OPS,
-    **control_ops.OPS,
-}
-"""Every ONNX op that has a form, by type."""
-
-WITHOUT_EFFECT = frozenset(
-    {
-        *("kernel_shape", "storage_order", "momentum", "consumed_inputs"),
-        *("ratio", "seed", "is_test", "stash_type", "saturate", "round_mode"),
-    }
-)
-"""Attributes that repeat a shape, or say what only training, other outputs or speed depend on."""
-
-DRAWING = frozenset(
-    {
-        *("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"),
-        "RandomUniformLike",
-    }
-)
-"""Ops whose result is no constant although their inputs are."""
 
 MAX_NAME = 200
 """How much of a name stands in a message."""
@@ -84,7 +47,10 @@ def from_onnx(
 
 
 class _Conversion:
-    """`caller` is the name of the function call that is being converted, and of those around."""
+    """`caller` is the name of the function call that is being converted, and of those around.
+
+    `within` is what the outermost of them gives: what it is called where it has no name.
+    """
 
     def __init__(self, file: OnnxFile) -> None:
         self.file = file
@@ -92,6 +58,7 @@ class _Conversion:
         self.problems = Problems()
         self.position = 0
         self.caller = ""
+        self.within = ""
 
     def run(self) -> Model:
         file = self.file
@@ -164,24 +131,20 @@ class _Conversion:
     def _is_known(self, node: onnx.NodeProto, scope: Scope) -> bool:
         if self._local(node) is not None or function_body(node, scope.opsets) is not None:
             return True
-        return node.domain in ("", "ai.onnx") and node.op_type in OPS
+        return is_standard(node) and node.op_type in OPS
 
     def _results(self, node: onnx.NodeProto, scope: Scope, given: list[Named]) -> list[Any]:
         body = self._local(node)
         if body is not None:
             return self._called(node, body, scope)
+        call = self._call(node, scope)
         constant = all(isinstance(named.tensor, np.ndarray) for named in given)
-        if constant and node.op_type not in control_ops.OPS:
-            folded = self._folded(node, scope)
+        if constant and not runs_graphs(node):
+            folded = folded_outputs(node, call, self._kinds(node, scope))
             if folded is not None:
                 return list(folded)
-        if node.domain in ("", "ai.onnx") and node.op_type in OPS:
-            call = self._call(node, scope)
-            result = OPS[node.op_type](call)
-            unseen = set(call.attributes.unseen()) - WITHOUT_EFFECT
-            if unseen:
-                raise InexpressibleError(f"its attribute `{min(unseen)}`")
-            return list(result) if isinstance(result, list | tuple) else [result]
+        elif is_standard(node) and node.op_type in OPS:
+            return handled(OPS[node.op_type], call)
         body = function_body(node, scope.opsets, _types(node, scope))
         if body is None:
             raise InexpressibleError(UNBOUNDED if constant else NO_FORMULA)
@@ -199,13 +162,6 @@ class _Conversion:
             lambda graph, repeated: self._opened(graph, scope, repeated),
         )
 
-    def _folded(self, node: onnx.NodeProto, scope: Scope) -> list[Constant] | None:
-        if node.op_type in DRAWING:
-            raise InexpressibleError("it draws random numbers")
-        named = {name: scope.named(name).tensor for name in node.input if name}
-        constants = {n: t for n, t in named.items() if isinstance(t, np.ndarray)}
-        return evaluate_node(node, constants, scope.opsets, self.builder.budget)
-
     def _called(self, node: onnx.NodeProto, body: onnx.FunctionProto, scope: Scope) -> list[Named]:
         """What the outputs of a function are for a call of it."""
         inner = scope.called(
@@ -216,10 +172,11 @@ class _Conversion:
         inputs = [scope.named(name) if name else ABSENT for name in node.input]
         for position, name in enumerate(body.input):
             inner.share(name, inputs[position] if position < len(inputs) else ABSENT)
-        caller, self.caller = self.caller, self._name_of(node)
+        outer = self.caller, self.within
+        self.caller, self.within = self._name_of(node), self.within or next(iter(node.output), "")
         for part in body.node:
             self._convert(part, inner)
-        self.caller = caller
+        self.caller, self.within = outer
         return [inner.find(name) or ABSENT for name in body.output]
 
     def _opened(self, graph: onnx.GraphProto, scope: Scope, repeated: bool) -> Graph:
@@ -274,7 +231,7 @@ class _Conversion:
 
     def _problem(self, code: str, node: onnx.NodeProto, what: str) -> Problem:
         place = Place(self.file.name, node=self.position, kind=node.op_type[:MAX_NAME])
-        name = (self._name_of(node) or next(iter(node.output), ""))[:MAX_NAME]
+        name = (self._name_of(node) or self.within or next(iter(node.output), ""))[:MAX_NAME]
         return Problem(code, place, f"`{name}`: `{node.op_type[:MAX_NAME]}` {what}")
 
 

@@ -42,10 +42,11 @@ def folded_outputs(
         found = handled(function, call)
         if found[0] is not None:
             return [np.asarray(array) for array in found]
-    if not REALS.isdisjoint([*kinds, *(call.kind(i) for i in range(len(call.inputs)))]):
-        handler = OPS.get(node.op_type) if is_standard(node) else None
-        return None if handler is None else _evaluated(handler, call, kinds)
-    return _by_onnx(node, call) if _afford(node, call) else None
+    real = not REALS.isdisjoint([*kinds, *(call.kind(i) for i in range(len(call.inputs)))])
+    if not real and _afford(node, call):
+        return _by_onnx(node, call)
+    handler = OPS.get(node.op_type) if is_standard(node) else None
+    return None if handler is None else _evaluated(handler, call, kinds)
 
 
 def _by_numpy(node: onnx.NodeProto, call: Call) -> Callable[[Call], Any] | None:

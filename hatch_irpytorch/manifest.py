@@ -51,6 +51,7 @@ class Manifest:
     golden: Tolerance
     ir_place: Place
     params_place: Place
+    output_ids: tuple[int, ...] = ()
 
 
 def read_manifest(data: bytes, file: str) -> Manifest:
@@ -95,6 +96,7 @@ def read_manifest(data: bytes, file: str) -> Manifest:
         replace(TOLERANCES[options.dtype], **sections["golden"], given=bool(sections["golden"])),
         places["ir"],
         places.get("params", places["ir"]),
+        top.get("output_ids", ()),
     )
 
 

@@ -155,6 +155,14 @@ FIELDS: tuple[Field, ...] = (
     Field("ir", _text, _STRING, "the graph, relative to this file"),
     Field("params", _text, _STRING, "the ParamStore; without it the payload is in `ir`"),
     Field("module", _module, _STRING, "the module; default: the manifest's own name"),
+    Field(
+        "output_ids",
+        None,
+        {"type": "array", "items": _NATURAL, "minItems": 1},
+        "tensor nodes whose values are returned; default: the outputs of the graph",
+        _naturals,
+        _NATURALS,
+    ),
 )
 EMIT_FIELDS: tuple[Field, ...] = (
     Field("class_name", _class_name, _STRING, "default: the module in CamelCase"),

@@ -18,6 +18,7 @@ from hatch_irpytorch.errors import Place, Problem, Problems, fail, shown
 from hatch_irpytorch.ir.digest import graph_digest
 from hatch_irpytorch.ir.graph import Graph, Model, Node
 from hatch_irpytorch.ir.ops import Const, LayerNorm
+from hatch_irpytorch.ir.ops.convolution import Conv, LegacyConv2d
 from hatch_irpytorch.ir.ops.normalization import DEFAULT_EPS
 from hatch_irpytorch.ir.read import read_graph, read_model
 from hatch_irpytorch.ir.write import document_text
@@ -42,8 +43,9 @@ def load_trained(
     if state is None:
         return load_model(project, manifest)[0]
     graph, name = input_path(project, manifest, manifest.ir, manifest.ir_place)
-    notes = _belonging_notes(read_graph(graph, name), state, other_graph=other_graph)
-    model = read_model(graph, state, graph_name=name)
+    outputs = manifest.output_ids
+    notes = _belonging_notes(read_graph(graph, name, outputs), state, other_graph=other_graph)
+    model = read_model(graph, state, graph_name=name, output_ids=outputs)
     return replace(model, notes=(*model.notes, *notes))
 
 
@@ -101,8 +103,20 @@ def exported_json(model: Model) -> bytes:
 
 
 def exported_store(model: Model) -> TensorFile:
-    """The ParamStore: every entry of its full shape, in the narrowest dtype that holds it."""
-    return store_file(model, EXPORTED, packed=False)
+    """The ParamStore: every entry of its full shape, in the narrowest dtype that holds it.
+
+    Its names are those of the graph that `exported_json` gives; it belongs to the model's own too.
+    """
+    return store_file(_in_v1(model), EXPORTED, packed=False, graph=graph_digest(model.graph))
+
+
+def _in_v1(model: Model) -> Model:
+    """The model whose legacy convolutions are those of the v1 dialect."""
+    nodes = [
+        structs.replace(node, op=Conv(**vars(node.op))) if type(node.op) is LegacyConv2d else node
+        for node in model.graph.nodes
+    ]
+    return replace(model, graph=replace(model.graph, nodes=tuple(nodes)))
 
 
 def unreadable_notes(graph: Graph) -> tuple[Problem, ...]:

@@ -63,7 +63,13 @@ def load_model(project: Project, manifest: Manifest) -> tuple[Model, dict[str, s
         params, params_name = _input_file(
             project, manifest, manifest.params, manifest.params_place, inputs
         )
-    model = read_model(graph, params, graph_name=graph_name, params_name=params_name)
+    model = read_model(
+        graph,
+        params,
+        graph_name=graph_name,
+        params_name=params_name,
+        output_ids=manifest.output_ids,
+    )
     return model, inputs
 
 

@@ -31,6 +31,14 @@ def add_to(subparsers: Any, doc: str) -> None:
         metavar="FILE",
         help="the module; default, and `-`: standard output",
     )
+    parser.add_argument(
+        "--output-id",
+        action="append",
+        type=natural,
+        default=[],
+        metavar="ID",
+        help="return the value of this node, the `v3` of a module for 3, instead of the outputs",
+    )
     parser.add_argument("--class-name", metavar="NAME")
     parser.add_argument("--dtype", help=", ".join(DTYPES))
     parser.add_argument("--training-skeleton", action=flag)
@@ -56,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     in_file = emit_options.weights == "safetensors"
     target = require_target(options.output, in_file)
     with collection_paused():
-        model, inputs = _model(options.ir, options.params)
+        model, inputs = _model(options.ir, options.params, options.output_id)
         emitted = emit_module(
             model,
             emit_options,
@@ -69,14 +77,15 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _model(graph: Path, params: Path | None) -> tuple[Model, list[Path]]:
+def _model(graph: Path, params: Path | None, output_ids: list[int]) -> tuple[Model, list[Path]]:
     """The model and the files that it came from; a graph may have its parameters beside it."""
     from hatch_irpytorch.cli.kinds import told_by_kind
     from hatch_irpytorch.ir.read import read_model
 
     with told_by_kind(graph, "emit"):
         try:
-            return read_model(graph, params), [path for path in (graph, params) if path is not None]
+            read = [path for path in (graph, params) if path is not None]
+            return read_model(graph, params, output_ids=output_ids), read
         except IRPyTorchError as error:
             lacks = any(problem.code == "missing-payload" for problem in error.problems)
             if params is not None or not lacks:
@@ -84,7 +93,7 @@ def _model(graph: Path, params: Path | None) -> tuple[Model, list[Path]]:
             beside = graph.with_name(graph.name.partition(".")[0] + ".safetensors")
             if not beside.is_file():
                 raise
-    model = read_model(graph, beside)
+    model = read_model(graph, beside, output_ids=output_ids)
     message = "the parameters that the graph lacks were taken from here"
     print_notes([Problem("params-beside", Place(beside.as_posix()), message)])
     return model, [graph, beside]

@@ -126,15 +126,17 @@ def weights_file(plan: ModulePlan, graph: str) -> TensorFile:
     return _file(tensors, weights_mark(GENERATED, graph))
 
 
-def store_file(model: Model, maker: str, *, packed: bool) -> TensorFile:
+def store_file(model: Model, maker: str, *, packed: bool, graph: str | None = None) -> TensorFile:
     """A model's parameters by attribute name, each in the narrowest dtype that holds them.
 
     `packed` leaves the zeros of grouped kernels out; torchlean.ir.v1: 4.2 has them dense. `maker`
-    is one of `emit.marks`. The file says which graph it belongs to, and the digest of its tensors.
+    is one of `emit.marks`. The file says which graph it belongs to, by the digest `graph` or by
+    that of the model, and the digest of its tensors.
     """
     tensors = _held(model, packed=packed)
     entries, parts = _entries(tensors)
-    marked = weights_mark(maker, graph_digest(model.graph), tensors_digest(entries, _data(parts)))
+    owner = graph or graph_digest(model.graph)
+    marked = weights_mark(maker, owner, tensors_digest(entries, _data(parts)))
     return _file(tensors, marked)
 
 

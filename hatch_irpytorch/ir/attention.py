@@ -20,8 +20,10 @@ ATTENTION_ATTRIBUTES: dict[str, type] = {
     "num_heads": int,
     "batch_first": bool,
     "dropout_zero": bool,
-    "scale": float,
 }
+SCALE = "scale"
+"""The legacy dialect leaves it out: then the parameters hold it. torchlean.ir.v1: 6.38."""
+
 ATTENTION_PAYLOAD = EVERY_PROJECTION.names()
 _PARTS = ("q", "k", "v", "out")
 
@@ -34,7 +36,7 @@ class Attention:
     """A checked attention node over x of shape (batch, tokens, embed_dim)."""
 
     num_heads: int
-    scale: float
+    scale: float | None
     shape: Shape
     learnable: LearnedProjections
 

@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import NamedTuple, get_args, get_type_hints
 
 from hatch_irpytorch.errors import shown
-from hatch_irpytorch.ir.attention import ATTENTION_ATTRIBUTES, ATTENTION_PAYLOAD
+from hatch_irpytorch.ir.attention import ATTENTION_ATTRIBUTES, ATTENTION_PAYLOAD, SCALE
 from hatch_irpytorch.ir.legacy import FOREIGN_FIELDS, LEGACY_KINDS
 from hatch_irpytorch.ir.ops import BY_TAG, OPS, Op
 from hatch_irpytorch.ir.ops.learned import EVERY_PROJECTION, LearnedProjections
@@ -107,6 +107,7 @@ def _of_legacy(tag: str) -> Kind:
 
 def _of_others() -> tuple[Kind, ...]:
     attention = {name: Attribute(kind) for name, kind in ATTENTION_ATTRIBUTES.items()}
+    attention[SCALE] = Attribute(float, False)
     attention[LEARNABLE] = Attribute(LearnedProjections, False, EVERY_PROJECTION)
     return (
         Kind(ATTENTION, attention, ATTENTION_PAYLOAD, is_tuple=True),

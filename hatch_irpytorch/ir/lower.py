@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET
 
 from hatch_irpytorch.errors import Place, Problems, shown
-from hatch_irpytorch.ir.attention import checked_attention, expand
+from hatch_irpytorch.ir.attention import SCALE, checked_attention, expand
 from hatch_irpytorch.ir.document import KIND_OF, Document, UnsoundNode
 from hatch_irpytorch.ir.graph import Graph, Node
 from hatch_irpytorch.ir.kinds import ATTENTION, KINDS, PROJECTION
@@ -274,7 +274,10 @@ class _Lowering:
         for node_id, part in expansion.linears.items():
             self.holders[node_id] = source
             self.names[node_id] = {slot: f"{part}_{slot}" for slot in ("weight", "bias")}
-        self.fills[expansion.scale_id] = checked.scale
+        if checked.scale is None:
+            self.names[expansion.scale_id] = {"values": SCALE}
+        else:
+            self.fills[expansion.scale_id] = checked.scale
         return expansion.result
 
 

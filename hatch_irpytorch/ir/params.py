@@ -189,9 +189,11 @@ class _Binder:
     def _from_file(self, node: Node, slot: Slot) -> Array | None:
         if self.store is None:
             return None
-        name = attribute_name(node.op.prefix, node.id, slot.name)
-        self.known.add(name)
         entries = self.store.entries
+        prefixes = (node.op.prefix, *node.op.other_prefixes)
+        names = [attribute_name(prefix, node.id, slot.name) for prefix in prefixes]
+        name = next((name for name in names if name in entries), names[0])
+        self.known.add(name)
         if isinstance(node.op, Const) and len(slot.shape) == 2:
             vector = f"{name}_{COMPRESSED}"
             if vector in entries and name not in entries:

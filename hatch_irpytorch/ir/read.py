@@ -6,12 +6,13 @@ the text, since a typed reader stops at the first wrong type.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from hatch_irpytorch.errors import Problems
+from hatch_irpytorch.errors import Place, Problems
 from hatch_irpytorch.garbage import collection_paused
 from hatch_irpytorch.ir.check import check_graph
 from hatch_irpytorch.ir.document import Document, read_document
@@ -32,10 +33,12 @@ def read_model(
     *,
     graph_name: str | None = None,
     params_name: str | None = None,
+    output_ids: Sequence[int] = (),
 ) -> Model:
     """The checked model in a `torchlean.ir.v1` file and, when given, a parameter file.
 
     `graph_name` and `params_name` are what messages call the files; by default their paths.
+    `output_ids` are tensor nodes whose values are the outputs, instead of those that the file says.
     Raises `IRPyTorchError` with every problem of both files.
     """
     graph_file = graph_name or Path(graph).as_posix()
@@ -44,37 +47,58 @@ def read_model(
     if params is not None:
         params_file = params_name or Path(params).as_posix()
         store = StoreFile(params_file, read_store(Path(params), params_file))
-    return build_model(model_bytes, graph_file, store)
+    return build_model(model_bytes, graph_file, store, output_ids)
 
 
-def build_model(data: bytes, file: str, store: StoreFile | None = None) -> Model:
+def build_model(
+    data: bytes, file: str, store: StoreFile | None = None, output_ids: Sequence[int] = ()
+) -> Model:
     """The checked model in the bytes of a graph document. Raises `IRPyTorchError`."""
-    return _read(data, file, partial(resolve_model, store=store))
+    return _read(data, file, partial(resolve_model, store=store, output_ids=output_ids))
 
 
-def build_graph(data: bytes, file: str) -> Graph:
+def build_graph(data: bytes, file: str, output_ids: Sequence[int] = ()) -> Graph:
     """The checked graph in the bytes of a document, without payload. Raises `IRPyTorchError`."""
-    return _read(data, file, resolve_graph)
+    return _read(data, file, partial(resolve_graph, output_ids=output_ids))
 
 
-def resolve_model(document: Document, problems: Problems, store: StoreFile | None = None) -> Model:
+def resolve_model(
+    document: Document,
+    problems: Problems,
+    store: StoreFile | None = None,
+    output_ids: Sequence[int] = (),
+) -> Model:
     """The model of a document; what is wrong with it goes to `problems`."""
     lowered = lower(document, problems)
+    lowered = replace(lowered, graph=_with_outputs(lowered.graph, output_ids, problems))
     sound = check_graph(lowered.graph, problems)
     params, notes = bind_params(lowered, sound, store, problems)
     return Model(lowered.graph, params, notes)
 
 
-def resolve_graph(document: Document, problems: Problems) -> Graph:
+def _with_outputs(graph: Graph, output_ids: Sequence[int], problems: Problems) -> Graph:
+    """The graph that gives the values of other nodes. torchlean.ir.v1: 6.43."""
+    if not output_ids:
+        return graph
+    count = len(graph.nodes)
+    for output in output_ids:
+        if not 0 <= output < count:
+            expected = f"the id of one of the {count} tensor nodes"
+            problems.mismatch("bad-id", Place(graph.file), "output_ids", expected, f"`{output}`")
+    sound = tuple(output if 0 <= output < count else 0 for output in output_ids)
+    return replace(graph, output_ids=sound)
+
+
+def resolve_graph(document: Document, problems: Problems, output_ids: Sequence[int] = ()) -> Graph:
     """The graph of a document, whose payload is not looked at."""
-    graph = lower(document, problems).graph
+    graph = _with_outputs(lower(document, problems).graph, output_ids, problems)
     check_graph(graph, problems)
     return graph
 
 
-def read_graph(graph: Path, file: str) -> Graph:
+def read_graph(graph: Path, file: str, output_ids: Sequence[int] = ()) -> Graph:
     """The checked graph in a file, without its payload. Raises `IRPyTorchError`."""
-    return build_graph(read_bytes(graph, file), file)
+    return build_graph(read_bytes(graph, file), file, output_ids)
 
 
 def _read(data: bytes, file: str, resolve: Callable[[Document, Problems], _Read]) -> _Read:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hatch_irpytorch.errors import Place, fail, shown
+from hatch_irpytorch.errors import Place, Problems, fail, shown
 from hatch_irpytorch.ir.arrays import tensor
 from hatch_irpytorch.ir.npy import NpyHeader, read_npy_data, read_npy_header
-from hatch_irpytorch.ir.shapes import Shape
+from hatch_irpytorch.ir.shapes import Shape, shape_text
 from hatch_irpytorch.source.json_text import parse_json
 from hatch_irpytorch.source.reading import read_bytes, require_file
 
@@ -156,7 +156,40 @@ def _read_json(path: Path, file: str) -> Mapping[str, Entry]:
     if not isinstance(value, dict):
         message = f"the root must be an object of arrays by name, found {shown(value)}"
         raise fail("bad-params", Place(file), message)
-    return _JsonEntries(value)
+    params = value.get("params")
+    if not isinstance(params, dict):
+        return _JsonEntries(value)
+    entries = _JsonEntries(params)
+    problems = Problems()
+    for name in value.keys() - {"params", "meta"}:
+        message = f"beside `params` there may be `meta`, found {shown(name)}"
+        problems.add("bad-params", Place(file), message)
+    _check_meta(entries, value.get("meta", {}), Place(file), problems)
+    problems.raise_if_any()
+    return entries
+
+
+def _check_meta(
+    entries: Mapping[str, Entry], meta: object, place: Place, problems: Problems
+) -> None:
+    """What a state-dict JSON says of its arrays has to be so. torchlean.ir.v1: 4.2, 6.39."""
+    if not isinstance(meta, dict):
+        problems.mismatch("bad-params", place, "meta", "an object by name", shown(meta))
+        return
+    for name, told in meta.items():
+        field = f"meta.{name}"
+        if name not in entries or not isinstance(told, dict):
+            expected = "an object for an entry of `params`"
+            found = shown(told) if name in entries else "no such entry"
+            problems.mismatch("bad-params", place, field, expected, found)
+            continue
+        dtype, shape = told.get("dtype", "float32"), list(entries[name].shape)
+        if not isinstance(dtype, str) or dtype.removeprefix("torch.") not in DTYPES:
+            expected = f"one of {', '.join(DTYPES)}"
+            problems.mismatch("bad-params", place, f"{field}.dtype", expected, shown(dtype))
+        if told.get("shape", shape) != shape:
+            expected = f"{shape_text(entries[name].shape)}, the shape of its numbers"
+            problems.mismatch("bad-params", place, f"{field}.shape", expected, shown(told["shape"]))
 
 
 class _JsonEntries(Mapping[str, Entry]):

@@ -235,6 +235,8 @@ class Op:
     """How many parents the op has; None: two or more."""
     prefix: ClassVar[str]
     """What its attributes start with in a generated module."""
+    other_prefixes: ClassVar[tuple[str, ...]] = ()
+    """What they start with in parameter files of the other dialect."""
     from_node: ClassVar[frozenset[str]] = frozenset()
     repeated_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields of the inline payload that repeat what shapes and attributes say already."""

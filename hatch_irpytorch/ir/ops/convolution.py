@@ -79,6 +79,7 @@ class Conv(Op, tag="conv"):
     input_spatial: tuple[int, ...] | None = None
     learnable: LearnedWeight = EVERY_WEIGHT
 
+    other_prefixes = ("conv2d",)
     repeated_fields = frozenset({"input_spatial"})
     payload_fields = ("weight", "bias")
 
@@ -229,6 +230,8 @@ class Conv(Op, tag="conv"):
 
 class LegacyConv2d(Conv, prefix="conv2d", tag="conv"):
     """A `conv2d` of the legacy dialect: attributes keep their name. torchlean.ir.v1: 2.5."""
+
+    other_prefixes = (Conv.prefix,)
 
 
 def one_or_all(values: tuple[int, ...]) -> int | tuple[int, ...]:

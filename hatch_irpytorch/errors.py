@@ -8,6 +8,7 @@ from typing import NamedTuple
 CODES: dict[str, str] = {
     "alias-in-manifest": "YAML anchors and aliases have no use in a manifest",
     "approximated": "a function without a form of its own is computed by a polynomial",
+    "as-reals": "booleans or integers are given as real numbers",
     "bad-arity": "a node has the wrong number of parents",
     "bad-attribute": "an attribute of a node is missing, ill-typed or out of its range",
     "bad-encoding": "the file is not UTF-8 text without a byte order mark",
@@ -37,6 +38,7 @@ CODES: dict[str, str] = {
     "duplicate-module": "two manifests produce the same module",
     "edited-by-hand": "a generated file differs from what was last generated",
     "extra-payload": "the parameter file holds an entry that no node of the graph uses",
+    "finite-only": "what was converted is right for finite numbers",
     "foreign-code": "a generated module, or bytecode beside it, is not what the emitter writes",
     "import-failed": "a generated module does not import cleanly",
     "in-place": "`forward` writes into its input, which a graph leaves as it was",

@@ -89,20 +89,23 @@ class Padded:
 class Builder:
     """Nodes in order of creation. `origin` is what the nodes that follow are named after.
 
-    `padded` and `erf_of` tell of the result of a formula what it was made of. Nodes and the numbers
-    of constants are taken out of the budget, which raises `OverBudgetError`.
+    `dtype` is the wider of float32 and float64 that the source computes in. `padded`, `erf_of` and
+    `sign_of` tell of the result of a formula what it was made of. Nodes and the numbers of
+    constants are taken out of the budget, which raises `OverBudgetError`.
     `guarded` are softmaxes whose rows that are masked whole are cared for. A builder that
     `evaluates` is asked for numbers alone: they may be NaN or infinite, as no file is to hold them.
     """
 
     origin: str = ""
     file: str = "<captured>"
+    dtype: str = "float32"
     budget: Budget = field(default_factory=Budget)
     evaluates: bool = False
     padded: dict[int, Padded] = field(default_factory=dict)
     bounds: dict[int, tuple[float, float] | None] = field(default_factory=dict)
     erf_of: dict[int, Value] = field(default_factory=dict)
     guarded: set[int] = field(default_factory=set)
+    sign_of: dict[int, Value] = field(default_factory=dict)
     notes: dict[tuple[str, str], None] = field(default_factory=dict)
     _drafts: list[_Draft] = field(default_factory=list)
     _known: dict[object, Value] = field(default_factory=dict)

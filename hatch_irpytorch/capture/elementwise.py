@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
-from hatch_irpytorch.ir.ops import Op
+from hatch_irpytorch.ir.ops import Const, Op
 from hatch_irpytorch.ir.ops.elementwise import (
     Abs,
     Add,
@@ -24,6 +24,8 @@ from hatch_irpytorch.ir.ops.elementwise import (
     Sub,
     Tanh,
 )
+from hatch_irpytorch.ir.ops.movement import BroadcastTo, Reshape
+from hatch_irpytorch.ir.shapes import numel
 
 Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -55,6 +57,19 @@ def div(b: Builder, x: Value, y: Value) -> Value:
         with np.errstate(divide="ignore"):
             return mul(b, x, b.const(1.0 / b.array(y)))
     return mul(b, x, b.node(Inv(), y))
+
+
+def number_of(b: Builder, x: Value) -> float | None:
+    """The one number that a constant holds, also repeated or inverted; None for other values."""
+    op = b.op(x)
+    if isinstance(op, BroadcastTo | Reshape):
+        return number_of(b, b.parents(x)[0])
+    if isinstance(op, Inv):
+        number = number_of(b, b.parents(x)[0])
+        return 1.0 / number if number else None
+    if isinstance(op, Const) and numel(x.shape) == 1 and not op.learnable:
+        return float(b.payload(x)["values"].reshape(()))
+    return None
 
 
 def maximum(b: Builder, x: Value, y: Value) -> Value:

@@ -24,7 +24,7 @@ from hatch_irpytorch.capture.onnx.file import (
 )
 from hatch_irpytorch.capture.onnx.folding import folded_outputs
 from hatch_irpytorch.capture.onnx.functions import function_body, given_attributes
-from hatch_irpytorch.capture.onnx.kinds import UNTOLD, kind_of, output_kinds
+from hatch_irpytorch.capture.onnx.kinds import REALS, UNTOLD, kind_of, output_kinds
 from hatch_irpytorch.capture.onnx.op_table import OPS, handled, is_standard, runs_graphs
 from hatch_irpytorch.capture.onnx.scope import ABSENT, Named, Scope, count_reads, resolved
 from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Graph
@@ -54,7 +54,8 @@ class _Conversion:
 
     def __init__(self, file: OnnxFile) -> None:
         self.file = file
-        self.builder = Builder(file=file.name, budget=file.budget)
+        dtype = "float64" if file.input_kind == onnx.TensorProto.DOUBLE else "float32"
+        self.builder = Builder(file=file.name, dtype=dtype, budget=file.budget)
         self.problems = Problems()
         self.position = 0
         self.caller = ""
@@ -87,6 +88,8 @@ class _Conversion:
             self.problems.add("inexpressible", Place(self.file.name), message)
             return None
         self.builder.origin = ""
+        if named.kind not in REALS:
+            self.builder.note("as-reals", f"the output `{name}` is given as real numbers")
         try:
             return named.value(self.builder, name)
         except InexpressibleError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import erf
+from hatch_irpytorch.capture import erf, patterns
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.onnx.tensors import Call
 from hatch_irpytorch.capture.training import DROPOUT, is_input, note
@@ -135,11 +135,6 @@ def _tan(c: Call) -> Value:
     return e.div(c.b, c.b.node(Sin(), c.x), c.b.node(Cos(), c.x))
 
 
-def _where(c: Call) -> Value:
-    condition = c.array(0, "a condition").astype(np.bool_)
-    return e.chosen(c.b, condition, c.value(1), c.value(2))
-
-
 def _cast(c: Call) -> Value:
     target = c.get("to", _FLOAT)
     if target not in (_FLOAT, _DOUBLE):
@@ -172,7 +167,7 @@ OPS: dict[str, Handler] = {
     "Clip": _clip,
     "Cos": _unary(Cos()),
     "Cosh": _formula(e.cosh),
-    "Div": _from_input(erf.quotient),
+    "Div": _from_input(patterns.quotient),
     "Dropout": _dropout,
     "Elu": _formula(e.elu, alpha=1.0),
     "Erf": _formula(erf.erf),
@@ -187,7 +182,7 @@ OPS: dict[str, Handler] = {
     "Mean": _mean,
     "Min": _folded(e.minimum),
     "Mish": _formula(e.mish),
-    "Mul": lambda c: erf.product(c.b, c.value(0), c.value(1)),
+    "Mul": lambda c: patterns.product(c.b, c.value(0), c.value(1)),
     "Neg": _formula(e.neg),
     "PRelu": _prelu,
     "Pow": _pow,
@@ -205,6 +200,5 @@ OPS: dict[str, Handler] = {
     "Swish": _formula(e.silu, alpha=1.0),
     "Tan": _tan,
     "Tanh": _formula(e.tanh),
-    "Where": _where,
 }
 """By op type."""

@@ -79,7 +79,7 @@ def _evaluated(
     """
     budget = call.b.budget
     entries, nodes = budget.entries, budget.nodes
-    scratch = Builder(file=call.b.file, budget=budget, evaluates=True)
+    scratch = Builder(file=call.b.file, dtype="float64", budget=budget, evaluates=True)
     scope = Scope(scratch, call.scope.opsets)
     for name in filter(None, call.inputs):
         named = call.scope.named(name)

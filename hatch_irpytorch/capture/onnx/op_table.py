@@ -9,6 +9,7 @@ import onnx
 
 from hatch_irpytorch.capture.builder import InexpressibleError
 from hatch_irpytorch.capture.onnx import (
+    comparison_ops,
     control_ops,
     elementwise_ops,
     layer_ops,
@@ -22,6 +23,7 @@ from hatch_irpytorch.capture.onnx.tensors import Call
 
 OPS = {
     **elementwise_ops.OPS,
+    **comparison_ops.OPS,
     **movement_ops.OPS,
     **reduction_ops.OPS,
     **layer_ops.OPS,

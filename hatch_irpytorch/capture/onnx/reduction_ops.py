@@ -12,6 +12,7 @@ from hatch_irpytorch.capture import products as p
 from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture.builder import Builder, Value
 from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
+from hatch_irpytorch.capture.positions import position_of_largest, position_of_smallest
 from hatch_irpytorch.ir.ops.elementwise import Log
 from hatch_irpytorch.ir.ops.learned import EVERY_WEIGHT
 from hatch_irpytorch.ir.shapes import numel
@@ -97,7 +98,18 @@ def _einsum(c: Call) -> Value:
     return p.einsum(c.b, c.get("equation", ""), *c.values())
 
 
+def _position(function: Callable[..., Value]) -> Handler:
+    def convert(c: Call) -> Value:
+        axis, keep = int(c.get("axis", 0)), bool(c.get("keepdims", 1))
+        last = bool(c.get("select_last_index", 0))
+        return function(c.b, c.x, axis_of(axis, c.x.rank), keep, last)
+
+    return convert
+
+
 OPS: dict[str, Handler] = {
+    "ArgMax": _position(position_of_largest),
+    "ArgMin": _position(position_of_smallest),
     "CumSum": _cumsum,
     "Einsum": _einsum,
     "Gemm": _gemm,

@@ -17,7 +17,6 @@ from hatch_irpytorch.capture.pytorch.again import gives_the_same_again, kept_sta
 from hatch_irpytorch.capture.pytorch.arguments import takes
 from hatch_irpytorch.capture.pytorch.batch import mixes_rows
 from hatch_irpytorch.capture.pytorch.dropout import note_dropout
-from hatch_irpytorch.capture.pytorch.elementwise_ops import Sign
 from hatch_irpytorch.capture.pytorch.program import (
     OPS,
     Program,
@@ -57,7 +56,7 @@ def from_torch(module: nn.Module, example: torch.Tensor) -> Model:
         message = "the example must be one tensor of floating point numbers"
         raise fail("capture-failed", Place(name), message)
     program = export(module, example, name)
-    conversion = _Conversion(program, tuple(example.shape), name)
+    conversion = _Conversion(program, example, name)
     note_dropout(conversion.builder, module)
     with torch.no_grad():
         model = conversion.run()
@@ -74,12 +73,13 @@ def from_torch(module: nn.Module, example: torch.Tensor) -> Model:
 
 
 class _Conversion:
-    def __init__(self, program: Program, shape: tuple[int, ...], name: str) -> None:
+    def __init__(self, program: Program, example: torch.Tensor, name: str) -> None:
+        dtype = "float64" if example.dtype == torch.float64 else "float32"
         self.program = program
-        self.builder = Builder(file=name)
+        self.builder = Builder(file=name, dtype=dtype)
         self.context = Context(self.builder, program.uses)
         self.values: dict[fx.Node, Any] = {}
-        self.shape = shape
+        self.shape = tuple(example.shape)
         self.problems = Problems()
         self.refused = RefusedNodes(name)
         self.name = name
@@ -109,14 +109,16 @@ class _Conversion:
         mine = [result for result, own in pairs if own and isinstance(result, fx.Node)]
         self._require_no_state(results, mine)
         values = []
-        for output in (self.values[result] for result in mine):
+        for result in mine:
+            output = self.values[result]
             if isinstance(output, torch.Tensor) and not output.dtype.is_floating_point:
                 message = f"an output of {output.dtype} is not a tensor of real numbers"
                 self.problems.add("capture-failed", Place(self.name), message)
-            elif isinstance(output, Sign):
-                message = "an output is the sign of a tensor, which has no form"
-                self.problems.add("inexpressible", Place(self.name), message)
             elif not isinstance(output, _Unknown):
+                dtype = result.meta["val"].dtype
+                if not dtype.is_floating_point:
+                    message = f"an output of {dtype} is given as real numbers"
+                    self.builder.note("as-reals", message)
                 values.append(self.context.value(output))
         if not mine:
             self.problems.add("capture-failed", Place(self.name), "the module returns no tensor")
@@ -144,15 +146,13 @@ class _Conversion:
         if any(leaf is _UNKNOWN for leaf in leaves):
             return self._stand_in(node) if known else self._refuse(node)
         args, kwargs = arguments
-        if not any(isinstance(leaf, Value | Parameter | Sign) for leaf in leaves):
+        if not any(isinstance(leaf, Value | Parameter) for leaf in leaves):
             return self._folded(node, args, kwargs)
         if node.target is operator.getitem:
             return self._item(node, args)
         if not known:
             return self._refuse(node)
         try:
-            if any(isinstance(leaf, Sign) for leaf in leaves) and op_name(node) != "mul":
-                raise InexpressibleError("the sign of a tensor")
             handler = OPS[op_name(node)]
             if not takes(handler, args, kwargs):
                 raise InexpressibleError(f"the overload `{overload_name(node)}`")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
+from hatch_irpytorch.capture import comparisons, erf, patterns
 from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import erf
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, as_number, formula
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 from hatch_irpytorch.capture.training import DROPOUT, note
 from hatch_irpytorch.ir.ops import Op
-from hatch_irpytorch.ir.ops.elementwise import Abs, Cos, Exp, Inv, Log, Relu, Sin, Sqrt
+from hatch_irpytorch.ir.ops.elementwise import Abs, Cos, Exp, Inv, Log, Sin, Sqrt
 from hatch_irpytorch.ir.ops.reduction import MseLoss
 from hatch_irpytorch.ir.ops.sources import Detach
 
@@ -26,6 +24,8 @@ def _unary(op: Op) -> Handler:
 
 
 def _add(c: Context, x: Tensor, y: Tensor | Number, *, alpha: Number = 1) -> Value:
+    if c.made_dtype() == torch.bool:
+        return comparisons.either(c.builder, c.value(x), c.value(y))
     return e.add(c.builder, c.value(x), e.scaled(c.builder, c.value(y), float(alpha)))
 
 
@@ -37,20 +37,14 @@ def _rsub(c: Context, x: Tensor, y: Tensor | Number, alpha: Number = 1) -> Value
     return e.sub(c.builder, c.value(y), e.scaled(c.builder, c.value(x), float(alpha)))
 
 
-def _mul(c: Context, x: Tensor | Sign, y: Tensor | Number | Sign) -> Value:
-    for one, other in ((x, y), (y, x)):
-        if isinstance(one, Sign):
-            if _is_size_of(c, other, one.of):
-                return one.of
-            raise InexpressibleError("the sign of a tensor")
-    assert not isinstance(x, Sign) and not isinstance(y, Sign)
-    return erf.product(c.builder, c.value(x), c.value(y))
+def _mul(c: Context, x: Tensor, y: Tensor | Number) -> Value:
+    return patterns.product(c.builder, c.value(x), c.value(y))
 
 
 def _div(c: Context, x: Tensor, y: Tensor | Number, *, rounding_mode: str | None = None) -> Value:
     if rounding_mode is not None:
         raise InexpressibleError(f"division that rounds by `{rounding_mode}`")
-    return erf.quotient(c.builder, c.value(x), c.value(y))
+    return patterns.quotient(c.builder, c.value(x), c.value(y))
 
 
 def _pow(c: Context, x: Tensor | Number, exponent: Tensor | Number) -> Value:
@@ -98,16 +92,6 @@ def _minimum(c: Context, x: Tensor, y: Tensor) -> Value:
     return e.minimum(c.builder, c.value(x), c.value(y))
 
 
-def _where(c: Context, condition: Tensor, x: Tensor | Number, y: Tensor | Number) -> Value:
-    fixed = c.constant(condition, "a condition").bool().numpy()
-    return e.chosen(c.builder, fixed, c.value(x), c.value(y))
-
-
-def _masked_fill(c: Context, x: Tensor, mask: Tensor, value: Tensor | Number) -> Value:
-    fixed = c.constant(mask, "a mask").bool().numpy()
-    return e.chosen(c.builder, fixed, c.value(value), c.value(x))
-
-
 def _lerp(c: Context, x: Tensor, y: Tensor, weight: Tensor | Number) -> Value:
     b = c.builder
     step = e.mul(b, e.sub(b, c.value(y), c.value(x)), c.value(weight))
@@ -149,27 +133,6 @@ def _dropout(c: Context, x: Tensor, p: float, train: bool = False) -> Tensor:
 
 def _native_dropout(c: Context, x: Tensor, p: float, train: bool | None) -> tuple[Tensor, None]:
     return _dropout(c, x, p, train is not False), None
-
-
-@dataclass(frozen=True)
-class Sign:
-    """The signs of a value: no op computes them, but their product with its size is itself."""
-
-    of: Value
-
-
-def _sign(c: Context, x: Tensor) -> Sign:
-    return Sign(c.value(x))
-
-
-def _is_size_of(c: Context, x: object, y: Value) -> bool:
-    """Whether x is |y|, or a relu of that."""
-    if not isinstance(x, Value):
-        return False
-    b = c.builder
-    if isinstance(b.op(x), Relu):
-        return _is_size_of(c, b.parents(x)[0], y)
-    return isinstance(b.op(x), Abs) and b.parents(x) == (y,)
 
 
 def _copy(c: Context, x: Tensor, source: Tensor, *_: object) -> Value:
@@ -222,7 +185,6 @@ OPS: dict[str, Handler] = {
     "log1p": formula(_log1p),
     "log2": _log_base(2.0),
     "logaddexp": _logaddexp,
-    "masked_fill": _masked_fill,
     "maximum": _maximum,
     "minimum": _minimum,
     "mse_loss": _mse_loss,
@@ -233,8 +195,6 @@ OPS: dict[str, Handler] = {
     "reciprocal": _unary(Inv()),
     "rsqrt": formula(e.rsqrt),
     "rsub": _rsub,
-    "sgn": _sign,
-    "sign": _sign,
     "sin": _unary(Sin()),
     "sinh": formula(e.sinh),
     "special_ndtr": formula(erf.ndtr),
@@ -243,6 +203,5 @@ OPS: dict[str, Handler] = {
     "sub": _sub,
     "tan": formula(_tan),
     "_to_copy": _to_copy,
-    "where": _where,
 }
 """By the name of the ATen op, for all of its overloads."""

@@ -17,6 +17,7 @@ from torch import fx, nn
 from hatch_irpytorch.capture.pytorch import (
     activation_ops,
     attention_ops,
+    comparison_ops,
     elementwise_ops,
     index_ops,
     layer_ops,
@@ -32,6 +33,7 @@ from hatch_irpytorch.errors import Place, fail
 
 OPS = {
     **elementwise_ops.OPS,
+    **comparison_ops.OPS,
     **activation_ops.OPS,
     **attention_ops.OPS,
     **movement_ops.OPS,

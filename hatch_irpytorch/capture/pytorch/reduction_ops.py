@@ -8,8 +8,9 @@ from typing import Any
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture import products as p
 from hatch_irpytorch.capture import reductions as r
-from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.builder import Value
 from hatch_irpytorch.capture.determinants import determinant
+from hatch_irpytorch.capture.positions import position_of_largest, position_of_smallest
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 from hatch_irpytorch.ir.ops.elementwise import Log, Sqrt
@@ -30,17 +31,28 @@ def _reduction(function: Callable[..., Value]) -> Handler:
     return convert
 
 
-def _first_of_pair(function: Callable[..., Value]) -> Handler:
-    """`max` and `min`: with a dim they return positions too, which no op computes."""
+def _extreme(
+    whole: Callable[..., Value], positions: Callable[..., Value], of_two: Callable[..., Value]
+) -> Handler:
+    """`max` and `min`: of all entries, along an axis with the positions, or of two tensors."""
 
     def convert(
         c: Context, x: Tensor, dim: int | Tensor | None = None, keepdim: bool = False
     ) -> Any:
+        b, value = c.builder, c.value(x)
         if dim is None:
-            return function(c.builder, c.value(x), None, False)
+            return whole(b, value, None, False)
         if not isinstance(dim, int):
-            raise InexpressibleError("a maximum of two tensors under this name")
-        return function(c.builder, c.value(x), [dim], keepdim), None
+            return of_two(b, value, c.value(dim))
+        found = positions(b, value, dim, keepdim) if c.uses_result(1) else None
+        return whole(b, value, [dim], keepdim), found
+
+    return convert
+
+
+def _position(function: Callable[..., Value]) -> Handler:
+    def convert(c: Context, x: Tensor, dim: int | None = None, keepdim: bool = False) -> Value:
+        return function(c.builder, c.value(x), dim, keepdim)
 
     return convert
 
@@ -145,6 +157,8 @@ OPS: dict[str, Handler] = {
     "addmv": _added_product,
     "amax": _reduction(r.largest),
     "amin": _reduction(r.smallest),
+    "argmax": _position(position_of_largest),
+    "argmin": _position(position_of_smallest),
     "baddbmm": _added_product,
     "bmm": _matmul,
     "cumprod": _cumprod,
@@ -156,9 +170,9 @@ OPS: dict[str, Handler] = {
     "logcumsumexp": _log_cumsum_exp,
     "logsumexp": _reduction(r.log_sum_exp),
     "matmul": _matmul,
-    "max": _first_of_pair(r.largest),
+    "max": _extreme(r.largest, position_of_largest, e.maximum),
     "mean": _reduction(r.mean),
-    "min": _first_of_pair(r.smallest),
+    "min": _extreme(r.smallest, position_of_smallest, e.minimum),
     "mm": _matmul,
     "mv": _matmul,
     "norm": _norm,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -54,6 +55,22 @@ class Context:
     consts: dict[Identity, Value] = field(default_factory=dict)
     stored: set[Identity] = field(default_factory=set)
     node: fx.Node | None = None
+
+    def dtype_of(self, position: int) -> torch.dtype | None:
+        """The dtype of a positional argument of the node that is converted; None for a number."""
+        argument = None if self.node is None else self.node.args[position]
+        made = argument.meta.get("val") if isinstance(argument, fx.Node) else None
+        return made.dtype if isinstance(made, torch.Tensor) else None
+
+    def made_dtype(self) -> torch.dtype | None:
+        """The dtype of what the node gives that is converted; None where it gives several."""
+        made = None if self.node is None else self.node.meta.get("val")
+        return made.dtype if isinstance(made, torch.Tensor) else None
+
+    def uses_result(self, position: int) -> bool:
+        """Whether anything reads one of the several results of the node that is converted."""
+        users = () if self.node is None else self.node.users
+        return any(user.target is operator.getitem and user.args[1] == position for user in users)
 
     def value(self, tensor: Tensor | float) -> Value:
         """As a node of the graph. Several uses of one parameter share one const."""

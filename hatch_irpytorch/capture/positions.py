@@ -1,0 +1,39 @@
+"""Where along an axis the largest entry stands, as a whole number."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hatch_irpytorch.capture import elementwise as e
+from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.comparisons import at_least
+from hatch_irpytorch.capture.reductions import largest
+from hatch_irpytorch.ir.shapes import numel
+
+
+def position_of_largest(
+    b: Builder, x: Value, axis: int | None, keep: bool, last: bool = False
+) -> Value:
+    """The position of the first of the largest entries, or of the last; over all where no axis is.
+
+    Positions are weighed so that the largest weight among those entries tells it.
+    """
+    if axis is None:
+        position = position_of_largest(b, b.reshape(x, (numel(x.shape),)), 0, False, last)
+        return b.reshape(position, (1,) * x.rank if keep else ())
+    if x.rank == 0:
+        return b.const(0.0)
+    axis %= x.rank
+    count = x.shape[axis]
+    hits = at_least(b, x, largest(b, x, [axis], True))
+    weights = np.arange(1.0, count + 1) if last else np.arange(count, 0.0, -1.0)
+    shaped = b.const(weights.reshape((count, *[1] * (x.rank - axis - 1))))
+    weight = largest(b, e.mul(b, hits, shaped), [axis], keep)
+    return e.shifted(b, weight, -1.0) if last else e.shifted(b, e.neg(b, weight), float(count))
+
+
+def position_of_smallest(
+    b: Builder, x: Value, axis: int | None, keep: bool, last: bool = False
+) -> Value:
+    """The same of the smallest entries."""
+    return position_of_largest(b, e.neg(b, x), axis, keep, last)

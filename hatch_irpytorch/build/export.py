@@ -119,16 +119,6 @@ def _in_v1(model: Model) -> Model:
     return replace(model, graph=replace(model.graph, nodes=tuple(nodes)))
 
 
-def unreadable_notes(graph: Graph) -> tuple[Problem, ...]:
-    """Nodes whose JSON form is an extension of this project. torchlean.ir.v1: 2.6."""
-    message = "TorchLean's own reader has no JSON form of `hard_masked_softmax` and refuses it"
-    return tuple(
-        Problem("unsupported", graph.place(node), message)
-        for node in graph.nodes
-        if node.op.tag == "hard_masked_softmax"
-    )
-
-
 def _with_default_norms(model: Model) -> Model:
     """Layer norms without payload given the one they mean. torchlean.ir.v1: 6.35."""
     params = dict(model.params)

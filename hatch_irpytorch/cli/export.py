@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.build.generate import read_manifests
     from hatch_irpytorch.build.ownership import is_regular
     from hatch_irpytorch.build.places import require_place
+    from hatch_irpytorch.build.upstream import upstream_notes
     from hatch_irpytorch.project import find_project
 
     output: Path = options.output
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     data: Content
     if output.suffix == export.JSON_ENDING:
         data = export.exported_json(model)
-        print_notes(export.unreadable_notes(model.graph))
+        print_notes(upstream_notes(model))
     else:
         data = export.exported_store(model)
     replace_file(output, data, name)

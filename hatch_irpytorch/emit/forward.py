@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hatch_irpytorch.emit.fusion.ops import FusedLinears
 from hatch_irpytorch.emit.layout import LINE_WIDTH, flat, statement
 from hatch_irpytorch.emit.plan import ClassPlan, Template, Variables
-from hatch_irpytorch.ir.graph import Node
+from hatch_irpytorch.ir.graph import Node, node_list
 from hatch_irpytorch.names import dotted_name
 
 
@@ -58,24 +58,12 @@ def _statements(node: Node, template: Template, variables: Variables) -> str:
     if isinstance(node.op, FusedLinears):
         target = ", ".join([variables.of[child] for child in node.op.children])
     if node.covers:
-        comment = f"{comment}, {_node_list(node.covers)}"
+        comment = f"{comment}, {node_list(node.covers)}"
     elif node.id in variables.renamed:
         comment = f"v{node.id}: {comment}"
     *first, last = template.filled(names)
     lines = [line for code in first for line in statement(target, code)]
     return "\n".join([*lines, *statement(target, last, comment)])
-
-
-def _node_list(ids: tuple[int, ...]) -> str:
-    """Ascending ids as `nodes 3-7, 9`."""
-    runs: list[list[int]] = []
-    for node_id in ids:
-        if runs and node_id == runs[-1][1] + 1:
-            runs[-1][1] = node_id
-        else:
-            runs.append([node_id, node_id])
-    shown = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
-    return f"nodes {', '.join(shown)}"
 
 
 def _deletions(names: tuple[str, ...]) -> list[str]:

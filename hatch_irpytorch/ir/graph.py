@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -184,3 +184,15 @@ class Model:
     params: ParamStore
     notes: tuple[Problem, ...] = field(default=())
     mixes_rows: bool = False
+
+
+def node_list(ids: Sequence[int]) -> str:
+    """Ascending ids as `nodes 3-7, 9`."""
+    runs: list[list[int]] = []
+    for node_id in ids:
+        if runs and node_id == runs[-1][1] + 1:
+            runs[-1][1] = node_id
+        else:
+            runs.append([node_id, node_id])
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in runs]
+    return f"nodes {', '.join(shown)}"

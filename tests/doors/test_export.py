@@ -23,7 +23,8 @@ from strict_reader import RULES, RefusedError
 from strict_reader import read as read_strictly
 
 from hatch_irpytorch import EmitOptions, IRPyTorchError, Model, emit_module, evaluate, read_model
-from hatch_irpytorch.build.export import exported_json, exported_store, unreadable_notes
+from hatch_irpytorch.build.export import exported_json, exported_store
+from hatch_irpytorch.build.upstream import REFUSED, upstream_notes
 from hatch_irpytorch.ir.ops import OPS
 from hatch_irpytorch.ir.params import StoreFile
 from hatch_irpytorch.ir.read import build_model
@@ -87,7 +88,7 @@ def test_exported_random_graphs_are_read_strictly() -> None:
         except IRPyTorchError as error:
             assert {p.code for p in error.problems} <= {"not-finite", "missing-payload"}
             return
-        if unreadable_notes(model.graph):
+        if any(node.op.tag == REFUSED for node in model.graph.nodes):
             with pytest.raises(RefusedError, match="hard_masked_softmax"):
                 read_strictly(data.decode())
             return
@@ -218,8 +219,28 @@ def test_an_unused_node_without_payload_is_an_error_of_its_own() -> None:
 def test_what_upstream_cannot_read_is_noted() -> None:
     mask = {"shape": [2], "allowed": [True, False]}
     model = read(document([2], op("hard_masked_softmax", [0], [2], mask=mask)))
-    (note,) = unreadable_notes(model.graph)
+    (note,) = upstream_notes(model)
     assert str(note).startswith("graph.json: node 1 (hard_masked_softmax): error[unsupported]")
+
+
+def test_what_upstream_passes_over_is_noted_by_field() -> None:
+    frozen = {"learnable": {"bias": False}}
+    arrays = {"weight": [[1.0, 0.0], [0.0, 1.0]], "bias": [0.0, -0.0]}
+    value = document(
+        [2],
+        const([2], 1.0) | {"learnable": False},
+        op("add", [0, 1], [2]),
+        op("linear", [2], [2], **arrays, **frozen),
+        op("linear", [3], [2], **arrays),
+        op("linear", [4], [2], **arrays, **frozen),
+    )
+    value["nodes"][0]["integers"] = 7
+    assert [note.message.rpartition(" over ")[2] for note in upstream_notes(read(value))] == [
+        "`learnable` (nodes 1, 3, 5)",
+        "`integers` (nodes 0)",
+        "the sign of -0.0 (nodes 3-5)",
+    ]
+    assert upstream_notes(read(document([2], op("relu", [0], [2])))) == ()
 
 
 def test_torch_saves_what_the_command_reads(project: Path) -> None:

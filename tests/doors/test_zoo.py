@@ -55,6 +55,8 @@ def test_an_original_that_is_finite_in_one_dtype_alone_is_no_measure() -> None:
     require_alike(moved(1e-3), EXACT)
     with pytest.raises(ValueError, match="finite elsewhere"):
         require_alike([torch.tensor([1.0, torch.nan])], EXACT)
+    with pytest.raises(ValueError, match="no number"):
+        require_alike([torch.tensor([torch.nan])], [torch.tensor([torch.nan])])
 
 
 def test_real_tensors_are_found_in_order() -> None:

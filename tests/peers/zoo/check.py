@@ -33,7 +33,7 @@ def check(network: Network, doors: tuple[str, ...], report: Report) -> None:
         module, example = network.make()
         draw_constants(module.eval())
         with torch.no_grad():
-            single = real_tensors(module(example))
+            single = real_tensors(module(example.clone()))
             exact = _in_double_precision(module, example)
         require_alike(single, exact)
     except Exception as error:  # a library may raise anything
@@ -53,7 +53,7 @@ def check(network: Network, doors: tuple[str, ...], report: Report) -> None:
                 net = _emitted(model, Path(folder))
                 outcome["stage"] = "run"
                 with torch.no_grad():
-                    verdict = judged(real_tensors(net(example)), single, exact)
+                    verdict = judged(real_tensors(net(example.clone())), single, exact)
                 outcome |= {"stage": "done", **vars(verdict)}
             except IRPyTorchError as error:
                 outcome |= {"stage": "refused", "problems": [p.message for p in error.problems]}
@@ -68,7 +68,7 @@ def _in_double_precision(module: nn.Module, example: torch.Tensor) -> list[torch
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        return real_tensors(copy.deepcopy(module).double()(example.double()))
+        return real_tensors(copy.deepcopy(module).double()(example.to(torch.float64, copy=True)))
     finally:
         torch.set_default_dtype(usual)
 
@@ -78,12 +78,12 @@ def _come_in(
 ) -> Model:
     if door == "capture":
         outcome["stage"] = "capture"
-        return from_torch(module, example)
+        return from_torch(module, example.clone())
     outcome["stage"] = "torch.onnx.export"
     path = folder / "network.onnx"
     # Where gradients are wanted, the exporter takes two attention kernels of other strides for one.
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()), torch.no_grad():
-        program: Any = torch.onnx.export(module, (example,), dynamo=True, verbose=False)
+        program: Any = torch.onnx.export(module, (example.clone(),), dynamo=True, verbose=False)
         program.save(path)
     outcome["stage"] = "import-onnx"
     try:

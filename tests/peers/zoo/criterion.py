@@ -45,6 +45,8 @@ def require_alike(single: Sequence[torch.Tensor], exact: Sequence[torch.Tensor])
     for near, right in zip(single, exact, strict=True):
         if not torch.equal(torch.isfinite(near), torch.isfinite(right)):
             raise ValueError("the original is finite elsewhere in float64 than in float32")
+        if right.numel() and not torch.isfinite(right).any():
+            raise ValueError("the original gives no number that is finite")
 
 
 def judged(

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from hatch_irpytorch.capture import arcs, erf, patterns
 from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import erf, patterns
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.onnx.tensors import Call
 from hatch_irpytorch.capture.training import DROPOUT, is_input, note
@@ -160,7 +160,10 @@ def _identity(c: Call) -> Value:
 
 OPS: dict[str, Handler] = {
     "Abs": _unary(Abs()),
+    "Acos": _formula(arcs.acos),
     "Add": _add,
+    "Asin": _formula(arcs.asin),
+    "Atan": _formula(arcs.atan),
     "Cast": _cast,
     "CastLike": _cast_like,
     "Celu": _celu,

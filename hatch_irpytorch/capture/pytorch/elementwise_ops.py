@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hatch_irpytorch.capture import comparisons, erf, patterns
+from hatch_irpytorch.capture import arcs, comparisons, erf, patterns
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, as_number, formula
@@ -158,10 +158,13 @@ def _to_copy(
 OPS: dict[str, Handler] = {
     "_assert_tensor_metadata": _checked,
     "abs": _unary(Abs()),
+    "acos": formula(arcs.acos),
     "add": _add,
     "addcdiv": _addcdiv,
     "addcmul": _addcmul,
     "alias": passed_on,
+    "asin": formula(arcs.asin),
+    "atan": formula(arcs.atan),
     "clone": passed_on,
     "contiguous": passed_on,
     "cos": _unary(Cos()),

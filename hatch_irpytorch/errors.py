@@ -64,6 +64,7 @@ CODES: dict[str, str] = {
     "orphaned": "a generated file has no manifest any more",
     "out-of-memory": "the machine has too little memory for what was asked",
     "outside-project": "a path leads out of the project",
+    "overflow": "a finite number is beyond the dtype of the module",
     "params-beside": "the parameters that a graph lacks were taken from the file beside it",
     "process-died": "a process that generated models ended too early",
     "rebuilt": "a derived file held a merge conflict or no text of ours, and was made again",

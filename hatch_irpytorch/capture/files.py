@@ -11,6 +11,7 @@ from hatch_irpytorch.build.ownership import has_own_tensors, is_regular, mark_of
 from hatch_irpytorch.build.places import require_place
 from hatch_irpytorch.emit.marks import CAPTURED
 from hatch_irpytorch.emit.options import class_name_problem
+from hatch_irpytorch.emit.overflow import require_finite
 from hatch_irpytorch.emit.weights import store_file
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, fail, shown
 from hatch_irpytorch.ir.graph import Model
@@ -72,9 +73,11 @@ def write_captured(
     """Write `<output>.ir.json`, `.safetensors` and, unless there is one, `.yaml`.
 
     Each is there before the first of them takes its place.
-    Returns the paths written. Raises `IRPyTorchError`: as `require_output`, and `cannot-write`.
+    Returns the paths written. Raises `IRPyTorchError`: as `require_output`, `overflow` for a number
+    beyond the dtype of the module, and `cannot-write`.
     """
     require_output(output, force=force)
+    require_finite(model, model.graph.nodes, dtype)
     graph, params, manifest = captured_paths(output)
     files: dict[Path, Content] = {}
     if model.params or params.exists():

@@ -27,8 +27,8 @@ from hatch_irpytorch.ir.ops.elementwise import Abs, Add, MaxElem, MulElem, Sub
 from hatch_irpytorch.ir.ops.movement import BroadcastTo, Concat, Permute, Reshape, Transpose
 from hatch_irpytorch.ir.ops.softmaxes import Softmax
 
-_SPACING = 2.0**-103
-"""What makes the distance of two float32 numbers below 2**127 at least 1."""
+_SPACING = 2.0**-102
+"""What makes the distance of two float32 numbers below 2**126 at least 1."""
 
 _MOVES = BroadcastTo | Concat | Permute | Reshape | Transpose
 
@@ -50,7 +50,7 @@ def allowed_rows(b: Builder, scores: Value, axis: int) -> Value | None:
     """1 for the rows in which some entry is not masked, else 0; None where all rows are such."""
     if _is_masked_by_input(b, scores):
         top = largest(b, scores, [axis], True)
-        distance = b.node(Abs(), shifted(b, top, LARGEST))
+        distance = b.node(Abs(), shifted(b, scaled(b, top, 0.5), LARGEST / 2.0))
         return minimum(b, scaled(b, distance, _SPACING), b.full(distance.shape, 1.0))
     blocked = blocked_rows(b, scores, axis)
     return None if blocked is None else b.const(np.where(blocked, 0.0, 1.0))

@@ -11,6 +11,7 @@ from hatch_irpytorch.emit.fusion.ops import Part
 from hatch_irpytorch.emit.fusion.rules import fuse
 from hatch_irpytorch.emit.liveness import assign_variables
 from hatch_irpytorch.emit.options import EmitOptions
+from hatch_irpytorch.emit.overflow import require_finite
 from hatch_irpytorch.emit.plan import (
     ClassPlan,
     ModulePlan,
@@ -36,6 +37,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     model, shapes = free.model, free.shapes
     live = original.live_ids()
     count = len(live)
+    require_finite(model, (node for node in model.graph.nodes if node.id in live), options.dtype)
     if options.fuse:
         model = fuse(free, options)
         shapes = None if shapes is None else shapes.of(model.graph)

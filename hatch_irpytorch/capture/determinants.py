@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.elementwise import add, mul, neg, sub
-from hatch_irpytorch.capture.movement import select
+from hatch_irpytorch.capture.selection import select
 
 LARGEST_WRITTEN_OUT = 3
 

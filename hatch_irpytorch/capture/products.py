@@ -80,7 +80,7 @@ def _parse(equation: str, ranks: list[int]) -> tuple[list[list[str]], list[str]]
 
 def _without_repeats(b: Builder, x: Value, letters: list[str]) -> tuple[Value, list[str]]:
     """A term whose repeated letters are read on the diagonal."""
-    from hatch_irpytorch.capture.movement import gather
+    from hatch_irpytorch.capture.gathering import gather
 
     unique = list(dict.fromkeys(letters))
     if len(unique) == len(letters):
@@ -89,7 +89,7 @@ def _without_repeats(b: Builder, x: Value, letters: list[str]) -> tuple[Value, l
     shape = tuple(extents[letter] for letter in unique)
     grid = np.indices(shape)
     at = [grid[unique.index(letter)] for letter in letters]
-    return gather(b, x, np.ravel_multi_index(at, x.shape).astype(np.float64), shape), unique
+    return gather(b, x, np.ravel_multi_index(at, x.shape), shape), unique
 
 
 Term = tuple[Value, list[str]]

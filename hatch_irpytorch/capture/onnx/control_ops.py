@@ -8,10 +8,10 @@ from itertools import count
 import numpy as np
 from onnx import TensorProto
 
-from hatch_irpytorch.capture import movement as m
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.onnx.scope import Named
 from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
+from hatch_irpytorch.capture.selection import select
 
 Handler = Callable[[Call], list[Named]]
 
@@ -106,7 +106,7 @@ def _shape(named: Named) -> tuple[int, ...]:
 def _position(c: Call, named: Named, axis: int, index: int) -> Named:
     if isinstance(named.tensor, np.ndarray):
         return Named(np.take(named.tensor, index, axis), named.kind)
-    return Named(m.select(c.b, named.value(c.b, "x"), axis, index), named.kind)
+    return Named(select(c.b, named.value(c.b, "x"), axis, index), named.kind)
 
 
 def _stacked(c: Call, column: list[Named], axis: int) -> Named:

@@ -12,7 +12,8 @@ from hatch_irpytorch.capture import normalization as n
 from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture import windows as w
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
-from hatch_irpytorch.capture.movement import apply_matrix, repeat_entries
+from hatch_irpytorch.capture.cuts import repeat_entries
+from hatch_irpytorch.capture.matrices import apply_matrix
 from hatch_irpytorch.capture.onnx.tensors import Array, Call, axis_of
 from hatch_irpytorch.ir.ops.elementwise import Abs
 

@@ -11,7 +11,10 @@ import numpy as np
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture import movement as m
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.gathering import gather, take_all
 from hatch_irpytorch.capture.onnx.tensors import Call, Constant, axis_of
+from hatch_irpytorch.capture.replacing import scatter
+from hatch_irpytorch.capture.selection import slice_axis, take
 from hatch_irpytorch.ir.shapes import numel
 
 Handler = Callable[[Call], Any]
@@ -75,7 +78,7 @@ def _split(c: Call) -> list[Value]:
         c.b.budget.spend(nodes=count)
         sizes = [min(size, max(extent - i * size, 0)) for i in range(count)]
     starts = np.cumsum([0, *sizes])
-    return [m.slice_axis(c.b, c.x, axis, int(a), int(z)) for a, z in itertools.pairwise(starts)]
+    return [slice_axis(c.b, c.x, axis, int(a), int(z)) for a, z in itertools.pairwise(starts)]
 
 
 def _slice(c: Call) -> Value | Constant:
@@ -92,7 +95,7 @@ def _slice(c: Call) -> Value | Constant:
     for axis, start, end, step in zip(numbers, starts, ends, steps, strict=True):
         chosen = _run(x.shape[axis], start, end, step)
         if isinstance(x, Value):
-            x = m.take(c.b, x, axis, chosen)
+            x = take(c.b, x, axis, chosen)
         else:
             c.b.budget.spend_for_a_while(len(chosen))
             x = np.take(x, np.array(chosen, dtype=np.int64), axis)
@@ -118,8 +121,7 @@ def _run(extent: int, start: int, end: int, step: int) -> range:
 def _gather(c: Call) -> Value:
     axis = axis_of(c.get("axis", 0), c.value(0).rank)
     x, indices = c.value(0), c.array(1, "an index")
-    part = m.take(c.b, x, axis, [int(i) for i in indices.reshape(-1)])
-    return c.b.reshape(part, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+    return take_all(c.b, x, axis, indices.astype(np.int64))
 
 
 def _grid(c: Call, x: Value) -> Constant:
@@ -131,7 +133,7 @@ def _grid(c: Call, x: Value) -> Constant:
 def _by_positions(c: Call, x: Value, move: Callable[[Constant], Constant]) -> Value:
     """Any movement that NumPy can do on a grid of flat positions."""
     grid = move(_grid(c, x))
-    return m.gather(c.b, x, grid.astype(np.float64), tuple(grid.shape))
+    return gather(c.b, x, grid, tuple(grid.shape))
 
 
 def _elements_of(c: Call, grid: Constant, position: int = 1) -> Constant:
@@ -176,7 +178,7 @@ def _scatter_nd(c: Call) -> Value:
 def _scattered(c: Call, x: Value, positions: Constant) -> Value:
     if c.get("reduction", "none") != "none":
         raise InexpressibleError("a scatter that reduces")
-    return m.scatter(c.b, x, positions.astype(np.float64), c.value(2))
+    return scatter(c.b, x, positions, c.value(2))
 
 
 def _expand(c: Call) -> Value:
@@ -242,8 +244,8 @@ def _trilu(c: Call) -> Value:
 def _compress(c: Call) -> Value:
     kept = np.flatnonzero(c.array(1, "a condition"))
     if "axis" in c.attributes:
-        return m.take(c.b, c.x, axis_of(c.get("axis", 0), c.x.rank), kept.tolist())
-    return m.take(c.b, c.b.reshape(c.x, (numel(c.x.shape),)), 0, kept.tolist())
+        return take(c.b, c.x, axis_of(c.get("axis", 0), c.x.rank), kept.tolist())
+    return take(c.b, c.b.reshape(c.x, (numel(c.x.shape),)), 0, kept.tolist())
 
 
 def _reverse_sequence(c: Call) -> Value:

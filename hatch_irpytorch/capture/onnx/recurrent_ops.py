@@ -10,9 +10,9 @@ import numpy as np
 
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, Value
-from hatch_irpytorch.capture.movement import select, slice_axis
 from hatch_irpytorch.capture.onnx.tensors import Call
 from hatch_irpytorch.capture.products import linear, matmul
+from hatch_irpytorch.capture.selection import select, slice_axis
 from hatch_irpytorch.ir.ops.learned import LearnedWeight
 
 Handler = Callable[[Call], Any]

@@ -103,7 +103,7 @@ def _logit(c: Context, x: Tensor, eps: float | None = None) -> Value:
 
 
 def _glu(c: Context, x: Tensor, dim: int = -1) -> Value:
-    from hatch_irpytorch.capture.movement import slice_axis
+    from hatch_irpytorch.capture.selection import slice_axis
 
     b, y = c.builder, c.value(x)
     half = y.shape[dim] // 2

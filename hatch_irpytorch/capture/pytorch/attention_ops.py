@@ -10,7 +10,7 @@ from hatch_irpytorch.capture import masks
 from hatch_irpytorch.capture import products as p
 from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture.builder import LARGEST, InexpressibleError, Value
-from hatch_irpytorch.capture.movement import repeat_entries
+from hatch_irpytorch.capture.cuts import repeat_entries
 from hatch_irpytorch.capture.pytorch.arguments import Handler
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 

@@ -10,10 +10,11 @@ import torch
 from torch import fx
 
 from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import movement as m
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.gathering import gather, take_all
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
+from hatch_irpytorch.capture.selection import take
 from hatch_irpytorch.ir.shapes import numel
 
 
@@ -22,26 +23,23 @@ def _index_select(c: Context, x: Tensor, dim: int, index: Tensor) -> Value:
     chosen = c.constant(index, "an index").reshape(-1).tolist()
     if not y.rank:
         return y
-    return m.take(c.builder, y, dim, chosen)
+    return take(c.builder, y, dim, chosen)
 
 
 def _embedding(c: Context, weight: Tensor, indices: Tensor, *_: object) -> Value:
     ids = c.constant(indices, "an id of an embedding")
-    y = c.value(weight)
-    rows = m.take(c.builder, y, 0, ids.reshape(-1).tolist())
-    return c.builder.reshape(rows, (*ids.shape, *y.shape[1:]))
+    return take_all(c.builder, c.value(weight), 0, ids.numpy())
 
 
 def _index(c: Context, x: Tensor, indices: Sequence[Tensor | None]) -> Value:
     """Indexing by constant tensors: one index is a part of its axis, several are positions."""
-    y, b = c.value(x), c.builder
+    y = c.value(x)
     fixed = [None if i is None else c.constant(i, "an index") for i in indices]
     used = [axis for axis, index in enumerate(fixed) if index is not None]
     if len(used) == 1 and fixed[used[0]].dtype != torch.bool:  # type: ignore[union-attr]
         axis, index = used[0], fixed[used[0]]
         assert index is not None
-        part = m.take(b, y, axis, index.reshape(-1).tolist())
-        return b.reshape(part, (*y.shape[:axis], *index.shape, *y.shape[axis + 1 :]))
+        return take_all(c.builder, y, axis, index.numpy())
     return by_positions(c, x, lambda grid: torch.ops.aten.index.Tensor(grid, fixed))
 
 
@@ -49,7 +47,7 @@ def by_positions(c: Context, x: Tensor, move: Callable[[torch.Tensor], torch.Ten
     """Any movement that torch can do on a grid of flat positions."""
     y = c.value(x)
     grid = move(torch.arange(numel(y.shape)).reshape(y.shape))
-    return m.gather(c.builder, y, grid.numpy().astype(np.float64), tuple(grid.shape))
+    return gather(c.builder, y, grid.numpy(), tuple(grid.shape))
 
 
 def _gather(c: Context, x: Tensor, dim: int, index: Tensor, **_: object) -> Value:

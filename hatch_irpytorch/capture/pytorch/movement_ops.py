@@ -8,8 +8,10 @@ import torch
 
 from hatch_irpytorch.capture import movement as m
 from hatch_irpytorch.capture.builder import Value
+from hatch_irpytorch.capture.cuts import repeat_entries
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
+from hatch_irpytorch.capture.selection import select, slice_axis, take
 from hatch_irpytorch.ir.shapes import numel
 
 
@@ -82,10 +84,10 @@ def _repeat_interleave(
     if dim is None:
         y, dim = b.reshape(y, (numel(y.shape),)), 0
     if isinstance(repeats, int):
-        return m.repeat_entries(b, y, dim, repeats)
+        return repeat_entries(b, y, dim, repeats)
     counts = c.constant(repeats, "a count").reshape(-1)
     positions = torch.arange(y.shape[dim]).repeat_interleave(counts.expand(y.shape[dim]))
-    return m.take(b, y, dim, positions.tolist())
+    return take(b, y, dim, positions.tolist())
 
 
 def _cat(c: Context, tensors: Sequence[Tensor], dim: int = 0) -> Value:
@@ -110,23 +112,23 @@ def _slice(
     step: int = 1,
 ) -> Value:
     y = c.value(x)
-    return m.take(c.builder, y, dim, range(y.shape[dim])[start:end:step])
+    return take(c.builder, y, dim, range(y.shape[dim])[start:end:step])
 
 
 def _select(c: Context, x: Tensor, dim: int, index: int) -> Value:
-    return m.select(c.builder, c.value(x), dim, index)
+    return select(c.builder, c.value(x), dim, index)
 
 
 def _narrow(c: Context, x: Tensor, dim: int, start: int, length: int) -> Value:
     y = c.value(x)
     start %= max(y.shape[dim], 1)
-    return m.slice_axis(c.builder, y, dim, start, start + length)
+    return slice_axis(c.builder, y, dim, start, start + length)
 
 
 def _parts(c: Context, x: Tensor, sizes: Ints, dim: int) -> list[Value]:
     y, parts, start = c.value(x), [], 0
     for size in sizes:
-        parts.append(m.slice_axis(c.builder, y, dim, start, start + size))
+        parts.append(slice_axis(c.builder, y, dim, start, start + size))
         start += size
     return parts
 
@@ -150,7 +152,7 @@ def _chunk(c: Context, x: Tensor, chunks: int, dim: int = 0) -> list[Value]:
 
 def _unbind(c: Context, x: Tensor, dim: int = 0) -> list[Value]:
     y = c.value(x)
-    return [m.select(c.builder, y, dim, i) for i in range(y.shape[dim])]
+    return [select(c.builder, y, dim, i) for i in range(y.shape[dim])]
 
 
 def _unfold(c: Context, x: Tensor, dimension: int, size: int, step: int) -> Value:
@@ -159,7 +161,7 @@ def _unfold(c: Context, x: Tensor, dimension: int, size: int, step: int) -> Valu
         return b.reshape(y, (size,))
     dim = dimension % max(y.rank, 1)
     starts = range(0, y.shape[dim] - size + 1, step)
-    part = m.take(b, y, dim, [i + k for i in starts for k in range(size)])
+    part = take(b, y, dim, [i + k for i in starts for k in range(size)])
     wide = b.reshape(part, (*y.shape[:dim], len(starts), size, *y.shape[dim + 1 :]))
     order = [axis for axis in range(wide.rank) if axis != dim + 1]
     return b.permute(wide, [*order, dim + 1])

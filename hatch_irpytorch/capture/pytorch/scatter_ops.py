@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import movement as m
 from hatch_irpytorch.capture import scattering as s
 from hatch_irpytorch.capture.builder import Value
 from hatch_irpytorch.capture.columns import fold
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints, Number, each, geometry
 from hatch_irpytorch.capture.pytorch.index_ops import by_positions
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
+from hatch_irpytorch.capture.replacing import scatter
 from hatch_irpytorch.ir.shapes import numel
 
 _KINDS = {"add": "sum", "multiply": "prod"}
@@ -29,7 +29,7 @@ def _scattered(
     y, b = c.value(x), c.builder
     grid = place(torch.arange(numel(y.shape)).reshape(y.shape))
     updates = b.broadcast(c.value(source), tuple(grid.shape))
-    return m.scatter(b, y, grid.numpy().astype(np.float64), updates)
+    return scatter(b, y, grid.numpy(), updates)
 
 
 def _slice_scatter(

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from hatch_irpytorch.capture import windows as w
 from hatch_irpytorch.capture.builder import Value
-from hatch_irpytorch.capture.movement import apply_matrix
+from hatch_irpytorch.capture.matrices import apply_matrix
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints, each, geometry
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 

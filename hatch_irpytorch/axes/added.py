@@ -43,6 +43,8 @@ from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, declared, i
 class SumEach(Op, tag="sum_each"):
     """The sum of all entries of each sample: (N, ...) to (N,)."""
 
+    gives_positive_zero = True
+
     def infer_symbolic(self, out: Shape, x: SymbolicShape) -> list[SymbolicShape]:
         return [x[:1]]
 
@@ -53,6 +55,8 @@ class SumEach(Op, tag="sum_each"):
 @dataclass(frozen=True)
 class MseEach(Op, tag="mse_each"):
     """The mean of squared differences of each sample, 0 where it has no entries."""
+
+    gives_positive_zero = True
 
     parents = 2
 
@@ -103,6 +107,8 @@ class MatmulEach(Op, tag="matmul_each"):
     """The product of each sample, whose axes are made to line up: `views` are the shapes that the
     parents get before, without the batch; None leaves one as it is.
     """
+
+    gives_positive_zero = True
 
     views: tuple[Shape | None, Shape | None]
 

@@ -20,6 +20,7 @@ from hatch_irpytorch.emit.plan import (
     Tensor,
 )
 from hatch_irpytorch.emit.templates import Templates
+from hatch_irpytorch.emit.zero_signs import need_right_zeros
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.digest import graph_digest
 from hatch_irpytorch.ir.freezing import with_learned
@@ -71,7 +72,7 @@ def _class(free: FreeModel, nodes: Sequence[Node], options: EmitOptions) -> Clas
     model, graph = free.model, free.model.graph
     variables = assign_variables(graph, nodes, free.shapes)
     affine = layer_norm_affine(graph, nodes)
-    before_inverse = _ancestors_of_inverse(graph, nodes)
+    signed = need_right_zeros(model, nodes, options.dtype)
     templates = Templates(free, options.dtype)
     tensors: list[Tensor] = []
     statements: list[Statement] = []
@@ -84,7 +85,7 @@ def _class(free: FreeModel, nodes: Sequence[Node], options: EmitOptions) -> Clas
             template, held = bind_const(node, array, node.id in affine, options)
         else:
             held = templates.tensors(node) if op.payload_fields or op.has_buffers else []
-            template = templates.of(node, len(held), node.id in before_inverse)
+            template = templates.of(node, len(held), node.id in signed)
         tensors += held
         statements.append(Statement(node, template))
     returns = tuple(variables.of[output] for output in graph.output_ids)
@@ -116,18 +117,6 @@ def _refuse_rounded_integers(graph: Graph, dtype: str) -> None:
             f"the input holds whole numbers below {graph.integers}, {dtype} those up to {most}"
         )
         raise fail("bad-option", Place(graph.file), message, "set `dtype: float32` or `float64`")
-
-
-def _ancestors_of_inverse(graph: Graph, nodes: Sequence[Node]) -> frozenset[int]:
-    """The nodes whose zeros an `inv` may see: there +0 and -0 differ. torchlean.ir.v1: 6.6."""
-    if not graph.has_op("inv"):
-        return frozenset()
-    tags = graph.tags
-    found: set[int] = set()
-    for node in reversed(nodes):
-        if tags[node.id] == "inv" or node.id in found:
-            found.update(node.parents)
-    return frozenset(found)
 
 
 def _functions(codes: list[Code]) -> tuple[Function, ...]:

@@ -53,6 +53,8 @@ class Templates:
             op = node.op
             code = op.torch(self._site(node, zero_sign_matters))
             expressions = tuple(code) if isinstance(code, list) else (code,)
+            if zero_sign_matters and op.gives_positive_zero:
+                expressions = (*expressions, "{0} + 0.0")
             comment = shape_comment(node.shape if self.shapes is None else self.shapes[node.id])
             if op.domain:
                 comment = f"{comment}, defined for {{2}} {op.domain}"

@@ -97,4 +97,6 @@ def _evaluate_node(
             f"the entry at {error.index} is {error.value}, the op is defined for {node.op.domain}"
         )
         raise fail("domain", graph.place(node), message) from None
+    if node.op.gives_positive_zero:
+        result = result + 0.0
     return numbers.computed(numbers.drawn(result) if isinstance(node.op, RandUniform) else result)

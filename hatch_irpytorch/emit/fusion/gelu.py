@@ -54,7 +54,7 @@ def _cubic(fuser: Fuser, node_id: int, x: int) -> tuple[int, ...] | None:
 
 def fuse_exact_gelu(fuser: Fuser, node: Node) -> bool:
     """max(x, 0) - |x| / 2 * erfc(|x| / √2), with erfc by its polynomial → gelu."""
-    if node.op.tag != "sub":
+    if node.op.tag != "sub" or node.id in fuser.signed:
         return False
     larger = _with(fuser, node.parents[0], "max_elem", 0.0)
     tail = fuser.nodes[node.parents[1]]

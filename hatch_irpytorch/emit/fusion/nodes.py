@@ -17,6 +17,7 @@ from hatch_irpytorch.axes.free import FreeModel
 from hatch_irpytorch.emit.literals import decimals, rounded
 from hatch_irpytorch.emit.options import EmitOptions
 from hatch_irpytorch.emit.values import read_value
+from hatch_irpytorch.emit.zero_signs import seen_by_inverse
 from hatch_irpytorch.ir.graph import Model, Node
 from hatch_irpytorch.ir.ops import Const, LayerNorm, Op
 from hatch_irpytorch.ir.ops.movement import BroadcastTo
@@ -44,6 +45,7 @@ class Fuser:
         self.numbers: dict[int, float | None] = {}
         self.outputs = frozenset(model.graph.output_ids)
         live = model.graph.live_ids()
+        self.signed = seen_by_inverse(model.graph, model.graph.nodes)
         self.users: dict[int, set[int]] = {node_id: set() for node_id in sorted(live)}
         for node_id in live:
             for parent in self.nodes[node_id].parents:

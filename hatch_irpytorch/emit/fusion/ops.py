@@ -26,6 +26,8 @@ class FusedAttention(Op, tag="fused_attention", prefix="attention"):
     `key_order` is the order of axes that k gets first.
     """
 
+    gives_positive_zero = True
+
     scale: float
     key_order: tuple[int, ...]
     causal: bool = False

@@ -100,7 +100,8 @@ def _linears(fuser: Fuser, node: Node) -> bool:
     if len(children) < 2 or children[0] != node.id:
         return False
     first = node.op.learnable
-    if any(getattr(fuser.op(child), "learnable", None) != first for child in children):
+    alike = all(getattr(fuser.op(child), "learnable", None) == first for child in children)
+    if not alike or not fuser.signed.isdisjoint(children):
         return False
     arrays = {
         name: np.concatenate([fuser.params[child, name] for child in children])
@@ -143,7 +144,7 @@ def _clamp(fuser: Fuser, node: Node) -> bool:
     if outer is None or inner is None:
         return False
     low, high = (inner[1], outer[1]) if node.op.tag == "min_elem" else (outer[1], inner[1])
-    if low > high:
+    if low > high or node.id in fuser.signed:
         return False
     op = Clamp(fuser.literal(low), fuser.literal(high))
     return fuser.put(node, op, (inner[0],), (*outer[2], *inner[2]))
@@ -157,6 +158,8 @@ def _scalar(fuser: Fuser, node: Node) -> bool:
     sign = _SIGNS.get(node.op.tag)
     found = fuser.with_number(node.id, node.op.tag) if sign is not None else None
     if sign is None or found is None:
+        return False
+    if sign in ("max", "min") and node.id in fuser.signed:
         return False
     x, number, covered = found
     left = sign == "-" and fuser.number(node.parents[1]) is None

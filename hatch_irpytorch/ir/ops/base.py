@@ -240,6 +240,10 @@ class Op:
     from_node: ClassVar[frozenset[str]] = frozenset()
     repeated_fields: ClassVar[frozenset[str]] = frozenset()
     """Fields of the inline payload that repeat what shapes and attributes say already."""
+    hides_zero_sign: ClassVar[bool] = False
+    """Whether it makes no difference which sign a zero of a parent has. torchlean.ir.v1: 6.6."""
+    gives_positive_zero: ClassVar[bool] = False
+    """Whether a zero of its result is +0, where torch may give either; it hides the sign then."""
     domain: ClassVar[str] = ""
     """The values of the parent for which the op is defined, when not all are."""
 

@@ -66,6 +66,8 @@ fx.wrap("conv_nd")
 class Conv(Op, tag="conv"):
     """Cross-correlation; axes before `channel_axis` are independent. torchlean.ir.v1: conv, N8."""
 
+    gives_positive_zero = True
+
     spatial_rank: int
     kernel: tuple[int, ...]
     stride: tuple[int, ...]

@@ -17,6 +17,7 @@ from hatch_irpytorch.ir.ops.base import (
     require_same,
     require_shape,
 )
+from hatch_irpytorch.ir.ops.zeros import MAXIMUM, MINIMUM
 from hatch_irpytorch.ir.symbolic import NotFreeError, Product, SymbolicShape, joined, lined_up
 
 
@@ -89,10 +90,10 @@ class MaxElem(_Binary, tag="max_elem"):
     """Larger entry; NaN propagates. torchlean.ir.v1: max_elem, N2."""
 
     def reference(self, a: Array, b: Array) -> Array:
-        return np.maximum(a, b)
+        return np.where((a == 0.0) & (b == 0.0), a + b, np.maximum(a, b))
 
     def torch(self, at: Site) -> Code:
-        return call("torch.maximum", at.x, at.y)
+        return call(MAXIMUM if at.zero_sign_matters else "torch.maximum", at.x, at.y)
 
 
 @dataclass(frozen=True)
@@ -100,15 +101,17 @@ class MinElem(_Binary, tag="min_elem"):
     """Smaller entry; NaN propagates. torchlean.ir.v1: min_elem, N2."""
 
     def reference(self, a: Array, b: Array) -> Array:
-        return np.minimum(a, b)
+        return np.where((a == 0.0) & (b == 0.0), -(-a - b), np.minimum(a, b))
 
     def torch(self, at: Site) -> Code:
-        return call("torch.minimum", at.x, at.y)
+        return call(MINIMUM if at.zero_sign_matters else "torch.minimum", at.x, at.y)
 
 
 @dataclass(frozen=True)
 class Abs(_Unary, tag="abs"):
     """Absolute value. torchlean.ir.v1: abs."""
+
+    hides_zero_sign = True
 
     def reference(self, x: Array) -> Array:
         return np.abs(x)
@@ -120,6 +123,8 @@ class Abs(_Unary, tag="abs"):
 @dataclass(frozen=True)
 class Sqrt(_Unary, tag="sqrt"):
     """Square root of max(x, 0). torchlean.ir.v1: sqrt, N3."""
+
+    gives_positive_zero = True
 
     def reference(self, x: Array) -> Array:
         return np.sqrt(np.maximum(x, 0.0))
@@ -143,6 +148,8 @@ class Inv(_Unary, tag="inv"):
 class Exp(_Unary, tag="exp"):
     """e to the power x. torchlean.ir.v1: exp."""
 
+    hides_zero_sign = True
+
     def reference(self, x: Array) -> Array:
         return np.exp(x)
 
@@ -164,6 +171,8 @@ class Sin(_Unary, tag="sin"):
 @dataclass(frozen=True)
 class Cos(_Unary, tag="cos"):
     """Cosine of radians. torchlean.ir.v1: cos."""
+
+    hides_zero_sign = True
 
     def reference(self, x: Array) -> Array:
         return np.cos(x)
@@ -187,6 +196,8 @@ class Tanh(_Unary, tag="tanh"):
 class Log(_Unary, tag="log"):
     """Natural logarithm; an entry that is not above 0 is an error. torchlean.ir.v1: log, N3."""
 
+    hides_zero_sign = True
+
     domain = "> 0"
 
     def reference(self, x: Array) -> Array:
@@ -205,17 +216,20 @@ class Log(_Unary, tag="log"):
 class Relu(_Unary, tag="relu"):
     """max(x, 0), where both zeros give +0. torchlean.ir.v1: relu, 6.6."""
 
+    gives_positive_zero = True
+
     def reference(self, x: Array) -> Array:
         return np.where(x == 0.0, 0.0, np.maximum(x, 0.0))
 
     def torch(self, at: Site) -> Code | list[Code]:
-        relu = call("torch.relu", at.x)
-        return [relu, f"{at.name} + 0.0"] if at.zero_sign_matters else relu
+        return call("torch.relu", at.x)
 
 
 @dataclass(frozen=True)
 class Sigmoid(_Unary, tag="sigmoid"):
     """Logistic function. torchlean.ir.v1: sigmoid."""
+
+    hides_zero_sign = True
 
     def reference(self, x: Array) -> Array:
         tail = np.exp(-np.abs(x))
@@ -247,6 +261,8 @@ def softplus(x: torch.Tensor) -> torch.Tensor:
 class Softplus(_Unary, tag="softplus"):
     """log(1 + e**x). torchlean.ir.v1: softplus, N4."""
 
+    hides_zero_sign = True
+
     def reference(self, x: Array) -> Array:
         return softplus(x)
 
@@ -257,6 +273,8 @@ class Softplus(_Unary, tag="softplus"):
 @dataclass(frozen=True)
 class SafeLog(Op, tag="safe_log"):
     """log(softplus(x) + eps), eps being the scalar second parent. torchlean.ir.v1: safe_log, N4."""
+
+    hides_zero_sign = True
 
     parents = 2
 

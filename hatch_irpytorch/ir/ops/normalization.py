@@ -50,6 +50,8 @@ fx.wrap("layer_norm")
 class LayerNorm(Op, tag="layernorm"):
     """Normalisation over the axes from `axis` on. torchlean.ir.v1: layernorm, N6."""
 
+    gives_positive_zero = True
+
     axis: int
     eps: float | None = None
     learnable: LearnedAffine = EVERY_AFFINE
@@ -131,6 +133,8 @@ def batch_norm(
 @dataclass(frozen=True)
 class BatchNormEval(Op, tag="batch_norm_eval", prefix="batchnorm"):
     """Batch norm with stored statistics. torchlean.ir.v1: batch_norm_eval, N7."""
+
+    gives_positive_zero = True
 
     channel_axis: int
     channels: int

@@ -194,6 +194,8 @@ def pool_extent(extent: int, kernel: int, stride: int, padding: int) -> int:
 class MaxPool(_Pool, tag="max_pool"):
     """Largest real cell of each window; padding is skipped. torchlean.ir.v1: max_pool, N9."""
 
+    gives_positive_zero = True
+
     function = "max_pool"
     general = MAX_POOL_ND
 
@@ -204,6 +206,8 @@ class MaxPool(_Pool, tag="max_pool"):
 @dataclass(frozen=True)
 class AvgPool(_Pool, tag="avg_pool"):
     """Window sum over the number of its cells, padding counted. torchlean.ir.v1: avg_pool, N9."""
+
+    gives_positive_zero = True
 
     function = "avg_pool"
     general = AVG_POOL_ND

@@ -34,6 +34,8 @@ from hatch_irpytorch.ir.symbolic import (
 class Linear(Op, tag="linear"):
     """Affine map of the last axis: (..., in) to (..., out). torchlean.ir.v1: linear."""
 
+    gives_positive_zero = True
+
     shape: Shape
     out_dim: int | None = None
     in_dim: int | None = None
@@ -77,6 +79,8 @@ class Linear(Op, tag="linear"):
 @dataclass(frozen=True)
 class Matmul(Op, tag="matmul"):
     """Matrix product with promotion of vectors. torchlean.ir.v1: matmul, N10."""
+
+    gives_positive_zero = True
 
     parents = 2
 

@@ -25,6 +25,8 @@ from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, is_batch, i
 class Sum(Op, tag="sum"):
     """Sum of all entries, 0 when there are none. torchlean.ir.v1: sum."""
 
+    gives_positive_zero = True
+
     def infer(self, x: Shape) -> Shape:
         return ()
 
@@ -60,6 +62,8 @@ class _ReduceAxis(Op):
 class ReduceSum(_ReduceAxis, tag="reduce_sum"):
     """Sum along one axis. torchlean.ir.v1: reduce_sum."""
 
+    gives_positive_zero = True
+
     def reference(self, x: Array) -> Array:
         return np.asarray(x.sum(axis=self.axis))
 
@@ -71,6 +75,8 @@ class ReduceSum(_ReduceAxis, tag="reduce_sum"):
 class ReduceMean(_ReduceAxis, tag="reduce_mean"):
     """Mean along one axis. torchlean.ir.v1: reduce_mean."""
 
+    gives_positive_zero = True
+
     def reference(self, x: Array) -> Array:
         return np.asarray(x.sum(axis=self.axis) / x.shape[self.axis])
 
@@ -81,6 +87,8 @@ class ReduceMean(_ReduceAxis, tag="reduce_mean"):
 @dataclass(frozen=True)
 class MseLoss(Op, tag="mse_loss"):
     """Mean of squared differences, 0 for empty tensors. torchlean.ir.v1: mse_loss, 6.5."""
+
+    gives_positive_zero = True
 
     parents = 2
 

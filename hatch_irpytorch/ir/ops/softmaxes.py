@@ -28,6 +28,8 @@ from hatch_irpytorch.ir.symbolic import NotFreeError, SymbolicShape, is_batch, i
 class Softmax(Op, tag="softmax"):
     """Softmax along one axis. torchlean.ir.v1: softmax."""
 
+    hides_zero_sign = True
+
     axis: int
 
     def infer(self, x: Shape) -> Shape:
@@ -63,6 +65,8 @@ def hard_masked_softmax(x: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
 @dataclass(frozen=True)
 class HardMaskedSoftmax(Op, tag="hard_masked_softmax"):
     """Softmax over the allowed entries of each last-axis row. torchlean.ir.v1: N5, 2.6."""
+
+    hides_zero_sign = True
 
     mask: Mask
 

@@ -17,8 +17,21 @@ if TYPE_CHECKING:
 __all__ = ["from_onnx", "from_torch"]
 
 
-def from_torch(module: torch.nn.Module, example: torch.Tensor) -> Model:
+def from_torch(
+    module: torch.nn.Module,
+    example: torch.Tensor,
+    *,
+    tokens: int | None = None,
+    parameter: str = "",
+    bind: Mapping[str, np.ndarray[Any, Any]] | None = None,
+    keep: Sequence[str] = (),
+) -> Model:
     """The graph of a module, in eval mode, for inputs like `example`, with its parameters.
+
+    With `tokens` the example holds whole numbers, and all inputs do, from 0 and below it. The
+    example is for the one `parameter` of `forward` that is needed, or the first where none is;
+    `bind` makes others into constants. `NAME.KEY` is an entry of a dict. `keep` names the outputs
+    of the graph, by the keys, fields and positions where the module returns them; none means all.
 
     Notes of the model tell where a parameter was copied, or where something computed from
     parameters was stored. Raises `IRPyTorchError`: `capture-failed` when `torch.export` refuses
@@ -26,21 +39,26 @@ def from_torch(module: torch.nn.Module, example: torch.Tensor) -> Model:
     """
     from hatch_irpytorch.capture.pytorch.convert import from_torch as convert
 
-    return convert(module, example)
+    return convert(module, example, tokens=tokens, parameter=parameter, bind=bind, keep=keep)
 
 
 def from_onnx(
     path: str | Path,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    tokens: int | None = None,
     bind: Mapping[str, np.ndarray[Any, Any]] | None = None,
+    keep: Sequence[str] = (),
 ) -> Model:
-    """The graph of an ONNX file with one real input; needs the extra `hatch-irpytorch[onnx]`.
+    """The graph of an ONNX file with one run-time input; needs the extra `hatch-irpytorch[onnx]`.
 
-    `shapes` are those of inputs whose file leaves extents open, which are 1 unless told;
-    `bind` makes inputs into constants. Raises `IRPyTorchError`: `capture-failed` for a file that
-    is not fit, `inexpressible` for every node without a form, by name and op, `too-large` for the
-    first node that would make more than `capture.budget.budget_of` gives its file.
+    `shapes` are those of inputs whose file leaves extents open, which are 1 unless told. The input
+    holds reals or, with `tokens`, whole numbers from 0 and below it; `bind` makes others into
+    constants. `keep` names the outputs of the graph; none means all.
+
+    Raises `IRPyTorchError`: `capture-failed` for a file that is not fit, `inexpressible` for every
+    node without a form, by name and op, `too-large` for the first node that would make more than
+    `capture.budget.budget_of` gives its file.
     """
     try:
         from hatch_irpytorch.capture.onnx.convert import from_onnx as convert
@@ -49,4 +67,4 @@ def from_onnx(
         hint = "pip install onnx"
         raise fail("missing-onnx", Place(Path(path).as_posix()), message, hint) from None
 
-    return convert(Path(path), shapes or {}, bind or {})
+    return convert(Path(path), shapes or {}, bind or {}, tokens, keep)

@@ -1,7 +1,7 @@
-"""Whole numbers: where they are equal, and the rows of a table that they choose.
+"""Whole numbers: where they are equal, and that they stay within a table.
 
 A graph holds ids as reals. Of whole numbers `relu(1 - |x - y|)` is 1 where they are equal, else 0,
-exactly; a table times such rows is looked up.
+exactly.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.bounds import bounds
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.ir.ops.elementwise import Abs
-from hatch_irpytorch.ir.ops.products import Matmul
-from hatch_irpytorch.ir.shapes import numel
 
 _EXACT = 2.0**24
 """Up to here a float32 module holds whole numbers, and their sums, as they are."""
@@ -37,18 +35,6 @@ def one_hot(b: Builder, ids: Value, count: int) -> Value:
     """Rows of `count` entries for whole numbers: 1 at that number, else 0."""
     positions = b.const(np.arange(count, dtype=np.float64))
     return equal(b, b.reshape(ids, (*ids.shape, 1)), positions)
-
-
-def look_up(b: Builder, table: Value, ids: Value, what: str) -> Value:
-    """The rows of a table at whole numbers, one for each, along its first axis.
-
-    Raises `InexpressibleError` where they may not be whole, or may lie outside of the table.
-    """
-    count, *inner = table.shape
-    require_below(b, ids, count, what)
-    flat = b.reshape(table, (count, numel(tuple(inner))))
-    rows = b.node(Matmul(), one_hot(b, ids, count), flat)
-    return b.reshape(rows, (*ids.shape, *inner))
 
 
 def require_below(b: Builder, ids: Value, count: int, what: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hatch_irpytorch.cli.command import add_patterns, new_command, print_notes
+from hatch_irpytorch.cli.inputs import add_inputs, bound, read_shape
 from hatch_irpytorch.errors import Place, fail, shown
 
 _EXAMPLE = "irpytorch capture nets:SmallCNN --shape 1,1,8,8 -o models/small_cnn"
@@ -20,8 +21,12 @@ def add_to(subparsers: Any, doc: str) -> None:
         help="a module, or what returns one when called, by import path from here",
     )
     parser.add_argument(
-        "--shape", required=True, metavar="1,3,32,32", help="the shape of the one input"
+        "--shape",
+        required=True,
+        metavar="[NAME=]1,3,32,32",
+        help="the shape of the one input; NAME: its parameter of `forward`, if unclear",
     )
+    add_inputs(parser)
     parser.add_argument(
         "--state-dict", type=Path, metavar="FILE", help="a safetensors file to load before"
     )
@@ -41,15 +46,6 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help=force)
 
 
-def read_shape(text: str, option: str) -> tuple[int, ...]:
-    """`1,3,32,32` as a shape; an empty text is that of a scalar."""
-    parts = [part.strip() for part in text.split(",")] if text else []
-    if not all(part.isascii() and part.isdecimal() and len(part) < 19 for part in parts):
-        message = f"a shape is natural numbers with commas, found {shown(text)}"
-        raise fail("bad-option", Place(option), message)
-    return tuple(int(part) for part in parts)
-
-
 def run(options: argparse.Namespace) -> int:
     from tempfile import gettempdir
 
@@ -57,15 +53,18 @@ def run(options: argparse.Namespace) -> int:
     from hatch_irpytorch.ir.freezing import with_learned
     from hatch_irpytorch.verify.models import require_torch
 
-    shape = read_shape(options.shape, "--shape")
+    parameter, _, text = options.shape.rpartition("=")
+    shape = read_shape(text, "--shape")
     require_output(options.output, force=options.force)
     _require_factory(options.factory)
     require_torch("irpytorch capture", "capturing a module")
     # torch asks for a folder for temporary files, and its own error says much else.
     gettempdir()
-    from hatch_irpytorch.capture.pytorch.factory import capture_factory
+    from hatch_irpytorch.capture.pytorch.factory import Wanted, capture_factory
 
-    made = capture_factory(options.factory, shape, options.state_dict, options.seed)
+    bind, keep = bound(options.bind), options.keep_output
+    wanted = Wanted(shape, options.tokens, parameter, bind, keep)
+    made = capture_factory(options.factory, wanted, options.state_dict, options.seed)
     model = with_learned(made.model, options.freeze, options.learn)
     print_notes(model.notes)
     output, force = options.output, options.force

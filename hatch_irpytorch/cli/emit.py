@@ -100,7 +100,7 @@ def _model(graph: Path, params: Path | None, output_ids: list[int]) -> tuple[Mod
 
 
 def _emit_options(options: argparse.Namespace) -> EmitOptions:
-    from hatch_irpytorch.cli.capture import read_shape
+    from hatch_irpytorch.cli.inputs import read_shape
     from hatch_irpytorch.emit.options import (
         DTYPES,
         EmitOptions,

@@ -10,7 +10,7 @@ import torch
 from command_line import run
 from safetensors.torch import save_file
 
-from hatch_irpytorch.capture.pytorch.factory import capture_factory
+from hatch_irpytorch.capture.pytorch.factory import Wanted, capture_factory
 from hatch_irpytorch.errors import IRPyTorchError, Problem
 
 NETS = """\
@@ -163,7 +163,7 @@ def refused(
 ) -> Problem:
     module = f"nets_{os.getpid()}_{folder.name}"
     with pytest.raises(IRPyTorchError) as caught:
-        capture_factory(f"{module}:{name}", shape, state, 0)
+        capture_factory(f"{module}:{name}", Wanted(shape), state, 0)
     (problem,) = caught.value.problems
     return problem
 
@@ -172,7 +172,7 @@ def refused(
     ("name", "message", "hint"),
     [
         ("Pair", "`forward` takes 2 inputs: `x`, `y`", ONE),
-        ("Keyword", "`forward` takes `mask` by keyword only", ONE),
+        ("Keyword", "`forward` takes 2 inputs: `x`, `mask`", ONE),
         ("Nothing", "`forward` takes no input", ONE),
         ("Branch", "torch.export refuses the module", NUMBERS),
         ("Item", "torch.export refuses the module", NUMBERS),
@@ -257,7 +257,7 @@ def test_what_an_import_raises_is_an_error(
     module = f"broken_{os.getpid()}_{tmp_path.name}"
     (tmp_path / f"{module}.py").write_text(text)
     with pytest.raises(IRPyTorchError) as caught:
-        capture_factory(f"{module}:Net", (1, 4), None, 0)
+        capture_factory(f"{module}:Net", Wanted((1, 4)), None, 0)
     (problem,) = caught.value.problems
     assert problem.code == "import-failed" and name in problem.message + str(problem.place)
 

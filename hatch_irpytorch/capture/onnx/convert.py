@@ -25,9 +25,11 @@ from hatch_irpytorch.capture.onnx.file import (
 from hatch_irpytorch.capture.onnx.folding import folded_outputs
 from hatch_irpytorch.capture.onnx.functions import function_body, given_attributes
 from hatch_irpytorch.capture.onnx.kinds import REALS, UNTOLD, kind_of, output_kinds
+from hatch_irpytorch.capture.onnx.needs import needed
 from hatch_irpytorch.capture.onnx.op_table import OPS, handled, is_standard, runs_graphs
 from hatch_irpytorch.capture.onnx.scope import ABSENT, Named, Scope, count_reads, resolved
 from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Graph
+from hatch_irpytorch.capture.outputs import kept
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.ops import RuleError
@@ -40,10 +42,14 @@ NO_FORMULA = "no formula is known for it"
 
 
 def from_onnx(
-    path: Path, shapes: Mapping[str, Sequence[int]], bind: Mapping[str, Constant]
+    path: Path,
+    shapes: Mapping[str, Sequence[int]],
+    bind: Mapping[str, Constant],
+    tokens: int | None = None,
+    keep: Sequence[str] = (),
 ) -> Model:
-    """The graph of an ONNX file with one real input, as `hatch_irpytorch.capture` has it."""
-    return _Conversion(read_file(path, shapes, bind)).run()
+    """The graph of an ONNX file with one run-time input, as `hatch_irpytorch.capture` has it."""
+    return _Conversion(read_file(path, shapes, bind, tokens)).run(keep)
 
 
 class _Conversion:
@@ -61,16 +67,18 @@ class _Conversion:
         self.caller = ""
         self.within = ""
 
-    def run(self) -> Model:
+    def run(self, keep: Sequence[str]) -> Model:
         file = self.file
-        outputs = [output.name for output in file.graph.output]
-        scope = Scope(self.builder, file.opsets, count_reads(file.graph.node, outputs))
+        names = [output.name for output in file.graph.output]
+        outputs = [names[position] for position in kept(names, keep, Place(file.name))]
+        nodes = needed(file.graph.node, outputs)
+        scope = Scope(self.builder, file.opsets, count_reads(nodes.values(), outputs))
         for name, array in file.constants.items():
             learned = name in file.initializers and is_real(array)
             scope.bind(name, Named(array, kind_of(array), trainable=learned))
-        x = self.builder.input(file.input_shape)
+        x = self.builder.input(file.input_shape, file.integers)
         scope.bind(file.input_name, Named(x, file.input_kind))
-        for self.position, node in enumerate(file.graph.node):
+        for self.position, node in nodes.items():
             self._convert(node, scope)
         values = [self._output(name, scope) for name in outputs]
         self.problems.raise_if_any()

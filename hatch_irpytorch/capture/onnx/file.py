@@ -48,20 +48,24 @@ class OnnxFile:
     input_name: str
     input_kind: int
     input_shape: tuple[int, ...]
+    integers: int | None
     notes: tuple[Problem, ...]
     budget: Budget
 
 
 def read_file(
-    path: Path, shapes: Mapping[str, Sequence[int]], bind: Mapping[str, Constant]
+    path: Path,
+    shapes: Mapping[str, Sequence[int]],
+    bind: Mapping[str, Constant],
+    tokens: int | None = None,
 ) -> OnnxFile:
-    """The model in a file.
+    """The model in a file, whose input holds whole numbers below `tokens` or reals.
 
     Raises `IRPyTorchError`: `missing-file`, `too-large`, `capture-failed`.
     """
     place = Place(path.as_posix())
     try:
-        return _read(path, shapes, bind, place)
+        return _read(path, shapes, bind, tokens, place)
     except InexpressibleError as error:
         raise fail("too-large", place, str(error)) from None
     except IRPyTorchError:
@@ -72,7 +76,11 @@ def read_file(
 
 
 def _read(
-    path: Path, shapes: Mapping[str, Sequence[int]], bind: Mapping[str, Constant], place: Place
+    path: Path,
+    shapes: Mapping[str, Sequence[int]],
+    bind: Mapping[str, Constant],
+    tokens: int | None,
+    place: Place,
 ) -> OnnxFile:
     data = read_bytes(path, place.file, MAX_FILE)
     model = _parsed(data, place)
@@ -90,7 +98,7 @@ def _read(
     require_known(inputs, (*shapes, *bind), place)
     require_bound(inputs, shapes, bind, place)
     constants |= bind
-    only = only_input([value for value in inputs.values() if value.name not in bind], place)
+    only = only_input([value for value in inputs.values() if value.name not in bind], tokens, place)
     shape, notes = input_shape(only, shapes.get(only.name), place)
     size += sum(array.nbytes for array in bind.values())
     budget = budget_of(size, numel(shape))
@@ -105,6 +113,7 @@ def _read(
         only.name,
         only.type.tensor_type.elem_type,
         shape,
+        tokens,
         notes,
         budget,
     )

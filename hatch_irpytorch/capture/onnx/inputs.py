@@ -18,6 +18,9 @@ Declared = tuple[int | str, ...]
 
 _SHOWN = 20
 
+_REAL = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+_WHOLE = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+
 
 def require_known(inputs: Inputs, names: Iterable[str], place: Place) -> None:
     """Raise `capture-failed` for every name that is no input."""
@@ -47,19 +50,28 @@ def require_bound(
     problems.raise_if_any()
 
 
-def only_input(inputs: Sequence[onnx.ValueInfoProto], place: Place) -> onnx.ValueInfoProto:
-    """The input that is not bound. Raises `capture-failed` where there is not one of reals."""
+def only_input(
+    inputs: Sequence[onnx.ValueInfoProto], tokens: int | None, place: Place
+) -> onnx.ValueInfoProto:
+    """The input that is not bound: of reals or, with `tokens`, of whole numbers.
+
+    Raises `capture-failed` where there is no such one.
+    """
     if len(inputs) != 1:
         names = ", ".join(shown(value.name) for value in inputs) or "none"
-        message = f"a graph has one real input, the model has {len(inputs)}: {names}"
+        message = f"a graph has one run-time input, the model has {len(inputs)}: {names}"
         hint = "bind the others to constants with `--bind NAME=file.npy`" if inputs else ""
         raise fail("capture-failed", place, message, hint)
     (only,) = inputs
     kind = only.type.tensor_type.elem_type
-    if kind not in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
-        found = _type_text(kind)
-        message = f"the input {shown(only.name)} must be of float or double, found {found}"
+    name, found = shown(only.name), _type_text(kind)
+    if tokens is not None and kind not in _WHOLE:
+        message = f"with `--tokens` the input {name} must be of int64 or int32, found {found}"
         raise fail("capture-failed", place, message)
+    if tokens is None and kind not in _REAL:
+        hint = "say what its ids are below with `--tokens`" if kind in _WHOLE else ""
+        message = f"the input {name} must be of float or double, found {found}"
+        raise fail("capture-failed", place, message, hint)
     return only
 
 

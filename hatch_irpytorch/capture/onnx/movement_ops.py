@@ -10,6 +10,7 @@ import numpy as np
 
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture import movement as m
+from hatch_irpytorch.capture import tables
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.gathering import gather, take_all
 from hatch_irpytorch.capture.onnx.tensors import Call, Constant, axis_of
@@ -120,7 +121,10 @@ def _run(extent: int, start: int, end: int, step: int) -> range:
 
 def _gather(c: Call) -> Value:
     axis = axis_of(c.get("axis", 0), c.value(0).rank)
-    x, indices = c.value(0), c.array(1, "an index")
+    x = c.value(0)
+    if not c.is_constant(1):
+        return tables.look_up(c.b, x, c.value(1), axis, "an index")
+    indices = c.array(1, "an index")
     return take_all(c.b, x, axis, indices.astype(np.int64))
 
 
@@ -148,6 +152,9 @@ def _elements_of(c: Call, grid: Constant, position: int = 1) -> Constant:
 
 
 def _gather_elements(c: Call) -> Value:
+    if not c.is_constant(1):
+        axis = axis_of(c.get("axis", 0), c.x.rank)
+        return tables.gather(c.b, c.x, c.value(1), axis, "an index")
     return _by_positions(c, c.x, lambda grid: _elements_of(c, grid))
 
 

@@ -27,8 +27,7 @@ def mixes_rows(module: nn.Module, example: torch.Tensor, model: Model) -> bool:
     free = free_model(model, "auto")
     if free.shapes is None:
         return False
-    other = 0.5 * example + torch.sin(torch.arange(example.numel())).reshape(example.shape) ** 2
-    other = other.to(example.dtype)
+    other = _another(example, model.graph.integers)
     try:
         with in_eval_mode(module), torch.no_grad():
             single = [outputs_of(module(x.clone())) for x in (example, other)]
@@ -46,3 +45,11 @@ def mixes_rows(module: nn.Module, example: torch.Tensor, model: Model) -> bool:
         if not np.allclose(found, wanted, rtol=_CLOSE, atol=_CLOSE * largest, equal_nan=True):
             return True
     return False
+
+
+def _another(example: torch.Tensor, integers: int | None) -> torch.Tensor:
+    """An input whose numbers differ from those of an example."""
+    places = torch.arange(example.numel()).reshape(example.shape)
+    if integers is not None:
+        return ((example + 1 + places) % integers).to(example.dtype)
+    return (0.5 * example + torch.sin(places) ** 2).to(example.dtype)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import fx, nn
 from torch.utils._pytree import tree_leaves, tree_map
@@ -16,7 +17,9 @@ from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.capture.pytorch.again import gives_the_same_again, kept_state
 from hatch_irpytorch.capture.pytorch.arguments import takes
 from hatch_irpytorch.capture.pytorch.batch import mixes_rows
+from hatch_irpytorch.capture.pytorch.call import Call, Returned, module_name
 from hatch_irpytorch.capture.pytorch.dropout import note_dropout
+from hatch_irpytorch.capture.pytorch.examples import dtype_of, require_example, tensors
 from hatch_irpytorch.capture.pytorch.program import (
     OPS,
     Program,
@@ -27,7 +30,7 @@ from hatch_irpytorch.capture.pytorch.program import (
     source_place,
 )
 from hatch_irpytorch.capture.pytorch.refused_nodes import RefusedNodes
-from hatch_irpytorch.capture.pytorch.state import SHAPE_ONLY, read_by
+from hatch_irpytorch.capture.pytorch.state import SHAPE_ONLY, later_reads, needed
 from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter
 from hatch_irpytorch.errors import Place, Problem, Problems, fail
 from hatch_irpytorch.ir.graph import Model
@@ -44,27 +47,35 @@ class _Unknown:
 _UNKNOWN = _Unknown()
 
 
-def from_torch(module: nn.Module, example: torch.Tensor) -> Model:
+def from_torch(
+    module: nn.Module,
+    example: torch.Tensor,
+    *,
+    tokens: int | None = None,
+    parameter: str = "",
+    bind: Mapping[str, np.ndarray[Any, Any]] | None = None,
+    keep: Sequence[str] = (),
+) -> Model:
     """The graph of a module in eval mode for inputs like `example`, with its parameters.
 
-    Notes of the model tell where a parameter was copied or a value computed from parameters was
-    stored. Raises `IRPyTorchError` with every op that has no form, each with the line of the
-    user's source that it comes from.
+    The keywords are those of `hatch_irpytorch.capture.from_torch`. Notes of the model tell where a
+    parameter was copied or a value computed from parameters was stored. Raises `IRPyTorchError`
+    with every op that has no form, each with the line of the user's source that it comes from.
     """
     name = type(module).__name__
-    if not isinstance(example, torch.Tensor) or not example.dtype.is_floating_point:
-        message = "the example must be one tensor of floating point numbers"
-        raise fail("capture-failed", Place(name), message)
-    program = export(module, example, name)
-    conversion = _Conversion(program, example, name)
+    require_example(example, tokens, name)
+    call = Call(module, name, parameter, tensors(bind or {}, module), keep)
+    program = export(call, example)
+    dtype = example.dtype if tokens is None else dtype_of(module)
+    conversion = _Conversion(program, tuple(example.shape), tokens, dtype, name)
     note_dropout(conversion.builder, module)
     with torch.no_grad():
-        model = conversion.run()
-    with kept_state(module, (name for _, name in program.replaced.values())):
-        if not gives_the_same_again(module, example):
+        model = conversion.run(call.returned)
+    with kept_state(call, (name for _, name in program.replaced.values())):
+        if not gives_the_same_again(call, example):
             message = "a second call of the module gives other numbers; a graph keeps no state"
             raise fail("capture-failed", Place(name), message)
-        mixes = mixes_rows(module, example, model)
+        mixes = mixes_rows(call, example, model)
     if not mixes:
         return model
     message = "the module gives other rows in a larger batch: its batch is fixed"
@@ -73,41 +84,51 @@ def from_torch(module: nn.Module, example: torch.Tensor) -> Model:
 
 
 class _Conversion:
-    def __init__(self, program: Program, example: torch.Tensor, name: str) -> None:
-        dtype = "float64" if example.dtype == torch.float64 else "float32"
+    def __init__(
+        self,
+        program: Program,
+        shape: tuple[int, ...],
+        integers: int | None,
+        dtype: torch.dtype,
+        name: str,
+    ) -> None:
         self.program = program
-        self.builder = Builder(file=name, dtype=dtype)
+        self.builder = Builder(file=name, dtype="float64" if dtype == torch.float64 else "float32")
         self.context = Context(self.builder, program.uses)
         self.values: dict[fx.Node, Any] = {}
-        self.shape = tuple(example.shape)
+        self.shape = shape
+        self.integers = integers
         self.problems = Problems()
         self.refused = RefusedNodes(name)
         self.name = name
 
-    def run(self) -> Model:
+    def run(self, returned: Returned) -> Model:
         outputs: list[Value] = []
+        live = needed(self.program)
         for node in self.program.nodes:
             self.builder.origin = "" if node.op == "placeholder" else module_path(node)
             if node.op == "placeholder":
                 self.values[node] = self._placeholder(node)
             elif node.op == "output":
                 outputs = self._outputs(node)
-            else:
+            elif node in live:
                 self.values[node] = self._call(node)
+        for kind, names in returned.others.items():
+            self.builder.note("left-out", _left_out(kind, names))
         self.problems.extend(self.refused.problems())
         self.problems.raise_if_any()
         return checked(self.builder, outputs)
 
     def _placeholder(self, node: fx.Node) -> Any:
         if node.name == self.program.user_input:
-            return self.builder.input(self.shape)
+            return self.builder.input(self.shape, self.integers)
         return self.program.inputs[node.name]
 
     def _outputs(self, node: fx.Node) -> list[Value]:
         results = tree_leaves(node.args)
         pairs = zip(results, self.program.returned, strict=True)
         mine = [result for result, own in pairs if own and isinstance(result, fx.Node)]
-        self._require_no_state(results, mine)
+        self._require_no_state(results)
         values = []
         for result in mine:
             output = self.values[result]
@@ -120,22 +141,25 @@ class _Conversion:
                     message = f"an output of {dtype} is given as real numbers"
                     self.builder.note("as-reals", message)
                 values.append(self.context.value(output))
-        if not mine:
-            self.problems.add("capture-failed", Place(self.name), "the module returns no tensor")
         return values
 
-    def _require_no_state(self, results: list[Any], returned: list[fx.Node]) -> None:
+    def _require_no_state(self, results: list[Any]) -> None:
         """Refuse what a call leaves behind for the next one, note what it leaves in its input."""
-        read = {node.name for node in read_by(returned)}
+        seen = later_reads(self.program)
         for position, (placeholder, name) in self.program.replaced.items():
-            old, new = self.program.inputs.get(placeholder), self.values[results[position]]
-            if old is None:
+            if placeholder not in self.program.inputs:
                 message = "`forward` changes its input in place; the graph leaves it as it was"
                 self.builder.note("in-place", message)
-            elif placeholder in read and not _same(old, new):
+            elif position in seen and not self._is_unchanged(placeholder, results[position]):
+                name = module_name(name)
                 message = f"`forward` changes `{name}`, and a later call computes with the change"
                 place = source_place(results[position], self.name)
                 self.problems.add("capture-failed", place, message, "a graph keeps no state")
+
+    def _is_unchanged(self, placeholder: str, result: fx.Node) -> bool:
+        old, new = self.program.inputs[placeholder], self.values[result]
+        before = old.tensor if isinstance(old, Parameter) else old
+        return isinstance(new, torch.Tensor) and torch.equal(before, new)
 
     def _call(self, node: fx.Node) -> Any:
         arguments = tree_map(self._resolved, (node.args, node.kwargs))
@@ -219,6 +243,7 @@ def _blank(node: fx.Node) -> torch.Tensor:
     return torch.empty(1, dtype=made.dtype).expand(made.shape)
 
 
-def _same(old: torch.Tensor | Parameter, new: object) -> bool:
-    before = old.tensor if isinstance(old, Parameter) else old
-    return isinstance(new, torch.Tensor) and torch.equal(before, new)
+def _left_out(kind: str, names: Sequence[str]) -> str:
+    listed = ", ".join(f"`{name}`" for name in names[:10])
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"outputs of the module that are no tensors are left out: {listed}{more} ({kind})"

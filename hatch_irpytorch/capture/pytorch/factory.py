@@ -6,12 +6,14 @@ import inspect
 import math
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -20,6 +22,7 @@ from torch import nn
 from hatch_irpytorch.build.export import STORE_ENDING
 from hatch_irpytorch.capture.builder import first_line
 from hatch_irpytorch.capture.pytorch.convert import from_torch
+from hatch_irpytorch.capture.pytorch.examples import dtype_of
 from hatch_irpytorch.capture.pytorch.refusals import shown_path
 from hatch_irpytorch.emit.options import normal_dtype
 from hatch_irpytorch.errors import IRPyTorchError, Place, fail, nearest, shown, text_of
@@ -41,15 +44,26 @@ class Made:
     dtype: str
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """How a module is captured: the shape of its input, and what `capture.from_torch` takes."""
+
+    shape: tuple[int, ...]
+    tokens: int | None = None
+    parameter: str = ""
+    bind: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    keep: Sequence[str] = ()
+
+
 def capture_factory(
-    factory: str, shape: tuple[int, ...], state_dict: Path | None, seed: int
+    factory: str, wanted: Wanted, state_dict: Path | None = None, seed: int = 0
 ) -> Made:
     """The module that `package.module:attribute` is or returns, captured for one input shape.
 
     `seed` is torch's when the attribute is called. Raises `IRPyTorchError`, also for what the
     user's own code raises; what that prints goes to stderr.
     """
-    if math.prod(shape) > MAX_ENTRIES:
+    if math.prod(wanted.shape) > MAX_ENTRIES:
         message = f"an input has at most {MAX_ENTRIES} entries, this shape has more"
         raise fail("too-large", Place("--shape"), message)
     if not -(1 << 63) <= seed < 1 << 64:
@@ -62,15 +76,22 @@ def capture_factory(
         if state_dict is not None:
             _load_state(module, state_dict)
         with _users_code(f"listing the parameters of {shown(factory)}", "capture-failed"):
-            tensors = [*module.parameters(), *module.buffers()]
-        kinds = [tensor.dtype for tensor in tensors if tensor.dtype.is_floating_point]
-        dtype = kinds[0] if kinds else torch.float32
-        model = from_torch(module, _example(shape, dtype))
+            dtype = dtype_of(module)
+        model = from_torch(
+            module,
+            _example(wanted.shape, dtype, wanted.tokens),
+            tokens=wanted.tokens,
+            parameter=wanted.parameter,
+            bind=wanted.bind,
+            keep=wanted.keep,
+        )
     return Made(model, type(module).__name__, normal_dtype(str(dtype)) or "float32")
 
 
-def _example(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+def _example(shape: tuple[int, ...], dtype: torch.dtype, tokens: int | None) -> torch.Tensor:
     try:
+        if tokens is not None:
+            return torch.randint(tokens, shape)
         return torch.rand(shape, dtype=torch.float32).to(dtype)
     except (RuntimeError, TypeError) as error:
         message = f"no input of this shape can be made: {first_line(error)}"

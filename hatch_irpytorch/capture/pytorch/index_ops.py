@@ -10,23 +10,35 @@ import torch
 from torch import fx
 
 from hatch_irpytorch.capture import elementwise as e
+from hatch_irpytorch.capture import integers, tables
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.gathering import gather, take_all
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 from hatch_irpytorch.capture.selection import take
+from hatch_irpytorch.capture.training import PADDING, note
 from hatch_irpytorch.ir.shapes import numel
+
+_ID = "an index"
 
 
 def _index_select(c: Context, x: Tensor, dim: int, index: Tensor) -> Value:
     y = c.value(x)
+    if isinstance(index, Value):
+        return tables.look_up(c.builder, y, index, dim, _ID)
     chosen = c.constant(index, "an index").reshape(-1).tolist()
     if not y.rank:
         return y
     return take(c.builder, y, dim, chosen)
 
 
-def _embedding(c: Context, weight: Tensor, indices: Tensor, *_: object) -> Value:
+def _embedding(
+    c: Context, weight: Tensor, indices: Tensor, padding_idx: int = -1, *_: object
+) -> Value:
+    if padding_idx >= 0:
+        note(c.builder, PADDING)
+    if isinstance(indices, Value):
+        return tables.look_up(c.builder, c.value(weight), indices, 0, "an id of an embedding")
     ids = c.constant(indices, "an id of an embedding")
     return take_all(c.builder, c.value(weight), 0, ids.numpy())
 
@@ -34,6 +46,10 @@ def _embedding(c: Context, weight: Tensor, indices: Tensor, *_: object) -> Value
 def _index(c: Context, x: Tensor, indices: Sequence[Tensor | None]) -> Value:
     """Indexing by constant tensors: one index is a part of its axis, several are positions."""
     y = c.value(x)
+    given = [axis for axis, index in enumerate(indices) if index is not None]
+    if len(given) == 1 and isinstance(indices[given[0]], Value):
+        ids = c.value(indices[given[0]])  # type: ignore[arg-type]
+        return tables.look_up(c.builder, y, ids, given[0], _ID)
     fixed = [None if i is None else c.constant(i, "an index") for i in indices]
     used = [axis for axis, index in enumerate(fixed) if index is not None]
     if len(used) == 1 and fixed[used[0]].dtype != torch.bool:  # type: ignore[union-attr]
@@ -51,8 +67,16 @@ def by_positions(c: Context, x: Tensor, move: Callable[[torch.Tensor], torch.Ten
 
 
 def _gather(c: Context, x: Tensor, dim: int, index: Tensor, **_: object) -> Value:
+    if isinstance(index, Value):
+        return tables.gather(c.builder, c.value(x), index, dim, _ID)
     fixed = c.constant(index, "an index")
     return by_positions(c, x, lambda grid: torch.gather(grid, dim, fixed))
+
+
+def _one_hot(c: Context, x: Tensor, num_classes: int = -1) -> Value:
+    ids = c.value(x)
+    integers.require_below(c.builder, ids, num_classes, "a class of one_hot")
+    return integers.one_hot(c.builder, ids, num_classes)
 
 
 def _diagonal(c: Context, x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
@@ -103,6 +127,7 @@ OPS: dict[str, Handler] = {
     "gather": _gather,
     "index": _index,
     "index_select": _index_select,
+    "one_hot": _one_hot,
     "tril": _triangle(np.tril),
     "triu": _triangle(np.triu),
 }

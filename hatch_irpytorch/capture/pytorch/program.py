@@ -27,9 +27,10 @@ from hatch_irpytorch.capture.pytorch import (
     scatter_ops,
     window_ops,
 )
-from hatch_irpytorch.capture.pytorch.refusals import export_problem, own_place, require_one_input
+from hatch_irpytorch.capture.pytorch.call import Call, module_name
+from hatch_irpytorch.capture.pytorch.refusals import export_problem, own_place
 from hatch_irpytorch.capture.pytorch.tensors import Identity, Parameter, identity
-from hatch_irpytorch.errors import Place, fail
+from hatch_irpytorch.errors import IRPyTorchError, Place, fail
 
 OPS = {
     **elementwise_ops.OPS,
@@ -66,24 +67,23 @@ class Program:
     uses: dict[Identity, int]
 
 
-def export(module: nn.Module, example: torch.Tensor, file: str) -> Program:
-    """The module in eval mode as a program. Raises `IRPyTorchError`: `capture-failed`."""
+def export(call: Call, example: torch.Tensor) -> Program:
+    """The module of a call in eval mode as a program. Raises `IRPyTorchError`: `capture-failed`."""
     if not hasattr(torch.export, "default_decompositions"):
-        raise fail("capture-failed", Place(file), "capture needs torch 2.6 or newer")
-    require_one_input(module, file)
+        raise fail("capture-failed", Place(call.file), "capture needs torch 2.6 or newer")
     try:
-        with in_eval_mode(module):
-            exported = torch.export.export(module, (example,))
+        with in_eval_mode(call):
+            exported = torch.export.export(call, (example,), strict=False)
             table: Any = torch.export.default_decompositions()
             for op in list(table):
                 if _packet(op) in OPS:
                     table.pop(op)
             exported = exported.run_decompositions(table)
-    except (KeyboardInterrupt, MemoryError):
+    except (KeyboardInterrupt, MemoryError, IRPyTorchError):
         raise
     except BaseException as error:  # torch.export and `forward` itself may raise anything
-        raise export_problem(error, module, example, file, in_eval_mode) from error
-    return _read(exported, file)
+        raise export_problem(error, call, example, call.file, in_eval_mode) from error
+    return _read(exported, call.file)
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def _read(exported: Any, file: str) -> Program:
     for name, target in signature.inputs_to_parameters.items():
         tensor = exported.state_dict[target]
         key = identity(tensor)
-        inputs[name] = Parameter(target, tensor, key)
+        inputs[name] = Parameter(module_name(target), tensor, key)
         users[key] += sum(
             argument is by_name[name]
             for user in by_name[name].users
@@ -212,5 +212,5 @@ def source_place(node: fx.Node, file: str) -> Place:
 def module_path(node: fx.Node) -> str:
     """The dotted name of the module whose `forward` a node is in; of the outermost: `forward`."""
     stack = node.meta.get("nn_module_stack")
-    path = str(list(stack.values())[-1][0]) if stack else ""
+    path = module_name(str(list(stack.values())[-1][0])) if stack else ""
     return path or OUTERMOST

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 import traceback
@@ -32,37 +31,9 @@ _WHOLE_NUMBERS = re.compile(
 )
 _NO_SHAPE = re.compile(r"NotImplementedError|\bdevice\b|uninitialized")
 _OF_SHAPES = (RuntimeError, ValueError, LookupError, AssertionError, TypeError)
-_ONE_INPUT = "a graph has one input; capture a module whose `forward` takes one tensor"
 
 
-def require_one_input(module: nn.Module, file: str) -> None:
-    """Raise `capture-failed` where `forward` cannot be called with one tensor by position."""
-    try:
-        parameters = inspect.signature(module.forward).parameters.values()
-    except (TypeError, ValueError):
-        return
-    needed = [p.name for p in parameters if p.default is p.empty and p.kind in _POSITIONAL]
-    by_keyword = [p.name for p in parameters if p.default is p.empty and p.kind is p.KEYWORD_ONLY]
-    accepts = [p for p in parameters if p.kind in (*_POSITIONAL, inspect.Parameter.VAR_POSITIONAL)]
-    if by_keyword:
-        message = f"`forward` takes {_names(by_keyword)} by keyword only"
-    elif len(needed) > 1:
-        message = f"`forward` takes {len(needed)} inputs: {_names(needed)}"
-    elif not accepts:
-        message = "`forward` takes no input"
-    else:
-        return
-    raise fail("capture-failed", _definition(module, file), message, _ONE_INPUT)
-
-
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
-
-def _names(words: list[str]) -> str:
-    return ", ".join(f"`{word}`" for word in words[:10])
-
-
-def _definition(module: nn.Module, file: str) -> Place:
+def definition(module: nn.Module, file: str) -> Place:
     """Where the user wrote `forward`."""
     code = getattr(getattr(module.forward, "__func__", None), "__code__", None)
     if code is None or code.co_filename.startswith(_NOT_USERS):
@@ -91,7 +62,7 @@ def export_problem(
     message = f"`forward` itself fails for an input of shape {shape}: {said}"
     hint = ""
     if _WHOLE_NUMBERS.search(str(own)):
-        hint = "it may want whole numbers; the input of a graph holds real ones"
+        hint = "it may want whole numbers: say what they are below with `--tokens`"
     elif isinstance(own, _OF_SHAPES) and not _NO_SHAPE.search(said):
         hint = "is it the shape that the module takes?"
     place = own_place("".join(traceback.format_tb(own.__traceback__)), file)
@@ -105,7 +76,7 @@ def _own_error(
 ) -> BaseException | None:
     try:
         with quietly(module), torch.no_grad():
-            module(example)
+            module(example.clone())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the user's own code may raise anything

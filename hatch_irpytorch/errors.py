@@ -64,6 +64,7 @@ CODES: dict[str, str] = {
     "other-graph": "parameters belong, or may belong, to another graph",
     "orphaned": "a generated file has no manifest any more",
     "out-of-memory": "the machine has too little memory for what was asked",
+    "other-dtype": "the source changes its dtype, and the graph keeps that of its module",
     "outside-project": "a path leads out of the project",
     "overflow": "a finite number is beyond the dtype of the module",
     "params-beside": "the parameters that a graph lacks were taken from the file beside it",

@@ -89,7 +89,7 @@ class Padded:
 class Builder:
     """Nodes in order of creation. `origin` is what the nodes that follow are named after.
 
-    `dtype` is the wider of float32 and float64 that the source computes in. `padded`, `erf_of` and
+    `dtype` is that of the source's input. `padded`, `erf_of` and
     `sign_of` tell of the result of a formula what it was made of. Nodes and the numbers of
     constants are taken out of the budget, which raises `OverBudgetError`.
     `guarded` are softmaxes whose rows that are masked whole are cared for. A builder that

@@ -19,8 +19,11 @@ from hatch_irpytorch.ir.ops.elementwise import Abs
 from hatch_irpytorch.ir.ops.sources import Detach
 
 _STEP = 2.0**75
-_STEPS = {"float32": 2, "float64": 15}
-"""How many steps reach from the smallest number above 0 to 1."""
+
+
+def _steps(b: Builder) -> range:
+    """As many steps as reach from the smallest number above 0 to 1."""
+    return range(15 if b.dtype == "float64" else 2)
 
 
 def sign(b: Builder, x: Value) -> Value:
@@ -30,7 +33,7 @@ def sign(b: Builder, x: Value) -> Value:
     if is_whole(b, x):
         result = e.clamp(b, result, -1.0, 1.0)
     else:
-        for _ in range(_STEPS[b.dtype]):
+        for _ in _steps(b):
             result = e.clamp(b, e.scaled(b, result, _STEP), -1.0, 1.0)
     b.bounds[result.id] = (-1.0, 1.0)
     b.sign_of[result.id] = x
@@ -122,7 +125,7 @@ def _is_positive(b: Builder, x: Value) -> Value:
     result = b.node(Detach(), x)
     if is_whole(b, x):
         return _flags(b, e.clamp(b, result, None, 1.0))
-    for _ in range(_STEPS[b.dtype]):
+    for _ in _steps(b):
         result = e.clamp(b, e.scaled(b, result, _STEP), None, 1.0)
     return _flags(b, result)
 

@@ -13,6 +13,7 @@ import onnx
 
 from hatch_irpytorch.capture.budget import OverBudgetError
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value, first_line
+from hatch_irpytorch.capture.dtypes import require_dtype, require_integers
 from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.capture.onnx.file import (
     OnnxFile,
@@ -24,7 +25,14 @@ from hatch_irpytorch.capture.onnx.file import (
 )
 from hatch_irpytorch.capture.onnx.folding import folded_outputs
 from hatch_irpytorch.capture.onnx.functions import function_body, given_attributes
-from hatch_irpytorch.capture.onnx.kinds import REALS, UNTOLD, kind_of, output_kinds
+from hatch_irpytorch.capture.onnx.kinds import (
+    INTEGERS,
+    REALS,
+    UNTOLD,
+    dtype_name,
+    kind_of,
+    output_kinds,
+)
 from hatch_irpytorch.capture.onnx.needs import needed
 from hatch_irpytorch.capture.onnx.op_table import OPS, handled, is_standard, runs_graphs
 from hatch_irpytorch.capture.onnx.scope import ABSENT, Named, Scope, count_reads, resolved
@@ -60,8 +68,8 @@ class _Conversion:
 
     def __init__(self, file: OnnxFile) -> None:
         self.file = file
-        dtype = "float64" if file.input_kind == onnx.TensorProto.DOUBLE else "float32"
-        self.builder = Builder(file=file.name, dtype=dtype, budget=file.budget)
+        kind = file.input_kind if file.input_kind in REALS else onnx.TensorProto.FLOAT
+        self.builder = Builder(file=file.name, dtype=dtype_name(kind), budget=file.budget)
         self.problems = Problems()
         self.position = 0
         self.caller = ""
@@ -224,8 +232,16 @@ class _Conversion:
                 learned = trainable and is_real(result)
                 named = Named(result, kind_of(result), trainable=learned)
             else:
+                self._require_kind(result, kind)
                 named = Named(result, kind)
             scope.bind(name, named)
+
+    def _require_kind(self, result: Value | None, kind: int) -> None:
+        """Refuse what the file rounds to another element type and the graph does not."""
+        if result is not None and kind in REALS:
+            require_dtype(self.builder, result, dtype_name(kind))
+        if result is not None and kind in INTEGERS:
+            require_integers(self.builder, result, dtype_name(kind))
 
     def _kinds(self, node: onnx.NodeProto, scope: Scope) -> list[int]:
         given = [scope.named(name).kind if name else UNTOLD for name in node.input]

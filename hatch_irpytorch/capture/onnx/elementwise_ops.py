@@ -7,10 +7,13 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
 from hatch_irpytorch.capture import arcs, erf, patterns
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.dtypes import converted
+from hatch_irpytorch.capture.onnx.kinds import dtype_name
 from hatch_irpytorch.capture.onnx.tensors import Call
 from hatch_irpytorch.capture.training import DROPOUT, is_input, note
 from hatch_irpytorch.ir.ops import Op
@@ -18,8 +21,6 @@ from hatch_irpytorch.ir.ops.elementwise import Abs, Cos, Exp, Inv, Log, Sin, Sqr
 from hatch_irpytorch.ir.ops.learned import EVERY_WEIGHT
 
 Handler = Callable[[Call], Any]
-
-_FLOAT, _FLOAT16, _DOUBLE, _BFLOAT16 = 1, 10, 11, 16
 
 
 def _unary(op: Op) -> Handler:
@@ -136,15 +137,15 @@ def _tan(c: Call) -> Value:
 
 
 def _cast(c: Call) -> Value:
-    target = c.get("to", _FLOAT)
-    if target not in (_FLOAT, _DOUBLE):
-        what = "half precision" if target in (_FLOAT16, _BFLOAT16) else "something but real numbers"
-        raise InexpressibleError(f"a conversion to {what}")
-    return c.x
+    return _converted(c, int(c.get("to", TensorProto.FLOAT)))
 
 
 def _cast_like(c: Call) -> Value:
-    return c.x
+    return _converted(c, c.kind(1))
+
+
+def _converted(c: Call, kind: int) -> Value:
+    return converted(c.b, c.x, dtype_name(c.kind(0)), dtype_name(kind))
 
 
 def _dropout(c: Call) -> list[Value | None]:

@@ -43,6 +43,11 @@ def kind_of(array: Constant) -> int:
     return int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
 
 
+def dtype_name(kind: int) -> str:
+    """An element type as NumPy calls it."""
+    return str(onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+
 def output_kinds(
     node: onnx.NodeProto, opset: int, given: Sequence[int], attributes: Mapping[str, Any]
 ) -> list[int]:

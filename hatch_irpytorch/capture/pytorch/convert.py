@@ -13,6 +13,7 @@ from torch import fx, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from hatch_irpytorch.capture.builder import UNFIT, Builder, InexpressibleError, Value, first_line
+from hatch_irpytorch.capture.dtypes import require_dtype, require_integers
 from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.capture.pytorch.again import gives_the_same_again, kept_state
 from hatch_irpytorch.capture.pytorch.arguments import takes
@@ -31,7 +32,7 @@ from hatch_irpytorch.capture.pytorch.program import (
 )
 from hatch_irpytorch.capture.pytorch.refused_nodes import RefusedNodes
 from hatch_irpytorch.capture.pytorch.state import SHAPE_ONLY, later_reads, needed
-from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter
+from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter, dtype_name
 from hatch_irpytorch.errors import Place, Problem, Problems, fail
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.ops import Input
@@ -93,7 +94,7 @@ class _Conversion:
         name: str,
     ) -> None:
         self.program = program
-        self.builder = Builder(file=name, dtype="float64" if dtype == torch.float64 else "float32")
+        self.builder = Builder(file=name, dtype=dtype_name(dtype))
         self.context = Context(self.builder, program.uses)
         self.values: dict[fx.Node, Any] = {}
         self.shape = shape
@@ -181,11 +182,27 @@ class _Conversion:
             if not takes(handler, args, kwargs):
                 raise InexpressibleError(f"the overload `{overload_name(node)}`")
             self.context.node = node
-            return handler(self.context, *args, **kwargs)
+            result = handler(self.context, *args, **kwargs)
+            self._require_dtypes(node, result)
+            return result
         except InexpressibleError as error:
             return self._refuse(node, str(error))
         except UNFIT as error:
             return self._refuse(node, f"not with these arguments ({first_line(error)})")
+
+    def _require_dtypes(self, node: fx.Node, result: Any) -> None:
+        """Refuse what torch rounds to another dtype and the graph does not."""
+        made = node.meta.get("val")
+        tensors = made if isinstance(made, list | tuple) else [made]
+        values = result if isinstance(result, list | tuple) else [result]
+        for value, tensor in zip(values, tensors, strict=False):
+            if not isinstance(value, Value) or not isinstance(tensor, torch.Tensor):
+                continue
+            dtype = dtype_name(tensor.dtype)
+            if tensor.dtype.is_floating_point:
+                require_dtype(self.builder, value, dtype)
+            elif tensor.dtype != torch.bool:
+                require_integers(self.builder, value, dtype)
 
     def _folded(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
         """What torch itself makes of constants alone; random numbers are none."""

@@ -7,8 +7,9 @@ import torch
 from hatch_irpytorch.capture import arcs, comparisons, erf, patterns
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.dtypes import converted
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, as_number, formula
-from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
+from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor, dtype_name
 from hatch_irpytorch.capture.training import DROPOUT, note
 from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.elementwise import Abs, Cos, Exp, Inv, Log, Sin, Sqrt
@@ -150,12 +151,13 @@ def _checked(c: Context, x: Tensor, *_: object, **__: object) -> None:
 def _to_copy(
     c: Context, x: Tensor, *_: object, dtype: torch.dtype | None = None, **__: object
 ) -> Tensor:
-    if dtype is not None and not dtype.is_floating_point:
-        raise InexpressibleError(f"a conversion to {str(dtype).removeprefix('torch.')}")
-    return x
+    if dtype is None or c.dtype_of(0) == dtype:
+        return x
+    return converted(c.builder, c.value(x), dtype_name(c.dtype_of(0)), dtype_name(dtype))
 
 
 OPS: dict[str, Handler] = {
+    "_assert_async": _checked,
     "_assert_tensor_metadata": _checked,
     "abs": _unary(Abs()),
     "acos": formula(arcs.acos),

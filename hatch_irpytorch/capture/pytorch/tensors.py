@@ -34,6 +34,11 @@ def identity(tensor: torch.Tensor) -> Identity:
     return tensor.data_ptr(), int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
 
 
+def dtype_name(dtype: torch.dtype | None) -> str:
+    """As NumPy calls it; that of a plain number is none."""
+    return str(dtype).removeprefix("torch.")
+
+
 def to_array(tensor: torch.Tensor) -> Reals:
     """A copy of the numbers, which training changes no more; narrower ones as float32."""
     if tensor.is_complex():

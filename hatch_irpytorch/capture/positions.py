@@ -29,7 +29,9 @@ def position_of_largest(
     weights = np.arange(1.0, count + 1) if last else np.arange(count, 0.0, -1.0)
     shaped = b.const(weights.reshape((count, *[1] * (x.rank - axis - 1))))
     weight = largest(b, e.mul(b, hits, shaped), [axis], keep)
-    return e.shifted(b, weight, -1.0) if last else e.shifted(b, e.neg(b, weight), float(count))
+    place = e.shifted(b, weight, -1.0) if last else e.shifted(b, e.neg(b, weight), float(count))
+    b.bounds[place.id] = (0.0, count - 1.0)
+    return place
 
 
 def position_of_smallest(

@@ -140,6 +140,12 @@ def _copy(c: Context, x: Tensor, source: Tensor, *_: object) -> Value:
     return c.builder.broadcast(c.value(source), c.value(x).shape)
 
 
+def _alias(c: Context, x: Tensor) -> Tensor:
+    """What torch.export makes of `detach` too."""
+    made_of = None if c.node is None else c.node.meta.get("original_aten")
+    return _detach(c, x) if made_of is torch.ops.aten.detach.default else x
+
+
 def _detach(c: Context, x: Tensor) -> Tensor:
     return x if not isinstance(x, Value) else c.builder.node(Detach(), x)
 
@@ -164,7 +170,7 @@ OPS: dict[str, Handler] = {
     "add": _add,
     "addcdiv": _addcdiv,
     "addcmul": _addcmul,
-    "alias": passed_on,
+    "alias": _alias,
     "asin": formula(arcs.asin),
     "atan": formula(arcs.atan),
     "clone": passed_on,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -29,6 +29,7 @@ from hatch_irpytorch.capture.pytorch import (
     window_ops,
 )
 from hatch_irpytorch.capture.pytorch.call import Call, module_name
+from hatch_irpytorch.capture.pytorch.gradients import kept_from_gradients
 from hatch_irpytorch.capture.pytorch.refusals import export_problem, own_place
 from hatch_irpytorch.capture.pytorch.tensors import Identity, Parameter, identity
 from hatch_irpytorch.errors import IRPyTorchError, Place, fail
@@ -76,6 +77,7 @@ def export(call: Call, example: torch.Tensor) -> Program:
     try:
         with in_eval_mode(call):
             exported = torch.export.export(call, (example,), strict=False)
+            untrained = kept_from_gradients(exported)
             table: Any = torch.export.default_decompositions()
             for op in list(table):
                 if _packet(op) in OPS:
@@ -85,7 +87,7 @@ def export(call: Call, example: torch.Tensor) -> Program:
         raise
     except BaseException as error:  # torch.export and `forward` itself may raise anything
         raise export_problem(error, call, example, call.file, in_eval_mode) from error
-    return _read(exported, call.file)
+    return _read(exported, untrained, call.file)
 
 
 @contextmanager
@@ -167,7 +169,7 @@ def overload_name(node: fx.Node) -> str:
     return str(node.target).removeprefix("aten.").removesuffix(".default")
 
 
-def _read(exported: Any, file: str) -> Program:
+def _read(exported: Any, untrained: Container[str], file: str) -> Program:
     signature = exported.graph_signature
     nodes = tuple(exported.graph.nodes)
     inputs: dict[str, torch.Tensor | Parameter] = {}
@@ -176,7 +178,8 @@ def _read(exported: Any, file: str) -> Program:
     for name, target in signature.inputs_to_parameters.items():
         tensor = exported.state_dict[target]
         key = identity(tensor)
-        inputs[name] = Parameter(module_name(target), tensor, key)
+        held = tensor.detach() if target in untrained else tensor
+        inputs[name] = Parameter(module_name(target), held, key)
         users[key] += sum(
             argument is by_name[name]
             for user in by_name[name].users

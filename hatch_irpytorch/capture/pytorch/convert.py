@@ -32,7 +32,7 @@ from hatch_irpytorch.capture.pytorch.program import (
 )
 from hatch_irpytorch.capture.pytorch.refused_nodes import RefusedNodes
 from hatch_irpytorch.capture.pytorch.state import SHAPE_ONLY, later_reads, needed
-from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter, dtype_name
+from hatch_irpytorch.capture.pytorch.tensors import Complex, Context, Parameter, dtype_name
 from hatch_irpytorch.errors import Place, Problem, Problems, fail
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.ops import Input
@@ -136,6 +136,9 @@ class _Conversion:
             if isinstance(output, torch.Tensor) and not output.dtype.is_floating_point:
                 message = f"an output of {output.dtype} is not a tensor of real numbers"
                 self.problems.add("capture-failed", Place(self.name), message)
+            elif isinstance(output, Complex):
+                message = "an output of complex numbers is not a tensor of real numbers"
+                self.problems.add("capture-failed", Place(self.name), message)
             elif not isinstance(output, _Unknown):
                 dtype = result.meta["val"].dtype
                 if not dtype.is_floating_point:
@@ -171,7 +174,7 @@ class _Conversion:
         if any(leaf is _UNKNOWN for leaf in leaves):
             return self._stand_in(node) if known else self._refuse(node)
         args, kwargs = arguments
-        if not any(isinstance(leaf, Value | Parameter) for leaf in leaves):
+        if not any(isinstance(leaf, Value | Parameter | Complex) for leaf in leaves):
             return self._folded(node, args, kwargs)
         if node.target is operator.getitem:
             return self._item(node, args)

@@ -18,6 +18,7 @@ from hatch_irpytorch.capture.pytorch import (
     activation_ops,
     attention_ops,
     comparison_ops,
+    complex_ops,
     elementwise_ops,
     index_ops,
     layer_ops,
@@ -34,20 +35,23 @@ from hatch_irpytorch.capture.pytorch.refusals import export_problem, own_place
 from hatch_irpytorch.capture.pytorch.tensors import Identity, Parameter, identity
 from hatch_irpytorch.errors import IRPyTorchError, Place, fail
 
-OPS = {
-    **elementwise_ops.OPS,
-    **comparison_ops.OPS,
-    **activation_ops.OPS,
-    **attention_ops.OPS,
-    **movement_ops.OPS,
-    **index_ops.OPS,
-    **recurrent_ops.OPS,
-    **reduction_ops.OPS,
-    **sampling_ops.OPS,
-    **scatter_ops.OPS,
-    **layer_ops.OPS,
-    **window_ops.OPS,
-}
+OPS = complex_ops.paired(
+    {
+        **elementwise_ops.OPS,
+        **comparison_ops.OPS,
+        **activation_ops.OPS,
+        **complex_ops.OPS,
+        **attention_ops.OPS,
+        **movement_ops.OPS,
+        **index_ops.OPS,
+        **recurrent_ops.OPS,
+        **reduction_ops.OPS,
+        **sampling_ops.OPS,
+        **scatter_ops.OPS,
+        **layer_ops.OPS,
+        **window_ops.OPS,
+    }
+)
 """Every ATen op that has a form, by name."""
 
 OUTERMOST = "forward"

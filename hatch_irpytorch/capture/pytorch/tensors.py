@@ -25,6 +25,14 @@ class Parameter:
     identity: Identity
 
 
+@dataclass(frozen=True)
+class Complex:
+    """Complex numbers, which the graph has as two tensors."""
+
+    real: Value
+    imaginary: Value
+
+
 Tensor = Value | Parameter | torch.Tensor
 """Of the graph, a parameter, or a constant that torch itself computed."""
 
@@ -77,10 +85,12 @@ class Context:
         users = () if self.node is None else self.node.users
         return any(user.target is operator.getitem and user.args[1] == position for user in users)
 
-    def value(self, tensor: Tensor | float) -> Value:
+    def value(self, tensor: Tensor | Complex | complex) -> Value:
         """As a node of the graph. Several uses of one parameter share one const."""
         if isinstance(tensor, Value):
             return tensor
+        if isinstance(tensor, Complex | complex):
+            raise InexpressibleError("complex numbers")
         if isinstance(tensor, Parameter):
             if tensor.identity not in self.consts:
                 array = to_array(tensor.tensor)

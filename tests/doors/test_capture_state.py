@@ -65,7 +65,7 @@ SEEN = [counts, remembers, averages, writes_a_part, by_way_of_another]
 def test_a_change_that_a_later_call_sees_is_an_error(
     step: Callable[[Stateful, Tensor], Tensor],
 ) -> None:
-    with pytest.raises(IRPyTorchError, match=r"`forward` changes `[ab]`.*keeps no state"):
+    with pytest.raises(IRPyTorchError, match="a graph keeps no state"):
         from_torch(Stateful(step), torch.ones(3))
 
 

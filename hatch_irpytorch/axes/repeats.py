@@ -84,11 +84,13 @@ class _Repeats:
 
     def look(self) -> None:
         """Find out which parents stand for free extents of their users."""
-        known: dict[int, tuple[Tile, ...]] = {}
-        for node, form in zip(self.graph.nodes, self.shapes.forms, strict=True):
-            if form not in known:
-                known[form] = self._repeats(node) if form >= 0 else ()
-            for repeat in known[form]:
+        nodes, forms = self.graph.nodes, self.shapes.forms
+        one_of_form = dict(zip(forms, nodes, strict=True))
+        repeats = {form: self._repeats(n) for form, n in one_of_form.items() if form >= 0}
+        if not any(repeats.values()):
+            return
+        for node, form in zip(nodes, forms, strict=True):
+            for repeat in repeats.get(form, ()):
                 self._hold_once(node, repeat)
 
     def _repeats(self, node: Node) -> tuple[Tile, ...]:

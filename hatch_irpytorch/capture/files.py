@@ -77,7 +77,7 @@ def write_captured(
     beyond the dtype of the module, and `cannot-write`.
     """
     require_output(output, force=force)
-    require_finite(model, model.graph.nodes, dtype)
+    require_finite(model, range(len(model.graph.nodes)), dtype)
     graph, params, manifest = captured_paths(output)
     files: dict[Path, Content] = {}
     if model.params or params.exists():

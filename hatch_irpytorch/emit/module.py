@@ -131,26 +131,27 @@ def _constructor(plan: ModulePlan, part: ClassPlan, weights_file: str | None) ->
     return lines + made
 
 
+_DIGIT = "#"
+"""Stands for each digit of an id, so that lines are as long as with it."""
+
+
 def _assignments(plan: ModulePlan, tensors: Sequence[Tensor]) -> Iterator[str]:
-    """The statements of `__init__`: one template for tensors that are declared alike."""
-    short: dict[tuple[Declaration, bool], str] = {}
+    """The statements of `__init__`: laid out once for tensors that are declared alike."""
+    known: dict[tuple[Declaration, bool, int], str] = {}
     for held in tensors:
-        if held.code is None:
-            alike = (held.declaration, held.mask is None)
-            line = short.get(alike)
-            if line is None:
-                target, code = _held(plan, held, "{0}")
-                lead = f"{target} = " if target else ""
-                line = short[alike] = f"        {lead}{flat(code)}"
-            text = line.format(held.node_id)
-            if len(text) <= LINE_WIDTH:
-                yield text
-                continue
-        yield from statement(*_held(plan, held, held.node_id))
+        if held.code is not None:
+            yield from statement(*_held(plan, held, held.node_id))
+            continue
+        node_id = str(held.node_id)
+        alike = (held.declaration, held.mask is None, len(node_id))
+        place = _DIGIT * len(node_id)
+        if alike not in known:
+            known[alike] = "\n".join(statement(*_held(plan, held, place)))
+        yield known[alike].replace(place, node_id)
 
 
 def _held(plan: ModulePlan, held: Tensor, node_id: int | str) -> tuple[str, Code]:
-    """Target and value of the statement that makes a tensor; for the id there may be a place."""
+    """Target and value of the statement that makes a tensor; for the id a place may stand."""
     name = held.declaration.name(node_id)
     value = _value(plan, held, name)
     if held.learned:

@@ -38,7 +38,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     model, shapes = free.model, free.shapes
     live = original.live_ids()
     count = len(live)
-    require_finite(model, (node for node in model.graph.nodes if node.id in live), options.dtype)
+    require_finite(model, live, options.dtype)
     if options.fuse:
         model = fuse(free, options)
         shapes = None if shapes is None else shapes.of(model.graph)

@@ -114,14 +114,14 @@ torch.manual_seed torch.matmul torch.maximum torch.mean torch.minimum torch.opti
 torch.optim.Optimizer torch.optim.SGD torch.rand torch.randint torch.randn torch.reciprocal
 torch.relu torch.reshape torch.sigmoid torch.sin torch.softmax torch.split torch.sqrt torch.square
 torch.stack torch.sum torch.tanh torch.unflatten torch.zeros F.avg_pool1d F.avg_pool2d F.avg_pool3d
-F.batch_norm F.conv1d F.conv2d F.conv3d F.gelu F.layer_norm F.linear F.log_softmax F.max_pool1d
-F.max_pool2d F.max_pool3d F.mse_loss F.pad F.scaled_dot_product_attention F.silu Path.with_name
-nn.Module nn.Parameter
+F.batch_norm F.embedding F.conv1d F.conv2d F.conv3d F.gelu F.layer_norm F.linear F.log_softmax
+F.max_pool1d F.max_pool2d F.max_pool3d F.mse_loss F.pad F.scaled_dot_product_attention F.silu
+Path.with_name nn.Module nn.Parameter
 """)
 _METHODS = _words("""
-__init__ detach expand flatten new_empty numel parameters permute register_buffer requires_grad
-repeat repeat_interleave reshape shape squeeze step sum to train transpose unsqueeze with_name
-zero_grad
+__init__ detach expand flatten long new_empty numel parameters permute register_buffer
+requires_grad repeat repeat_interleave reshape shape squeeze step sum to train transpose unsqueeze
+with_name zero_grad
 """)
 _NAMES = _words("""
 F Path ValueError __file__ __name__ bool dtype float int main make_optimizer nn print

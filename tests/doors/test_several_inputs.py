@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from command_line import called
 from torch import nn
 
 from hatch_irpytorch import IRPyTorchError, Model, evaluate
@@ -188,3 +191,40 @@ def test_dead_nodes_are_not_refused() -> None:
         return 2 * x
 
     assert first(from_torch(Gives(function), X)) == [2.0, -4.0, 6.0]
+
+
+NETS = """\
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(9, 4)
+
+    def forward(self, ids, mask):
+        words = self.words(ids)
+        return {"sum": (words * mask.unsqueeze(-1)).sum(1), "sorted": words.sort().values}
+"""
+
+
+def test_the_command_takes_ids_binds_and_chooses(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(NETS)
+    np.save(tmp_path / "mask.npy", np.array([[1.0, 0.0, 1.0]]))
+    command = ["capture", "nets:Net", "--shape", "1,3", "--tokens", "9", "-o", "net"]
+    told = called(tmp_path, *command)
+    assert told.returncode == 2
+    assert "`forward` takes 2 inputs: `ids`, `mask`" in told.stderr
+    command += ["--bind", "mask=mask.npy"]
+    told = called(tmp_path, *command)
+    assert told.returncode == 2
+    assert "`sort` has no form" in told.stderr
+    told = called(tmp_path, *command, "--keep-output", "sum")
+    assert (told.returncode, told.stderr) == (0, "")
+    document = json.loads((tmp_path / "net.ir.json").read_text())
+    assert document["nodes"][0]["integers"] == 9
+    shaped = [*command, "--keep-output", "sum", "--shape", "ids=1,3"]
+    assert called(tmp_path, *shaped).returncode == 0
+    for wrong in ("mask", "mask=", "=mask.npy", "mask=none.npy"):
+        assert called(tmp_path, *command, "--bind", wrong).returncode == 2

@@ -62,6 +62,7 @@ def test_a_generated_module_takes_ids(options: Any) -> None:
     net = Of(LOOK_UPS["embedding"]).eval()
     text = emit_module(from_torch(net, IDS, tokens=V), EmitOptions(**options)).source
     generated = loaded(text)
+    assert ("F.embedding(" in text) == bool(options.get("fuse"))
     x = torch.tensor([[6, 0, 0], [1, 2, 3], [4, 5, 6]])
     dtype = torch.float64 if options.get("dtype") else torch.float32
     found = generated(x.to(dtype))

@@ -130,6 +130,16 @@ class Clamp(Op, tag="fused_clamp"):
 
 
 @dataclass(frozen=True)
+class Embedding(Op, tag="fused_embedding"):
+    """The rows of a table, the second parent, at the whole numbers (..., 1) of the first."""
+
+    parents = 2
+
+    def torch(self, at: Site) -> Code:
+        return call("F.embedding", f"{at.x}.squeeze(-1).long()", at.y)
+
+
+@dataclass(frozen=True)
 class OneCall(Op, tag="one_call"):
     """A function of PyTorch over the parents, known by its name here."""
 

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from hatch_irpytorch.axes.free import FreeModel
 from hatch_irpytorch.emit.fusion.attention import fuse_attention
+from hatch_irpytorch.emit.fusion.embedding import fuse_embedding
 from hatch_irpytorch.emit.fusion.gelu import fuse_exact_gelu, fuse_tanh_gelu
 from hatch_irpytorch.emit.fusion.nodes import Fuser, is_layer_norm, repeated
 from hatch_irpytorch.emit.fusion.ops import (
@@ -182,6 +183,7 @@ _RULES = (
     _batch_norm,
     _layer_norm,
     fuse_attention,
+    fuse_embedding,
     _linears,
     fuse_tanh_gelu,
     fuse_exact_gelu,

@@ -20,6 +20,7 @@ from hatch_irpytorch.emit.plan import (
     Tensor,
 )
 from hatch_irpytorch.emit.templates import Templates
+from hatch_irpytorch.emit.whole_numbers import require_whole_numbers
 from hatch_irpytorch.emit.zero_signs import need_right_zeros
 from hatch_irpytorch.errors import Place, fail
 from hatch_irpytorch.ir.digest import graph_digest
@@ -32,7 +33,7 @@ from hatch_irpytorch.ir.ops.code import Code, Function
 def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     """The plan of a checked model's module; `torchlean.ir.v1`: 5, with the cures of section 6."""
     original = model.graph
-    _refuse_rounded_integers(original, options.dtype)
+    require_whole_numbers(model, options.dtype)
     model = with_learned(model, options.freeze, options.learn)
     free = free_model(model, options.batch, options.batch_axis, options.free)
     model, shapes = free.model, free.shapes
@@ -103,20 +104,6 @@ def _refuse_too_many(graph: Graph, tensors: Sequence[Tensor], options: EmitOptio
             f"more than `inline_limit`, which is {options.inline_limit}"
         )
         raise fail("too-large", Place(graph.file), message, "set `weights: safetensors`")
-
-
-_WHOLE_NUMBERS = {"float16": 2**11, "bfloat16": 2**8, "float32": 2**24, "float64": 2**53}
-"""Up to where a dtype holds every whole number."""
-
-
-def _refuse_rounded_integers(graph: Graph, dtype: str) -> None:
-    """Ids that a dtype rounds are other ids."""
-    most = _WHOLE_NUMBERS[dtype]
-    if graph.integers is not None and graph.integers > most:
-        message = (
-            f"the input holds whole numbers below {graph.integers}, {dtype} those up to {most}"
-        )
-        raise fail("bad-option", Place(graph.file), message, "set `dtype: float32` or `float64`")
 
 
 def _functions(codes: list[Code]) -> tuple[Function, ...]:

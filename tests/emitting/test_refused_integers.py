@@ -56,8 +56,24 @@ def test_a_dtype_that_rounds_ids_is_refused(dtype: str, most: int) -> None:
     assert torch.tensor(most + 1).to(exact).long() != most + 1
     source(ids(most), dtype=dtype)
     if dtype != "float64":
-        with pytest.raises(IRPyTorchError, match=rf"below {most + 1}, {dtype} those up to {most};"):
+        with pytest.raises(
+            IRPyTorchError, match=rf"below {most + 1}, {dtype} holds those up to {most};"
+        ):
             source(ids(most + 1), dtype=dtype)
+
+
+def test_a_dtype_that_rounds_the_rows_of_a_table_is_refused() -> None:
+    rows = [*range(300)]
+    value = document([1], {"kind": "const", "shape": [300], "values": rows})
+    value["nodes"][0]["integers"] = 5
+    value["nodes"] += [
+        {"id": 2, **op("broadcast_to", [0], [300], from_shape=[1], to_shape=[300])},
+        {"id": 3, **op("sub", [2, 1], [300])},
+    ]
+    value["output_ids"] = [3]
+    source(value, dtype="float16")
+    with pytest.raises(IRPyTorchError, match="below 300, bfloat16 holds those up to 256"):
+        source(value, dtype="bfloat16")
 
 
 def test_the_program_trains_on_ids(capsys: pytest.CaptureFixture[str]) -> None:

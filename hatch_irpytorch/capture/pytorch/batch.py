@@ -19,24 +19,24 @@ from hatch_irpytorch.ir.graph import Model
 _CLOSE = 1e-3
 
 
-def mixes_rows(module: nn.Module, example: torch.Tensor, model: Model) -> bool:
+def mixes_rows(module: nn.Module, example: torch.Tensor, model: Model) -> bool | None:
     """Whether samples meet in a captured module, although its graph would leave the batch free.
 
-    A module that takes no larger batch says nothing against it.
+    None where nothing was compared: the batch is fixed, or the module takes no larger one.
     """
     free = free_model(model, "auto")
     if free.shapes is None:
-        return False
+        return None
     other = _another(example, model.graph.integers)
     try:
         with in_eval_mode(module), torch.no_grad():
             single = [outputs_of(module(x.clone())) for x in (example, other)]
             both = outputs_of(module(torch.cat([example, other])))
     except Exception:
-        return False
+        return None
     shapes = free.output_shapes
     if not len(both) == len(single[0]) == len(single[1]) == len(shapes):
-        return False
+        return None
     for found, first, second, shape in zip(both, *single, shapes, strict=True):
         wanted = from_rows(np.concatenate([rows(first, shape), rows(second, shape)]), shape)
         if found.shape != wanted.shape:

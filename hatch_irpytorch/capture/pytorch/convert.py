@@ -73,10 +73,11 @@ def from_torch(
     with torch.no_grad():
         model = conversion.run(call.returned)
     with kept_state(call, (name for _, name in program.replaced.values())):
-        if not gives_the_same_again(call, example):
+        mixes = mixes_rows(call, example, model)
+        # Rows that agree between three calls say already that no call changes the next.
+        if mixes is not False and not gives_the_same_again(call, example):
             message = "a second call of the module gives other numbers; a graph keeps no state"
             raise fail("capture-failed", Place(name), message)
-        mixes = mixes_rows(call, example, model)
     if not mixes:
         return model
     message = "the module gives other rows in a larger batch: its batch is fixed"

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.builder import Builder, Value
 from hatch_irpytorch.ir.ops import Const, Op
 from hatch_irpytorch.ir.ops.elementwise import (
     Abs,
@@ -28,9 +28,6 @@ from hatch_irpytorch.ir.ops.movement import BroadcastTo, Reshape
 from hatch_irpytorch.ir.shapes import numel
 
 Flags = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
-
-MAX_POWER = 64
-"""The largest exponent that is written as products."""
 
 
 def binary(b: Builder, op: Op, x: Value, y: Value) -> Value:
@@ -103,39 +100,6 @@ def clamp(b: Builder, x: Value, low: float | None, high: float | None) -> Value:
 
 def square(b: Builder, x: Value) -> Value:
     return mul(b, x, x)
-
-
-def power(b: Builder, x: Value, exponent: float) -> Value:
-    """x to a constant power: products for whole ones, square roots for halves, else exp and log."""
-    if exponent == 0.0:
-        return b.full(x.shape, 1.0)
-    if exponent < 0.0:
-        return b.node(Inv(), power(b, x, -exponent))
-    doubled = exponent * 2.0
-    if not doubled.is_integer() or exponent > MAX_POWER:
-        return b.node(Exp(), scaled(b, b.node(Log(), x), exponent))
-    if not exponent.is_integer():
-        return _whole_power(b, b.node(Sqrt(), x), int(doubled))
-    return _whole_power(b, x, int(exponent))
-
-
-def _whole_power(b: Builder, x: Value, exponent: int) -> Value:
-    result: Value | None = None
-    while exponent:
-        if exponent % 2:
-            result = x if result is None else mul(b, result, x)
-        exponent //= 2
-        if exponent:
-            x = square(b, x)
-    assert result is not None
-    return result
-
-
-def power_of(b: Builder, base: float, x: Value) -> Value:
-    """A positive constant to the power x."""
-    if base <= 0.0:
-        raise InexpressibleError("a power of a number that is not positive")
-    return b.node(Exp(), scaled(b, x, math.log(base)))
 
 
 def rsqrt(b: Builder, x: Value) -> Value:

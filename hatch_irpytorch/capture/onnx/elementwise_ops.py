@@ -6,10 +6,9 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
-import numpy as np
 from onnx import TensorProto
 
-from hatch_irpytorch.capture import arcs, erf, patterns
+from hatch_irpytorch.capture import arcs, erf, patterns, powers
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.dtypes import converted
@@ -79,13 +78,8 @@ def _from_input(function: Callable[[Builder, Value, Value], Value]) -> Handler:
 
 def _pow(c: Call) -> Value:
     if c.is_constant(1):
-        exponents = c.reals(1, "an exponent")
-        if exponents.size and (exponents == exponents.flat[0]).all():
-            shape = np.broadcast_shapes(c.x.shape, exponents.shape)
-            return c.b.broadcast(e.power(c.b, c.x, float(exponents.flat[0])), shape)
-    if c.is_constant(0) and c.array(0, "a base").size == 1:
-        return e.power_of(c.b, float(c.reals(0, "a base").reshape(())), c.value(1))
-    return e.exp(c.b, e.mul(c.b, c.value(1), c.b.node(Log(), c.x)))
+        return powers.powers(c.b, c.x, c.reals(1, "an exponent"))
+    return powers.any_power(c.b, c.x, c.value(1))
 
 
 def _clip(c: Call) -> Value:

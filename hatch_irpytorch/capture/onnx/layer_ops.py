@@ -15,6 +15,7 @@ from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.cuts import repeat_entries
 from hatch_irpytorch.capture.matrices import apply_matrix
 from hatch_irpytorch.capture.onnx.tensors import Array, Call, axis_of
+from hatch_irpytorch.capture.powers import power
 from hatch_irpytorch.ir.ops.elementwise import Abs
 
 Handler = Callable[[Call], Any]
@@ -136,9 +137,9 @@ def _dilated_sum(
 def _lp_pool(c: Call) -> Value:
     kernel, _, geometry = _window(c)
     order = float(c.get("p", 2))
-    powers = e.power(c.b, c.b.node(Abs(), c.x), order)
+    powers = power(c.b, c.b.node(Abs(), c.x), order)
     total, _ = _dilated_sum(c, powers, kernel, geometry, geometry.pads)
-    return e.power(c.b, total, 1.0 / order)
+    return power(c.b, total, 1.0 / order)
 
 
 def _spatial(c: Call) -> list[int]:
@@ -147,8 +148,8 @@ def _spatial(c: Call) -> list[int]:
 
 def _global_lp_pool(c: Call) -> Value:
     order = float(c.get("p", 2))
-    size = e.power(c.b, c.b.node(Abs(), c.x), order)
-    return e.power(c.b, r.total(c.b, size, _spatial(c), True), 1.0 / order)
+    size = power(c.b, c.b.node(Abs(), c.x), order)
+    return power(c.b, r.total(c.b, size, _spatial(c), True), 1.0 / order)
 
 
 def _batch_norm(c: Call) -> Value:
@@ -231,7 +232,7 @@ def _local_response_norm(c: Call) -> Value:
     sums = apply_matrix(c.b, e.square(c.b, c.x), 1, band)
     scaled = e.scaled(c.b, sums, c.get("alpha", 1e-4) / size)
     base = e.shifted(c.b, scaled, c.get("bias", 1.0))
-    return e.mul(c.b, c.x, e.power(c.b, base, -c.get("beta", 0.75)))
+    return e.mul(c.b, c.x, power(c.b, base, -c.get("beta", 0.75)))
 
 
 OPS: dict[str, Handler] = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from hatch_irpytorch.capture import arcs, comparisons, erf, patterns
+from hatch_irpytorch.capture import arcs, comparisons, erf, patterns, powers
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.dtypes import converted
-from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, as_number, formula
+from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, formula
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor, dtype_name
 from hatch_irpytorch.capture.training import DROPOUT, note
 from hatch_irpytorch.ir.ops import Op
@@ -49,13 +49,7 @@ def _div(c: Context, x: Tensor, y: Tensor | Number, *, rounding_mode: str | None
 
 
 def _pow(c: Context, x: Tensor | Number, exponent: Tensor | Number) -> Value:
-    number, base = as_number(exponent), as_number(x)
-    if number is not None:
-        return e.power(c.builder, c.value(x), number)
-    if base is not None:
-        return e.power_of(c.builder, base, c.value(exponent))
-    b = c.builder
-    return e.exp(b, e.mul(b, c.value(exponent), b.node(Log(), c.value(x))))
+    return powers.any_power(c.builder, c.value(x), c.value(exponent))
 
 
 def _log_base(base: float) -> Handler:
@@ -75,7 +69,7 @@ def _expm1(b: Builder, x: Value) -> Value:
 
 
 def _exp2(b: Builder, x: Value) -> Value:
-    return e.power_of(b, 2.0, x)
+    return powers.power_of(b, 2.0, x)
 
 
 def _logaddexp(c: Context, x: Tensor, y: Tensor) -> Value:

@@ -89,6 +89,31 @@ def test_a_mask_that_blocks_no_row_stays_an_addend() -> None:
     assert tags.index("softmax") + 1 == tags.index("matmul", tags.index("softmax"))
 
 
+def by_input(x: Tensor) -> Tensor:
+    """Flags for the keys, none of which is left in the first sample."""
+    return (x[..., 0] > torch.tensor([[[9.0]], [[0.0]]]))[..., None, :].expand(2, 3, 3, 3)
+
+
+INPUT_MASKS: list[Callable[[Tensor], Tensor]] = [
+    lambda x: attention(x, x, x, attn_mask=by_input(x)),
+    lambda x: attention(x, x, x, attn_mask=torch.where(by_input(x), 0.3, -torch.inf)),
+    lambda x: attention(x, x, x, attn_mask=ADDEND + torch.where(by_input(x), 0.0, -torch.inf)),
+]
+
+
+@pytest.mark.parametrize("function", INPUT_MASKS)
+def test_a_mask_that_depends_on_the_input_blocks_rows_too(
+    function: Callable[[Tensor], Tensor],
+) -> None:
+    x = torch.randn(2, 3, 3, 4)
+    x[1, :, 0, 0], x[1, :, 1, 0] = 1.0, -1.0
+    model = from_torch(Applied(function), x)
+    wanted = function(x).numpy()
+    assert (wanted[0] == 0.0).all() and (wanted[1] != 0.0).any()
+    np.testing.assert_allclose(evaluate(model, x.numpy())[0], wanted, atol=1e-5)
+    np.testing.assert_allclose(run(model, x), wanted, atol=1e-5)
+
+
 PLAIN: list[Callable[[Tensor], Tensor]] = [
     lambda x: torch.softmax(x + ADDEND, -1),
     lambda x: torch.softmax(ADDEND.T + x, -2),

@@ -213,9 +213,12 @@ class _Conversion:
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
             return self._refuse(node, "it draws random numbers")
         made = (
-            leaf for leaf in tree_leaves(node.meta.get("val")) if isinstance(leaf, torch.Tensor)
+            leaf.numel()
+            for leaf in tree_leaves(node.meta.get("val"))
+            if isinstance(leaf, torch.Tensor)
         )
-        if sum(tensor.numel() for tensor in made) > MAX_CONSTANT:
+        # Behind a selection by flags torch.export leaves the count open.
+        if sum(count for count in made if isinstance(count, int)) > MAX_CONSTANT:
             return self._refuse(node, f"a constant of more than {MAX_CONSTANT} entries")
         target: Callable[..., Any] = node.target  # type: ignore[assignment]
         try:
@@ -248,6 +251,8 @@ class _Conversion:
             if not real:
                 return _UNKNOWN
             shape = tuple(tensor.shape)  # type: ignore[attr-defined]
+            if not all(isinstance(extent, int) for extent in shape):
+                return _UNKNOWN
             if constant:
                 return self.builder.broadcast(self.builder.const(1.0, learnable=True), shape)
             return self.builder.node(Input(shape))

@@ -79,6 +79,20 @@ def _one_hot(c: Context, x: Tensor, num_classes: int = -1) -> Value:
     return integers.one_hot(c.builder, ids, num_classes)
 
 
+def _masked_select(c: Context, x: Tensor, mask: Tensor) -> Value:
+    flags = c.constant(mask, "a mask").bool()
+    return by_positions(c, x, lambda grid: torch.masked_select(grid, flags))
+
+
+def _extent(c: Context, x: Tensor, dim: int) -> int:
+    """An extent that torch.export leaves open because flags chose the entries."""
+    return c.value(x).shape[dim]
+
+
+def _no_check(c: Context, *_: object, **__: object) -> None:
+    """A check of an open extent, which is known here."""
+
+
 def _diagonal(c: Context, x: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Value:
     return by_positions(c, x, lambda grid: torch.diagonal(grid, offset, dim1, dim2))
 
@@ -121,13 +135,17 @@ def _triangle(keep: Callable[..., np.ndarray[Any, Any]]) -> Handler:
 
 
 OPS: dict[str, Handler] = {
+    "_assert_scalar": _no_check,
     "as_strided": _as_strided,
     "diagonal": _diagonal,
     "embedding": _embedding,
     "gather": _gather,
     "index": _index,
     "index_select": _index_select,
+    "masked_select": _masked_select,
     "one_hot": _one_hot,
+    "sym_constrain_range_for_size": _no_check,
+    "sym_size": _extent,
     "tril": _triangle(np.tril),
     "triu": _triangle(np.triu),
 }

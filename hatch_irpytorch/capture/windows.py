@@ -12,7 +12,7 @@ from hatch_irpytorch.capture.cuts import repeat_entries
 from hatch_irpytorch.capture.elementwise import maximum, mul, scaled
 from hatch_irpytorch.capture.matrices import apply_matrix
 from hatch_irpytorch.capture.movement import Pads, insert_zeros, pad_constant
-from hatch_irpytorch.capture.reductions import largest
+from hatch_irpytorch.capture.reductions import largest, mean
 from hatch_irpytorch.capture.selection import slice_axis, take
 from hatch_irpytorch.capture.training import without_bias
 from hatch_irpytorch.ir.ops.convolution import Conv
@@ -204,11 +204,19 @@ def _window_cells(
 
 
 def adaptive_average_pool(b: Builder, x: Value, sizes: Sequence[int]) -> Value:
-    """Means over the bins of torch's adaptive pooling; equal bins are windows."""
+    """Means over the bins of torch's adaptive pooling; equal bins are windows.
+
+    A bin that is a whole axis is a mean of its own, as in torch, whose windows lose digits.
+    """
     rank = len(sizes)
-    spatial = x.shape[x.rank - rank :]
-    if 0 in sizes or 0 in spatial:
+    if 0 in sizes or 0 in x.shape[x.rank - rank :]:
         raise InexpressibleError("adaptive pooling of an empty axis")
+    whole = [axis - rank for axis, size in enumerate(sizes) if size == 1]
+    if whole:
+        x = mean(b, x, whole, True)
+    spatial = x.shape[x.rank - rank :]
+    if spatial == tuple(sizes):
+        return x
     if all(extent % size == 0 for extent, size in zip(spatial, sizes, strict=True)):
         steps = tuple(extent // size for extent, size in zip(spatial, sizes, strict=True))
         return b.node(AvgPool(rank, steps, steps, (0,) * rank), x)

@@ -52,11 +52,11 @@ class Builder:
         return self.numbers(shape).tolist()
 
     def learnable(self, *names: str) -> dict[str, dict[str, bool]]:
-        """Which arrays of a layer are learned; most layers say nothing."""
+        """Which arrays of a layer are not learned; most layers say nothing."""
         if self.draw(st.sampled_from([True, True, False])):
             return {}
-        chosen = [name for name in names if self.draw(st.booleans())]
-        return {"learnable": {name: self.draw(st.booleans()) for name in chosen}}
+        frozen = [name for name in names if self.draw(st.booleans())]
+        return {"learnable": dict.fromkeys(frozen, False)} if frozen else {}
 
     def const(self, shape: Shape) -> int:
         """A const: random, of one value, or alike along an axis; some are not in the JSON."""

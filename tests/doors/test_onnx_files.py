@@ -40,8 +40,8 @@ def test_open_extents_and_bound_inputs(tmp_path: Path) -> None:
     assert from_onnx(path, bind={"z": z}).graph.input_shape == (1, 3)
     model = from_onnx(path, bind={"z": z}, shapes={"x": (4, 3)})
     np.testing.assert_array_equal(evaluate(model, np.zeros((4, 3)))[0], np.tile(z, (4, 1)))
-    with pytest.raises(IRPyTorchError, match=r"must fit \(\?, 3\), found \(4, 4\)"):
-        from_onnx(path, bind={"z": z}, shapes={"x": (4, 4)})
+    with pytest.raises(IRPyTorchError, match=r"must fit \(\?, 3\), found \(4,\)"):
+        from_onnx(path, bind={"z": z}, shapes={"x": (4,)})
     with pytest.raises(IRPyTorchError, match="no input `w`"):
         from_onnx(path, shapes={"w": (4, 4)})
 

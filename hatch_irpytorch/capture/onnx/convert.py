@@ -25,6 +25,7 @@ from hatch_irpytorch.capture.onnx.file import (
 )
 from hatch_irpytorch.capture.onnx.folding import folded_outputs
 from hatch_irpytorch.capture.onnx.functions import function_body, given_attributes
+from hatch_irpytorch.capture.onnx.inputs import declared_extents, extents_text, fits
 from hatch_irpytorch.capture.onnx.kinds import (
     INTEGERS,
     REALS,
@@ -38,9 +39,10 @@ from hatch_irpytorch.capture.onnx.op_table import OPS, handled, is_standard, run
 from hatch_irpytorch.capture.onnx.scope import ABSENT, Named, Scope, count_reads, resolved
 from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Graph
 from hatch_irpytorch.capture.outputs import kept
-from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, shown
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.ops import RuleError
+from hatch_irpytorch.ir.shapes import shape_text
 
 MAX_NAME = 200
 """How much of a name stands in a message."""
@@ -89,6 +91,9 @@ class _Conversion:
         for self.position, node in nodes.items():
             self._convert(node, scope)
         values = [self._output(name, scope) for name in outputs]
+        self._compare(values)
+        if not any(self.problems):
+            self.problems.extend(file.verdict.errors)
         self.problems.raise_if_any()
         model = checked(self.builder, [value for value in values if value is not None])
         return replace(model, notes=(*file.notes, *model.notes))
@@ -113,6 +118,16 @@ class _Conversion:
             message = f"the output `{name}` has no form in torchlean.ir.v1: {error}"
             self.problems.add(code, Place(self.file.name), message)
             return None
+
+    def _compare(self, values: Sequence[Value | None]) -> None:
+        """Note every output whose shape is not what the file declares, as ONNX Runtime does."""
+        for declared, value in zip(self.file.graph.output, values, strict=True):
+            if value is None or not self.file.is_as_declared:
+                continue
+            extents = declared_extents(declared, Place(self.file.name))
+            if extents is not None and not fits(extents, value.shape):
+                said = f"the file declares {extents_text(extents)}, it is {shape_text(value.shape)}"
+                self.builder.note("bad-shape", f"the output {shown(declared.name)}: {said}")
 
     def _convert(self, node: onnx.NodeProto, scope: Scope) -> None:
         """Bind the outputs of a node. This is where all that its handler may raise ends."""

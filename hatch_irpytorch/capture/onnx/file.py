@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,17 @@ from hatch_irpytorch.capture.builder import InexpressibleError, first_line
 from hatch_irpytorch.capture.onnx.assignment import require_single_assignment
 from hatch_irpytorch.capture.onnx.external import load_external, unknown_type
 from hatch_irpytorch.capture.onnx.inputs import (
+    declared_extents,
+    fits,
     input_shape,
     only_input,
     require_bound,
     require_known,
 )
 from hatch_irpytorch.capture.onnx.local_functions import Key, require_bounded
+from hatch_irpytorch.capture.onnx.reshaping import fixed_reshapes
 from hatch_irpytorch.capture.onnx.tensors import Constant
+from hatch_irpytorch.capture.onnx.validity import Verdict, verdict
 from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, fail, shown
 from hatch_irpytorch.ir.shapes import numel
 from hatch_irpytorch.source.reading import MAX_BYTES, read_bytes
@@ -37,7 +41,10 @@ _MAIN_DOMAINS = ("", "ai.onnx")
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """A model ready to convert. `constants` are initializers and what inputs are bound to."""
+    """A model ready to convert. `constants` are initializers and what inputs are bound to.
+
+    `is_as_declared` says that the input has the extents that the file fixes.
+    """
 
     name: str
     graph: onnx.GraphProto
@@ -51,6 +58,8 @@ class OnnxFile:
     integers: int | None
     notes: tuple[Problem, ...]
     budget: Budget
+    verdict: Verdict
+    is_as_declared: bool
 
 
 def read_file(
@@ -103,6 +112,15 @@ def _read(
     size += sum(array.nbytes for array in bind.values())
     budget = budget_of(size, numel(shape))
     require_bounded(model, budget, place)
+    bound = {name: array.shape for name, array in bind.items()}
+    found = verdict(model, {only.name: shape, **bound}, place)
+    declared = declared_extents(only, place)
+    as_declared = declared is None or fits(declared, shape)
+    first = declared[0] if declared and not as_declared else None
+    if isinstance(first, int) and shape[0] != first:
+        before = verdict(model, bound, place).types
+        stuck = fixed_reshapes(graph, (first, shape[0]), before, found.types, place)
+        found = replace(found, errors=(*stuck, *found.errors))
     return OnnxFile(
         place.file,
         graph,
@@ -114,8 +132,10 @@ def _read(
         only.type.tensor_type.elem_type,
         shape,
         tokens,
-        notes,
+        (*notes, *found.notes),
         budget,
+        found,
+        as_declared,
     )
 
 

@@ -39,9 +39,11 @@ def require_bound(
     problems = Problems()
     for name, array in bind.items():
         what = f"the array bound to {shown(name)}"
-        for wanted in (_declared(inputs[name], place), shapes.get(name)):
-            if wanted is not None and not _fits(wanted, array.shape):
-                message = f"{what} must fit {_text(wanted)}, found {_text(array.shape)}"
+        for wanted in (declared_extents(inputs[name], place), shapes.get(name)):
+            if wanted is not None and not fits(wanted, array.shape):
+                message = (
+                    f"{what} must fit {extents_text(wanted)}, found {extents_text(array.shape)}"
+                )
                 problems.add("capture-failed", place, message)
         kind, found = inputs[name].type.tensor_type.elem_type, _kind(_array_type(array))
         if kind and _kind(_type_text(kind)) != found:
@@ -78,9 +80,10 @@ def only_input(
 def input_shape(
     value: onnx.ValueInfoProto, given: Sequence[int] | None, place: Place
 ) -> tuple[tuple[int, ...], tuple[Problem, ...]]:
-    """The declared extents, with `given` ones or 1 where the file leaves them open.
+    """The declared extents, with `given` ones, or 1 where the file leaves them open.
 
-    A note names the open ones. Raises `IRPyTorchError`: `capture-failed`, `too-large`.
+    A note names the open ones, and another those that are not as the file fixes them.
+    Raises `IRPyTorchError`: `capture-failed`, `too-large`.
     """
     shape, notes = _filled(value, given, place)
     try:
@@ -93,7 +96,7 @@ def input_shape(
 def _filled(
     value: onnx.ValueInfoProto, given: Sequence[int] | None, place: Place
 ) -> tuple[tuple[int, ...], tuple[Problem, ...]]:
-    name, declared = shown(value.name), _declared(value, place)
+    name, declared = shown(value.name), declared_extents(value, place)
     if declared is None:
         if given is None:
             message = f"the file does not declare the shape of {name}"
@@ -101,10 +104,13 @@ def _filled(
             raise fail("capture-failed", place, message, hint)
         return tuple(given), ()
     if given is not None:
-        if not _fits(declared, given):
-            message = f"the shape of {name} must fit {_text(declared)}, found {_text(given)}"
-            raise fail("capture-failed", place, message)
-        return tuple(given), ()
+        if fits(declared, given):
+            return tuple(given), ()
+        if len(given) != len(declared) or 0 in declared:
+            message = f"the shape of {name} must fit {extents_text(declared)}, "
+            raise fail("capture-failed", place, f"{message}found {extents_text(given)}")
+        message = f"{name} is {extents_text(given)}, the file fixes {extents_text(declared)}"
+        return tuple(given), (Problem("bad-shape", place, f"{message}: shapes are inferred anew"),)
     shape = tuple(1 if isinstance(extent, str) else extent for extent in declared)
     if shape == declared:
         return shape, ()
@@ -118,8 +124,8 @@ def _filled(
     return shape, (Problem("bad-shape", place, message, hint),)
 
 
-def _declared(value: onnx.ValueInfoProto, place: Place) -> Declared | None:
-    """The extents of an input, or None where the file does not tell them."""
+def declared_extents(value: onnx.ValueInfoProto, place: Place) -> Declared | None:
+    """The extents of an input or output, or None where the file does not tell them."""
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         return None
@@ -134,13 +140,14 @@ def _declared(value: onnx.ValueInfoProto, place: Place) -> Declared | None:
     return declared
 
 
-def _fits(declared: Sequence[int | str], shape: Sequence[int]) -> bool:
+def fits(declared: Sequence[int | str], shape: Sequence[int]) -> bool:
+    """Whether a shape has every extent that is declared."""
     return len(shape) == len(declared) and all(
         isinstance(own, str) or own == told for own, told in zip(declared, shape, strict=True)
     )
 
 
-def _text(extents: Sequence[int | str]) -> str:
+def extents_text(extents: Sequence[int | str]) -> str:
     """A shape, in which an open extent is a question mark."""
     parts = ("?" if isinstance(extent, str) else str(extent) for extent in extents)
     return f"({', '.join(parts)}{',' if len(extents) == 1 else ''})"

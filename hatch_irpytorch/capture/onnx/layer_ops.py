@@ -27,9 +27,7 @@ def _geometry(c: Call, spatial: Sequence[int], kernel: Sequence[int]) -> w.Geome
     rank = len(kernel)
     stride = tuple(c.get("strides", [1] * rank))
     dilation = tuple(c.get("dilations", [1] * rank))
-    given = c.get("pads", [0] * (2 * rank))
-    pads: Pads = tuple((given[i], given[rank + i]) for i in range(rank))
-    mode = c.get("auto_pad", "NOTSET")
+    pads, mode = _padding(c, kernel), c.get("auto_pad", "NOTSET")
     if mode == "VALID":
         pads = ((0, 0),) * rank
     elif mode != "NOTSET":
@@ -40,6 +38,20 @@ def _geometry(c: Call, spatial: Sequence[int], kernel: Sequence[int]) -> w.Geome
         ]
         pads = tuple(_shared(amount, mode) for amount in missing)
     return w.Geometry(stride, pads, dilation, c.get("group", 1))
+
+
+def _padding(c: Call, kernel: Sequence[int]) -> Pads:
+    """What a node says of padding, which its other attributes must not contradict."""
+    rank = len(kernel)
+    given = c.get("pads", [0] * (2 * rank))
+    if len(given) != 2 * rank or min(given, default=0) < 0:
+        raise InexpressibleError(f"padding of {list(given)} where {2 * rank} amounts are needed")
+    if any(given) and c.get("auto_pad", "NOTSET") != "NOTSET":
+        raise InexpressibleError("padding beside an `auto_pad`")
+    said = c.get("kernel_shape", None)
+    if said is not None and list(said) != list(kernel):
+        raise InexpressibleError(f"a `kernel_shape` of {list(said)} for a kernel of {list(kernel)}")
+    return tuple((given[i], given[rank + i]) for i in range(rank))
 
 
 def _shared(amount: int, mode: str) -> tuple[int, int]:
@@ -65,8 +77,7 @@ def _conv_transpose(c: Call) -> Value:
     stride = tuple(c.get("strides", [1] * rank))
     dilation = tuple(c.get("dilations", [1] * rank))
     mode = c.get("auto_pad", "NOTSET")
-    given = c.get("pads", [0] * (2 * rank))
-    pads = [(given[i], given[rank + i]) for i in range(rank)]
+    pads = list(_padding(c, kernel.shape[2:]))
     wanted = c.get("output_shape", None)
     if wanted is not None or mode.startswith("SAME"):
         spatial = c.x.shape[2:]
@@ -89,6 +100,8 @@ def _window(c: Call) -> tuple[list[int], w.Geometry, w.Geometry]:
     kernel = [int(k) for k in c.attributes["kernel_shape"]]
     spatial = c.x.shape[2:]
     given = _geometry(c, spatial, kernel)
+    if any(max(pair) >= size for pair, size in zip(given.pads, kernel, strict=True)):
+        raise InexpressibleError(f"padding of {list(given.pads)} around windows of {kernel}")
     if not c.get("ceil_mode", 0):
         return kernel, given, given
     pads = tuple(w.ceil_pads(spatial, kernel, given))

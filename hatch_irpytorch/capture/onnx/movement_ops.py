@@ -40,7 +40,10 @@ def _flatten(c: Call) -> Value:
 
 
 def _transpose(c: Call) -> Value:
-    return c.b.permute(c.x, c.get("perm", range(c.x.rank)[::-1]))
+    perm = list(c.get("perm", range(c.x.rank)[::-1]))
+    if sorted(perm) != list(range(c.x.rank)):
+        raise InexpressibleError(f"the axes {perm} in the place of {c.x.rank}")
+    return c.b.permute(c.x, perm)
 
 
 def _squeeze(c: Call) -> Value:
@@ -142,8 +145,10 @@ def _by_positions(c: Call, x: Value, move: Callable[[Constant], Constant]) -> Va
 
 def _elements_of(c: Call, grid: Constant, position: int = 1) -> Constant:
     axis = axis_of(c.get("axis", 0), grid.ndim)
-    indices = c.array(position, "an index")
-    wrapped = np.where(indices < 0, indices + grid.shape[axis], indices)
+    indices, extent = c.array(position, "an index"), grid.shape[axis]
+    if indices.size and not -extent <= indices.min() <= indices.max() < extent:
+        raise InexpressibleError(f"positions beyond an axis of {extent}")
+    wrapped = np.where(indices < 0, indices + extent, indices)
     if all(i <= n for i, n in zip(indices.shape, grid.shape, strict=True)):
         cut = [slice(n) for n in indices.shape]
         cut[axis] = slice(None)
@@ -210,6 +215,10 @@ def _pad(c: Call) -> Value:
     for position, axis in enumerate(axes):
         pads[axis_of(axis, c.x.rank)] = given[position], given[half + position]
     mode = c.get("mode", "constant")
+    for extent, pair in zip(c.x.shape, pads, strict=True):
+        left = extent + sum(min(amount, 0) for amount in pair)
+        if left < 0 or (mode == "reflect" and max(pair) >= max(left, 1)):
+            raise InexpressibleError(f"padding of {pair} of an axis of {extent} (`{mode}`)")
     if mode != "constant":
         return m.pad_by_positions(c.b, c.x, pads, _MODES[mode])
     value = c.get("value", 0.0)

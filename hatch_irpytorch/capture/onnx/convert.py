@@ -91,7 +91,7 @@ class _Conversion:
         for self.position, node in nodes.items():
             self._convert(node, scope)
         values = [self._output(name, scope) for name in outputs]
-        self._compare(values)
+        self._compare(dict(zip(outputs, values, strict=True)))
         if not any(self.problems):
             self.problems.extend(file.verdict.errors)
         self.problems.raise_if_any()
@@ -119,9 +119,10 @@ class _Conversion:
             self.problems.add(code, Place(self.file.name), message)
             return None
 
-    def _compare(self, values: Sequence[Value | None]) -> None:
+    def _compare(self, values: Mapping[str, Value | None]) -> None:
         """Note every output whose shape is not what the file declares, as ONNX Runtime does."""
-        for declared, value in zip(self.file.graph.output, values, strict=True):
+        for declared in self.file.graph.output:
+            value = values.get(declared.name)
             if value is None or not self.file.is_as_declared:
                 continue
             extents = declared_extents(declared, Place(self.file.name))
@@ -135,7 +136,7 @@ class _Conversion:
         try:
             node = resolved(node, scope)
             given = [scope.named(name) for name in node.input if name]
-            if any(named.failed for named in given):
+            if any(named.failed and named.tensor is None for named in given):
                 if not self._is_known(node, scope):
                     raise InexpressibleError(NO_FORMULA)
                 self._fail(node, scope)
@@ -263,8 +264,14 @@ class _Conversion:
         return output_kinds(node, scope.version(node.domain), given, attributes_of(node))
 
     def _fail(self, node: onnx.NodeProto, scope: Scope) -> None:
+        """Bind what a refused node would give to inputs of its shape, where that is known."""
+        changes = any(isinstance(n.tensor, Value) for n in map(scope.find, node.input) if n)
         for name in filter(None, node.output):
-            scope.bind(name, Named(None, UNTOLD, failed=True))
+            kind, shape = self.file.verdict.types.get(name, (UNTOLD, None))
+            outermost = scope.outer is None and not self.caller
+            known = outermost and changes and kind in REALS and shape is not None
+            tensor = self.builder.input(shape) if known and shape is not None else None
+            scope.bind(name, Named(tensor, kind, failed=True))
 
     def _refuse(self, node: onnx.NodeProto, scope: Scope, why: str) -> None:
         message = f"has no form in torchlean.ir.v1: {why}"

@@ -16,7 +16,7 @@ from hatch_irpytorch.capture.cuts import repeat_entries
 from hatch_irpytorch.capture.matrices import apply_matrix
 from hatch_irpytorch.capture.onnx.tensors import Array, Call, axis_of
 from hatch_irpytorch.capture.powers import power
-from hatch_irpytorch.ir.ops.elementwise import Abs
+from hatch_irpytorch.ir.ops.elementwise import Abs, Sqrt
 
 Handler = Callable[[Call], Any]
 Pads = tuple[tuple[int, int], ...]
@@ -225,7 +225,11 @@ def _rms_norm(c: Call) -> Value:
 
 
 def _mean_variance_norm(c: Call) -> Value:
-    return n.standardized(c.b, c.x, c.get("axes", [0, 2, 3]), 1e-9)
+    """What is left of the mean by the deviation, to which the standard adds its epsilon."""
+    axes = c.get("axes", [0, 2, 3])
+    centred = e.sub(c.b, c.x, r.mean(c.b, c.x, axes, True))
+    deviation = c.b.node(Sqrt(), r.mean(c.b, e.square(c.b, centred), axes, True))
+    return e.div(c.b, centred, e.shifted(c.b, deviation, 1e-9))
 
 
 def _lp_normalization(c: Call) -> Value:

@@ -68,6 +68,7 @@ CODES: dict[str, str] = {
     "outside-project": "a path leads out of the project",
     "overflow": "a finite number is beyond the dtype of the module",
     "params-beside": "the parameters that a graph lacks were taken from the file beside it",
+    "precision": "numbers are not rounded where the source rounds them",
     "process-died": "a process that generated models ended too early",
     "rebuilt": "a derived file held a merge conflict or no text of ours, and was made again",
     "shape-mismatch": "a declared shape differs from what the shape rule gives",

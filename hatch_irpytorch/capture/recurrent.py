@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, Reals, Value
 from hatch_irpytorch.capture.cuts import one
@@ -42,6 +44,10 @@ class Way:
     projection: Value | None = None
     shift: Value | None = None
     """Added to the input's part of every step."""
+    coupled: bool = False
+    """What an LSTM takes into its cell it forgets of it."""
+    lengths: tuple[int, ...] | None = None
+    """How many steps each sequence has: then its states stay, and its outputs are zeros."""
 
 
 Cell = Callable[[Builder, Way, Value, States], States]
@@ -58,12 +64,24 @@ def run(b: Builder, cell: Cell, way: Way, x: Value) -> tuple[Value, States]:
     outputs: dict[int, Value] = {}
     for count, step in enumerate(reversed(steps) if way.reverse else steps):
         before = b.budget.nodes
-        states = cell(b, way, _by_gate(b, way, one(b, incoming, 1, step)), states)
-        outputs[step] = states[0]
+        found = cell(b, way, _by_gate(b, way, one(b, incoming, 1, step)), states)
+        outputs[step], states = _unless_ended(b, way, step, found, states)
         if count == 1:
             b.budget.require_nodes((before - b.budget.nodes) * (len(steps) - 2))
     last = tuple(b.reshape(state, (state.shape[0], state.shape[2])) for state in states)
     return b.concat([outputs[step] for step in steps], 1), last
+
+
+def _unless_ended(
+    b: Builder, way: Way, step: int, found: States, before: States
+) -> tuple[Value, States]:
+    """The output of a step and its states, which are those before it where a sequence ended."""
+    if way.lengths is None:
+        return found[0], found
+    goes_on = (step < np.array(way.lengths))[:, None, None]
+    pairs = zip(found, before, strict=True)
+    states = tuple(e.chosen(b, goes_on, new, old) for new, old in pairs)
+    return e.chosen(b, goes_on, states[0], b.full((), 0.0)), states
 
 
 def _standing(b: Builder, state: Value) -> Value:
@@ -102,8 +120,9 @@ def lstm_cell(b: Builder, way: Way, x: Value, states: States) -> States:
     if looks:
         i = e.add(b, i, e.mul(b, cell, looks[0]))
         forget = e.add(b, forget, e.mul(b, cell, looks[2]))
-    kept = e.mul(b, squash(b, forget), cell)
-    cell = e.add(b, kept, e.mul(b, squash(b, i), inner(b, gates["c"])))
+    taken = squash(b, i)
+    kept = e.shifted(b, e.neg(b, taken), 1.0) if way.coupled else squash(b, forget)
+    cell = e.add(b, e.mul(b, kept, cell), e.mul(b, taken, inner(b, gates["c"])))
     if looks:
         o = e.add(b, o, e.mul(b, cell, looks[1]))
     h = e.mul(b, squash(b, o), last(b, cell))

@@ -82,6 +82,8 @@ BY_OPSET: list[tuple[str, int, list[Array], dict[str, Any]]] = [
     ("TopK", 11, [np.array([3, 1, 3, 2], np.float32), np.array([3])], {"axis": 0}),
     ("GatherElements", 13, [reals(700), RNG.integers(-700, 700, 900)], {}),
     ("GatherElements", 13, [reals(40, 3), RNG.integers(-3, 3, (30, 50))], {"axis": 1}),
+    ("ScatterElements", 18, [reals(4), np.array([1, 3, 1]), reals(3)], {"reduction": "add"}),
+    ("ScatterND", 18, [reals(4), np.array([[1], [3], [1]]), reals(3)], {"reduction": "max"}),
     ("Pow", 13, [np.array([-2, 0, 4], np.float32), np.array([3, 0.5, -0.5], np.float32)], {}),
     ("EyeLike", 13, [reals(2, 3)], {"k": 1}),
     ("Erf", 13, [reals(5)], {}),

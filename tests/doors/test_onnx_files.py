@@ -267,3 +267,36 @@ def test_without_onnx_the_command_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     result = import_file(tmp_path, "m.onnx", "-o", "net")
     assert result.returncode == 2
     assert "error[missing-onnx]" in result.stderr and "; pip install onnx\n" in result.stderr
+
+
+def test_a_refusal_does_not_hide_what_comes_after_it(tmp_path: Path) -> None:
+    """What follows is looked at with its shape; nothing is told of what the first one causes."""
+    nodes = [
+        make_node("Unique", ["x"], ["u"], name="first"),
+        make_node("Dropout", ["x", "r", "t"], ["a"], name="second"),
+        make_node("Shape", ["a"], ["s"]),
+        make_node("Reshape", ["a", "s"], ["b"]),
+        make_node("Dropout", ["b", "r", "t"], ["c"], name="third"),
+        make_node("Relu", ["c"], ["d"]),
+        make_node("Add", ["d", "u"], ["y"]),
+    ]
+    stored = {"r": np.array(0.5, np.float32), "t": np.array(True)}
+    path = save(tmp_path / "m.onnx", nodes, [2, 3], 13, stored)
+    with pytest.raises(IRPyTorchError) as caught:
+        from_onnx(path)
+    assert [problem.place.node for problem in caught.value.problems] == [0, 1, 4]
+
+
+def test_a_file_of_half_precision(tmp_path: Path) -> None:
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT16, [2, 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT16, None)
+    weight = numpy_helper.from_array(np.full((3, 2), 0.1, np.float16), "w")
+    nodes = [make_node("MatMul", ["x", "w"], ["a"]), make_node("Relu", ["a"], ["y"])]
+    graph = helper.make_graph(nodes, "g", [x], [y], [weight])
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), path)
+    model = from_onnx(path)
+    assert "precision" in [note.code for note in model.notes]
+    given = np.arange(6, dtype=np.float16).reshape(2, 3)
+    wanted = np.maximum(given.astype(np.float64) @ np.full((3, 2), np.float16(0.1)), 0)
+    np.testing.assert_allclose(evaluate(model, given.astype(np.float64))[0], wanted, rtol=1e-6)

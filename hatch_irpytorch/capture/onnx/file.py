@@ -20,6 +20,7 @@ from hatch_irpytorch.capture.onnx.inputs import (
     fits,
     input_shape,
     only_input,
+    precision_notes,
     require_bound,
     require_known,
 )
@@ -132,7 +133,7 @@ def _read(
         only.type.tensor_type.elem_type,
         shape,
         tokens,
-        (*notes, *found.notes),
+        (*notes, *precision_notes(only, place), *found.notes),
         budget,
         found,
         as_declared,

@@ -18,7 +18,8 @@ Declared = tuple[int | str, ...]
 
 _SHOWN = 20
 
-_REAL = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+_HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+_REAL = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, *_HALF)
 _WHOLE = (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
 
 
@@ -75,6 +76,15 @@ def only_input(
         message = f"the input {name} must be of float or double, found {found}"
         raise fail("capture-failed", place, message, hint)
     return only
+
+
+def precision_notes(only: onnx.ValueInfoProto, place: Place) -> tuple[Problem, ...]:
+    """What is computed in half precision is not rounded to it."""
+    kind = only.type.tensor_type.elem_type
+    if kind not in _HALF:
+        return ()
+    message = f"the file computes in {_type_text(kind)}, the graph in the dtype of its module"
+    return (Problem("precision", place, message),)
 
 
 def input_shape(

@@ -15,6 +15,7 @@ from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.gathering import gather, take_all
 from hatch_irpytorch.capture.onnx.tensors import Call, Constant, axis_of
 from hatch_irpytorch.capture.replacing import scatter
+from hatch_irpytorch.capture.scattering import reduced_at
 from hatch_irpytorch.capture.selection import slice_axis, take
 from hatch_irpytorch.ir.shapes import numel
 
@@ -187,9 +188,14 @@ def _scatter_nd(c: Call) -> Value:
     return _scattered(c, x, _entries_of(c, _grid(c, x)))
 
 
+_REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
+
+
 def _scattered(c: Call, x: Value, positions: Constant) -> Value:
-    if c.get("reduction", "none") != "none":
-        raise InexpressibleError("a scatter that reduces")
+    reduction = c.get("reduction", "none")
+    if reduction != "none":
+        places = positions.astype(np.int64)
+        return reduced_at(c.b, x, places, c.value(2), _REDUCTIONS[reduction], with_own=True)
     return scatter(c.b, x, positions, c.value(2))
 
 

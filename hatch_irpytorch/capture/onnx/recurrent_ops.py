@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.onnx.activations import activations
 from hatch_irpytorch.capture.onnx.tensors import Call
 from hatch_irpytorch.capture.recurrent import (
-    Activation,
     Cell,
     Way,
     gru_cell,
@@ -24,22 +23,12 @@ from hatch_irpytorch.ir.ops.learned import LearnedWeight
 
 Handler = Callable[[Call], Any]
 
-_ACTIVATIONS: dict[str, Activation] = {
-    "relu": e.relu,
-    "sigmoid": e.sigmoid,
-    "softplus": e.softplus,
-    "softsign": e.softsign,
-    "tanh": e.tanh,
-}
 
-
-def _layer(cell: Cell, gates: str, states: int, activations: Sequence[str]) -> Handler:
+def _layer(cell: Cell, gates: str, states: int, functions: Sequence[str]) -> Handler:
     def convert(c: Call) -> list[Value]:
         b, batch_first = c.b, bool(c.get("layout", 0))
         x = c.x if batch_first else b.permute(c.x, [1, 0, 2])
-        if c.has(4) and any(length != x.shape[1] for length in c.ints(4, "a length")):
-            raise InexpressibleError("sequences of different lengths")
-        found = [run(b, cell, way, x) for way in _ways(c, gates, states, activations, x)]
+        found = [run(b, cell, way, x) for way in _ways(c, gates, states, functions, x)]
         place = 2 if batch_first else 1
         whole = b.concat([_on_axis(c, outputs, 2) for outputs, _ in found], 2)
         ends = [
@@ -60,14 +49,9 @@ def _ways(c: Call, gates: str, states: int, defaults: Sequence[str], x: Value) -
     rows = len(gates) * hidden
     reverses = {"forward": [False], "reverse": [True], "bidirectional": [False, True]}
     chosen = reverses[c.get("direction", "forward")]
-    names = c.get("activations", None) or list(defaults) * len(chosen)
-    names = [name.decode() if isinstance(name, bytes) else name for name in names]
-    if c.get("activation_alpha", None) or c.get("activation_beta", None):
-        raise InexpressibleError("activations with numbers of their own")
-    if c.get("clip", None) is not None:
-        raise InexpressibleError("gates that are clipped")
-    if c.op == "LSTM" and c.get("input_forget", 0):
-        raise InexpressibleError("input and forget gates that are coupled")
+    functions = activations(c, list(defaults) * len(chosen))
+    coupled = c.op == "LSTM" and bool(c.get("input_forget", 0))
+    lengths = _lengths(c, x)
     weights, recurrents = c.stored(1, "a weight"), c.stored(2, "a weight")
     biases = c.optional_reals(3, "a bias")
     learned = LearnedWeight(weight=c.is_trainable(1), bias=c.is_trainable(3))
@@ -75,9 +59,6 @@ def _ways(c: Call, gates: str, states: int, defaults: Sequence[str], x: Value) -
     ways = []
     for d, reverse in enumerate(chosen):
         both = None if biases is None else biases[d]
-        part = names[d * len(defaults) : (d + 1) * len(defaults)]
-        if any(name.lower() not in _ACTIVATIONS for name in part):
-            raise InexpressibleError(f"the activations {', '.join(part)}")
         ways.append(
             Way(
                 gates,
@@ -86,14 +67,25 @@ def _ways(c: Call, gates: str, states: int, defaults: Sequence[str], x: Value) -
                 learned,
                 b.transpose(b.const(recurrents[d], c.is_trainable(2)), 0, 1),
                 b.const(both[rows:], c.is_trainable(3)) if own_bias and both is not None else None,
-                tuple(_ACTIVATIONS[name.lower()] for name in part),
+                tuple(functions[d * len(defaults) : (d + 1) * len(defaults)]),
                 tuple(_first_state(c, 5 + i, d, (x.shape[0], hidden)) for i in range(states)),
                 reverse,
                 _peepholes(c, d) if states == 2 else (),
                 c.op == "GRU" and bool(c.get("linear_before_reset", 0)),
+                coupled=coupled,
+                lengths=lengths,
             )
         )
     return ways
+
+
+def _lengths(c: Call, x: Value) -> tuple[int, ...] | None:
+    """How many steps each sequence of the batch has, where not all have all."""
+    batch, steps = x.shape[:2]
+    found = c.ints(4, "a length") if c.has(4) else [steps] * batch
+    if len(found) != batch or not all(0 <= length <= steps for length in found):
+        raise InexpressibleError(f"lengths of {found} for {batch} sequences of {steps} steps")
+    return None if set(found) == {steps} else tuple(found)
 
 
 def _peepholes(c: Call, way: int) -> tuple[Value, ...]:

@@ -36,7 +36,7 @@ TOLERATED = (
     ),
     (
         "One and only one of the attributes 'value', 'value_*' or 'sparse_value' must be specified",
-        "an op that the standard defines by a Constant of its attributes: MeanVarianceNormalization",
+        "an op whose definition has a Constant of an attribute: MeanVarianceNormalization",
     ),
     (
         "Unrecognized attribute: mode for operator SpaceToDepth",

@@ -25,7 +25,6 @@ from hatch_irpytorch.capture.onnx.file import (
 )
 from hatch_irpytorch.capture.onnx.folding import folded_outputs
 from hatch_irpytorch.capture.onnx.functions import function_body, given_attributes
-from hatch_irpytorch.capture.onnx.inputs import declared_extents, extents_text, fits
 from hatch_irpytorch.capture.onnx.kinds import (
     INTEGERS,
     REALS,
@@ -38,11 +37,11 @@ from hatch_irpytorch.capture.onnx.needs import needed
 from hatch_irpytorch.capture.onnx.op_table import OPS, handled, is_standard, runs_graphs
 from hatch_irpytorch.capture.onnx.scope import ABSENT, Named, Scope, count_reads, resolved
 from hatch_irpytorch.capture.onnx.tensors import Attributes, Call, Constant, Graph
+from hatch_irpytorch.capture.onnx.validity import other_shapes
 from hatch_irpytorch.capture.outputs import kept
-from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems, shown
+from hatch_irpytorch.errors import IRPyTorchError, Place, Problem, Problems
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.ops import RuleError
-from hatch_irpytorch.ir.shapes import shape_text
 
 MAX_NAME = 200
 """How much of a name stands in a message."""
@@ -91,7 +90,10 @@ class _Conversion:
         for self.position, node in nodes.items():
             self._convert(node, scope)
         values = [self._output(name, scope) for name in outputs]
-        self._compare(dict(zip(outputs, values, strict=True)))
+        if file.is_as_declared:
+            found = {n: v.shape for n, v in zip(outputs, values, strict=True) if v is not None}
+            for message in other_shapes(file.graph, found, Place(file.name)):
+                self.builder.note("bad-shape", message)
         if not any(self.problems):
             self.problems.extend(file.verdict.errors)
         self.problems.raise_if_any()
@@ -118,17 +120,6 @@ class _Conversion:
             message = f"the output `{name}` has no form in torchlean.ir.v1: {error}"
             self.problems.add(code, Place(self.file.name), message)
             return None
-
-    def _compare(self, values: Mapping[str, Value | None]) -> None:
-        """Note every output whose shape is not what the file declares, as ONNX Runtime does."""
-        for declared in self.file.graph.output:
-            value = values.get(declared.name)
-            if value is None or not self.file.is_as_declared:
-                continue
-            extents = declared_extents(declared, Place(self.file.name))
-            if extents is not None and not fits(extents, value.shape):
-                said = f"the file declares {extents_text(extents)}, it is {shape_text(value.shape)}"
-                self.builder.note("bad-shape", f"the output {shown(declared.name)}: {said}")
 
     def _convert(self, node: onnx.NodeProto, scope: Scope) -> None:
         """Bind the outputs of a node. This is where all that its handler may raise ends."""
@@ -270,8 +261,14 @@ class _Conversion:
             kind, shape = self.file.verdict.types.get(name, (UNTOLD, None))
             outermost = scope.outer is None and not self.caller
             known = outermost and changes and kind in REALS and shape is not None
-            tensor = self.builder.input(shape) if known and shape is not None else None
+            tensor = self._stand_in(shape) if known and shape is not None else None
             scope.bind(name, Named(tensor, kind, failed=True))
+
+    def _stand_in(self, shape: tuple[int, ...]) -> Value | None:
+        try:
+            return self.builder.input(shape)
+        except InexpressibleError:
+            return None
 
     def _refuse(self, node: onnx.NodeProto, scope: Scope, why: str) -> None:
         message = f"has no form in torchlean.ir.v1: {why}"

@@ -6,12 +6,13 @@ Both see the file without its large tensors, and with the shapes that its inputs
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
 
 from hatch_irpytorch.capture.builder import first_line
+from hatch_irpytorch.capture.onnx.inputs import declared_extents, extents_text, fits
 from hatch_irpytorch.capture.onnx.kinds import UNTOLD
 from hatch_irpytorch.errors import Place, Problem, shown
 
@@ -85,6 +86,18 @@ def verdict(
         if why is not None
     ]
     return Verdict(tuple(errors[:1]), tuple(notes), types)
+
+
+def other_shapes(
+    graph: onnx.GraphProto, found: Mapping[str, tuple[int, ...]], place: Place
+) -> Iterator[str]:
+    """What to say of each output whose shape is not the declared one; ONNX Runtime warns too."""
+    for declared in graph.output:
+        extents = declared_extents(declared, place)
+        shape = found.get(declared.name)
+        if shape is not None and extents is not None and not fits(extents, shape):
+            said = f"the file declares {extents_text(extents)}, it is {extents_text(shape)}"
+            yield f"the output {shown(declared.name)}: {said}"
 
 
 def _inferred(seen: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,4 +1,4 @@
-"""Products that are something together: a GELU that was written out, a sign times its size."""
+"""Nodes that are something together: a GELU or softplus written out, a sign times its size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, Value
 from hatch_irpytorch.capture.erf import gelu
-from hatch_irpytorch.ir.ops.elementwise import Abs, Add, MulElem, Relu
+from hatch_irpytorch.ir.ops.elementwise import Abs, Add, Exp, Log, MulElem, Relu, Softplus
 
 _SAME = 1e-6
 """How far a number of a file may be from the one it means: float32 holds it to 1e-7."""
@@ -31,6 +31,14 @@ def quotient(b: Builder, x: Value, y: Value) -> Value:
     if number is not None and _is(number, 2.0):
         return product(b, x, b.full(y.shape, 0.5))
     return e.div(b, x, y)
+
+
+def logarithm(b: Builder, x: Value) -> Value:
+    """log(x); of 1 + e**v the softplus of v, which does not overflow."""
+    raised = _with_number(b, x, Add)
+    if raised is not None and raised[1] == 1.0 and isinstance(b.op(raised[0]), Exp):
+        return b.node(Softplus(), b.parent(raised[0], 0))
+    return b.node(Log(), x)
 
 
 def _is_size_of(b: Builder, x: Value, of: Value) -> bool:

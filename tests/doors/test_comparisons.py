@@ -116,6 +116,11 @@ FUNCTIONS: dict[str, Function] = {
     "any of reals": lambda x: x.relu().any(dim=1, keepdim=True) * x,
     "heaviside": lambda x: torch.heaviside(x, NUMBER),
     "threshold": lambda x: functional.threshold(x, 0.4, -9.0),
+    "softplus with a corner": lambda x: functional.softplus(x, 2.0, 1.0),
+    "softplus written out": lambda x: torch.where(
+        8 * x > 20, 8 * x, torch.log(1 + torch.exp(8 * x))
+    ),
+    "log1p of exp": lambda x: torch.log1p((x * 8).exp()),
     "hardshrink": lambda x: functional.hardshrink(x, 0.8),
     "times its size": lambda x: x.sign() * x.square(),
     "clamp by tensors": lambda x: torch.clamp(x, min=NUMBER, max=x.square() + 0.3),

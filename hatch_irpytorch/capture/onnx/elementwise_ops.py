@@ -16,7 +16,7 @@ from hatch_irpytorch.capture.onnx.kinds import dtype_name
 from hatch_irpytorch.capture.onnx.tensors import Call
 from hatch_irpytorch.capture.training import DROPOUT, is_input, note
 from hatch_irpytorch.ir.ops import Op
-from hatch_irpytorch.ir.ops.elementwise import Abs, Cos, Exp, Inv, Log, Sin, Sqrt
+from hatch_irpytorch.ir.ops.elementwise import Abs, Cos, Exp, Inv, Sin, Sqrt
 from hatch_irpytorch.ir.ops.learned import EVERY_WEIGHT
 
 Handler = Callable[[Call], Any]
@@ -175,7 +175,7 @@ OPS: dict[str, Handler] = {
     "HardSwish": _hard_swish,
     "Identity": _identity,
     "LeakyRelu": _formula(e.leaky_relu, alpha=0.01),
-    "Log": _unary(Log()),
+    "Log": _formula(patterns.logarithm),
     "Max": _folded(e.maximum),
     "Mean": _mean,
     "Min": _folded(e.minimum),

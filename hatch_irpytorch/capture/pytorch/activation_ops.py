@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from hatch_irpytorch.capture import comparisons, erf
 from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import erf
-from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.builder import Value
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, as_number, formula
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 from hatch_irpytorch.ir.ops.elementwise import Log
@@ -87,9 +87,12 @@ def _hardsigmoid(c: Context, x: Tensor) -> Value:
 
 def _softplus(c: Context, x: Tensor, beta: Number = 1, threshold: Number = 20) -> Value:
     """Above the threshold torch gives x itself, which from 20 on differs by less than 3e-9."""
-    if float(threshold) < 15.0:
-        raise InexpressibleError(f"softplus with a threshold of {threshold}, which bends it")
-    return e.softplus(c.builder, c.value(x), float(beta))
+    b, y = c.builder, c.value(x)
+    smooth = e.softplus(b, y, float(beta))
+    if float(threshold) >= 15.0:
+        return smooth
+    above = comparisons.greater(b, e.scaled(b, y, float(beta)), b.const(float(threshold)))
+    return comparisons.choice(b, above, y, smooth)
 
 
 def _softshrink(c: Context, x: Tensor, lambd: Number = 0.5) -> Value:

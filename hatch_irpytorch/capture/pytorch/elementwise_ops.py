@@ -12,7 +12,7 @@ from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, formula
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor, dtype_name
 from hatch_irpytorch.capture.training import DROPOUT, note
 from hatch_irpytorch.ir.ops import Op
-from hatch_irpytorch.ir.ops.elementwise import Abs, Cos, Exp, Inv, Log, Sin, Sqrt
+from hatch_irpytorch.ir.ops.elementwise import Abs, Cos, Exp, Inv, Sin, Sqrt
 from hatch_irpytorch.ir.ops.reduction import MseLoss
 from hatch_irpytorch.ir.ops.sources import Detach
 
@@ -61,7 +61,7 @@ def _tan(b: Builder, x: Value) -> Value:
 
 
 def _log1p(b: Builder, x: Value) -> Value:
-    return b.node(Log(), e.shifted(b, x, 1.0))
+    return patterns.logarithm(b, e.shifted(b, x, 1.0))
 
 
 def _expm1(b: Builder, x: Value) -> Value:
@@ -185,7 +185,7 @@ OPS: dict[str, Handler] = {
     "feature_dropout": _dropout,
     "lerp": _lerp,
     "lift_fresh_copy": passed_on,
-    "log": _unary(Log()),
+    "log": formula(patterns.logarithm),
     "log10": _log_base(10.0),
     "log1p": formula(_log1p),
     "log2": _log_base(2.0),

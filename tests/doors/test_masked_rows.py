@@ -120,6 +120,7 @@ PLAIN: list[Callable[[Tensor], Tensor]] = [
     lambda x: weighed(x, HEADS, lambda w: w),
     lambda x: torch.softmax((x.view(3, 1, 3, 3) + ADDEND).permute(0, 2, 1, 3), 3),
     lambda x: torch.softmax(torch.cat([x, x - 1.0], -1) + torch.cat([ADDEND, ADDEND], -1), -1),
+    lambda x: torch.softmax(torch.cat([x + ADDEND, x * 2.0 + ADDEND], -1), -1),
 ]
 
 

@@ -178,7 +178,7 @@ def _block_diagonal(b: Builder, shape: Shape, groups: int) -> Any:
         rows = np.arange(shape[0]) * groups // shape[0]
         columns = np.arange(shape[1]) * groups // shape[1]
         inside = rows[:, None] == columns[None, :]
-        values = values * inside.reshape(*inside.shape, *[1] * (len(shape) - 2))
+        values = np.where(inside.reshape(*inside.shape, *[1] * (len(shape) - 2)), values, 0.0)
     return values.tolist()
 
 

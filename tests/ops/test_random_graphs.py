@@ -383,7 +383,8 @@ def test_json_to_graph_to_json_is_the_identity(counts: Counts, part: int) -> Non
         several = [
             n for n in case.document["nodes"] if n.get("keepdim") or len(n.get("axes", "1")) != 1
         ]
-        if not lowered and not several:
+        dropped = any(note.code == "unused-weight" for note in model.notes)
+        if not lowered and not several and not dropped:
             assert json.dumps(written, sort_keys=True) == json.dumps(case.document, sort_keys=True)
         again = build_model(json.dumps(written).encode(), FILE, case.store)
         params = {key: again.params[key] for key in in_json}

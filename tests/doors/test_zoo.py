@@ -10,7 +10,7 @@ import torch
 from peers import coverage
 from peers.zoo import layers, lists, page
 from peers.zoo.check import DOORS, check
-from peers.zoo.criterion import judged, real_tensors, require_alike
+from peers.zoo.criterion import judged, require_alike, tensors_of
 from peers.zoo.network import draw_constants
 from torch import nn
 
@@ -59,10 +59,10 @@ def test_an_original_that_is_finite_in_one_dtype_alone_is_no_measure() -> None:
         require_alike([torch.tensor([torch.nan])], [torch.tensor([torch.nan])])
 
 
-def test_real_tensors_are_found_in_order() -> None:
-    x, y = torch.ones(1), torch.zeros(2)
-    found = real_tensors({"b": (x, None), "a": [torch.ones(1, dtype=torch.int64), y]})
-    assert [tensor.shape for tensor in found] == [x.shape, y.shape]
+def test_tensors_of_are_found_in_order() -> None:
+    parts = [torch.ones(1), torch.ones(2, dtype=torch.int64), torch.zeros(3)]
+    found = tensors_of({"b": (parts[0], None), "a": [*parts[1:], "word"]})
+    assert [tensor.shape for tensor in found] == [part.shape for part in parts]
 
 
 def test_constants_are_drawn_and_other_weights_stay() -> None:

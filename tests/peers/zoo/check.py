@@ -17,7 +17,7 @@ from torch import nn
 
 from hatch_irpytorch import EmitOptions, IRPyTorchError, Model, emit_module
 from hatch_irpytorch.capture import from_onnx, from_torch
-from peers.zoo.criterion import judged, real_tensors, require_alike
+from peers.zoo.criterion import judged, require_alike, tensors_of
 from peers.zoo.network import Network, draw_constants
 
 Report = Callable[[dict[str, Any]], None]
@@ -33,7 +33,7 @@ def check(network: Network, doors: tuple[str, ...], report: Report) -> None:
         module, example = network.make()
         draw_constants(module.eval())
         with torch.no_grad():
-            single = real_tensors(module(example.clone()))
+            single = tensors_of(module(example.clone()))
             exact = _in_double_precision(module, example)
         require_alike(single, exact)
     except Exception as error:  # a library may raise anything
@@ -53,7 +53,7 @@ def check(network: Network, doors: tuple[str, ...], report: Report) -> None:
                 net = _emitted(model, Path(folder))
                 outcome["stage"] = "run"
                 with torch.no_grad():
-                    verdict = judged(real_tensors(net(example.clone())), single, exact)
+                    verdict = judged(tensors_of(net(example.clone())), single, exact)
                 outcome |= {"stage": "done", **vars(verdict)}
             except IRPyTorchError as error:
                 outcome |= {"stage": "refused", "problems": [p.message for p in error.problems]}
@@ -68,7 +68,7 @@ def _in_double_precision(module: nn.Module, example: torch.Tensor) -> list[torch
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        return real_tensors(copy.deepcopy(module).double()(example.to(torch.float64, copy=True)))
+        return tensors_of(copy.deepcopy(module).double()(example.to(torch.float64, copy=True)))
     finally:
         torch.set_default_dtype(usual)
 

@@ -28,13 +28,13 @@ class _Alike(nn.Module):
 class _Causal(nn.Module):
     """A layer whose positions see those before them."""
 
-    def __init__(self, layer: nn.Module, times: int, name: str) -> None:
+    def __init__(self, layer: nn.Module, times: int, mask: str, flag: str) -> None:
         super().__init__()
-        self.layer, self.times, self.name = layer, times, name
+        self.layer, self.times, self.mask, self.flag = layer, times, mask, flag
 
     def forward(self, x: torch.Tensor) -> Any:
         mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
-        return self.layer(*[x] * self.times, **{self.name: mask})
+        return self.layer(*[x] * self.times, **{self.mask: mask, self.flag: True})
 
 
 def _sequence(layer: Callable[[], nn.Module]) -> Made:
@@ -69,13 +69,13 @@ _SEQUENCES: dict[str, Callable[[], nn.Module]] = {
     "RNN, relu": lambda: nn.RNN(32, 24, nonlinearity="relu"),
     "TransformerEncoder": _encoder,
     "TransformerEncoder, gelu": lambda: _encoder("gelu", norm_first=True),
-    "TransformerEncoder, causal": lambda: _Causal(_encoder("gelu"), 1, "mask"),
+    "TransformerEncoder, causal": lambda: _Causal(_encoder("gelu"), 1, "mask", "is_causal"),
     "TransformerDecoder": lambda: _Alike(_decoder(), 2),
     "TransformerDecoder, gelu": lambda: _Alike(_decoder("gelu", norm_first=True), 2),
-    "TransformerDecoder, causal": lambda: _Causal(_decoder(), 2, "tgt_mask"),
+    "TransformerDecoder, causal": lambda: _Causal(_decoder(), 2, "tgt_mask", "tgt_is_causal"),
     "Transformer": lambda: _Alike(nn.Transformer(32, 4, 1, 1, 64, batch_first=True), 2),
     "MultiheadAttention": lambda: _Alike(_attention(), 3),
-    "MultiheadAttention, causal": lambda: _Causal(_attention(), 3, "attn_mask"),
+    "MultiheadAttention, causal": lambda: _Causal(_attention(), 3, "attn_mask", "is_causal"),
     "GELU": lambda: nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 32)),
     "RMSNorm": lambda: nn.Sequential(nn.Linear(32, 64), nn.RMSNorm(64), nn.Hardswish()),
 }

@@ -122,5 +122,8 @@ def _emitted(model: Model, folder: Path) -> nn.Module:
     return net
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
+    """The innermost cause: exporters wrap theirs."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     return f"{type(error).__name__}: {error}".strip().split("\n")[0][:300]

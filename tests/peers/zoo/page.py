@@ -15,11 +15,11 @@ TITLE = "Networks of torchvision, timm, transformers and torch.nn"
 
 _SHOWN = 12
 _NOTE = """\
-Written by `nox -s zoo`, with {versions}. Random weights, one input of real numbers (a text as
-embeddings), sizes as small as the network allows. A network is right when the generated module in
-float32 is at most {factor} times as far from the original in float64 as the original in float32 is,
-and {units} units in the last place of the largest entry; the share is the part of that which is
-used, the error is relative to the largest entry.
+Written by `nox -s zoo`, with {versions}.
+Random weights, one input of real numbers (a text as embeddings), small sizes. A network is right
+when the generated module in float32 is at most {factor} times as far from the original in float64
+as the original in float32 is, and {units} units in the last place of the largest entry; the
+share is the part of that which is used, the error is relative to the largest entry.
 
 | door | right | median share | largest share | median error | largest error |
 | --- | --- | --- | --- | --- | --- |
@@ -62,7 +62,7 @@ def _reasons(door: str, records: Sequence[Record]) -> str:
     if not groups:
         return ""
     lines = [
-        f"\n| `{door}`: what is not right, and why | networks | which |",
+        f"\n| `{door}`: what is not right | networks | which |",
         "| --- | --- | --- |",
     ]
     for reason, names in sorted(groups.items(), key=lambda group: -len(group[1])):

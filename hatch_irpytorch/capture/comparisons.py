@@ -28,11 +28,11 @@ def _steps(b: Builder) -> range:
 
 def sign(b: Builder, x: Value) -> Value:
     """-1, 0 or 1."""
-    _note(b)
     result = b.node(Detach(), x)
     if is_whole(b, x):
         result = e.clamp(b, result, -1.0, 1.0)
     else:
+        _note(b)
         for _ in _steps(b):
             result = e.clamp(b, e.scaled(b, result, _STEP), -1.0, 1.0)
     b.bounds[result.id] = (-1.0, 1.0)
@@ -121,10 +121,10 @@ def _difference(b: Builder, x: Value, y: Value) -> Value:
 
 def _is_positive(b: Builder, x: Value) -> Value:
     """1 where x is above 0, and 0 where it is 0; it is never below."""
-    _note(b)
     result = b.node(Detach(), x)
     if is_whole(b, x):
         return _flags(b, e.clamp(b, result, None, 1.0))
+    _note(b)
     for _ in _steps(b):
         result = e.clamp(b, e.scaled(b, result, _STEP), None, 1.0)
     return _flags(b, result)

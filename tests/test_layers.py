@@ -31,6 +31,7 @@ LAYERS = (
     {"hooks", "_in_tree", "__main__", "__init__"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+CAPTURE_ROOMS = ("entries", "selections", "layers")
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 
 
@@ -50,6 +51,15 @@ def test_imports_point_one_way(path: Path) -> None:
         parts = name.split(".")
         if parts[0] == "hatch_irpytorch" and len(parts) > 1:
             assert RANK[parts[1]] <= here, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("room", CAPTURE_ROOMS)
+def test_formulas_build_on_simpler_ones(room: str) -> None:
+    later = {*CAPTURE_ROOMS[CAPTURE_ROOMS.index(room) + 1 :], "pytorch", "onnx"}
+    for path in (PACKAGE / "capture" / room).glob("*.py"):
+        for name in imported(path):
+            parts = name.removeprefix("hatch_irpytorch.capture.").split(".")
+            assert parts[0] not in later, f"{path.name} imports {name}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))

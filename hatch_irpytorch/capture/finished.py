@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hatch_irpytorch.capture.builder import Builder, Value
-from hatch_irpytorch.capture.masks import note_masked_rows
+from hatch_irpytorch.capture.layers.masks import note_masked_rows
 from hatch_irpytorch.errors import Place, Problem
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.ops import attribute_name

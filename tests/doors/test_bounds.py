@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from hatch_irpytorch import evaluate
-from hatch_irpytorch.capture import comparisons as c
-from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import integers, tables
-from hatch_irpytorch.capture import movement as m
-from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture.bounds import bounds
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
-from hatch_irpytorch.capture.selection import take
+from hatch_irpytorch.capture.entries import comparisons as c
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.entries import integers
+from hatch_irpytorch.capture.layers import reductions as r
+from hatch_irpytorch.capture.selections import movement as m
+from hatch_irpytorch.capture.selections import tables
+from hatch_irpytorch.capture.selections.selection import take
 from hatch_irpytorch.ir.ops.elementwise import Abs, Exp
 from hatch_irpytorch.ir.ops.products import Matmul
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from hatch_irpytorch.axes.free import free_model
 from hatch_irpytorch.capture.builder import Builder, Value
-from hatch_irpytorch.capture.gathering import gather, take_all
-from hatch_irpytorch.capture.replacing import scatter
-from hatch_irpytorch.capture.selection import slice_axis, take
+from hatch_irpytorch.capture.selections.gathering import gather, take_all
+from hatch_irpytorch.capture.selections.replacing import scatter
+from hatch_irpytorch.capture.selections.selection import slice_axis, take
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.reference import evaluate
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.layers.recurrent import Activation
 from hatch_irpytorch.capture.onnx.tensors import Call
-from hatch_irpytorch.capture.recurrent import Activation
 
 
 class _Kind(NamedTuple):

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hatch_irpytorch.capture import comparisons as compare
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.entries import comparisons as compare
+from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.onnx.tensors import Call
 
 Handler = Callable[[Call], Any]

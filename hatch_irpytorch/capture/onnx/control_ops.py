@@ -11,7 +11,7 @@ from onnx import TensorProto
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.onnx.scope import Named
 from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
-from hatch_irpytorch.capture.selection import select
+from hatch_irpytorch.capture.selections.selection import select
 
 Handler = Callable[[Call], list[Named]]
 

@@ -13,7 +13,7 @@ import onnx
 
 from hatch_irpytorch.capture.budget import OverBudgetError
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value, first_line
-from hatch_irpytorch.capture.dtypes import require_dtype, require_integers
+from hatch_irpytorch.capture.entries.dtypes import require_dtype, require_integers
 from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.capture.onnx.file import (
     OnnxFile,

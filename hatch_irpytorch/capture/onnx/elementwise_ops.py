@@ -8,10 +8,10 @@ from typing import Any
 
 from onnx import TensorProto
 
-from hatch_irpytorch.capture import arcs, erf, patterns, powers
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
-from hatch_irpytorch.capture.dtypes import converted
+from hatch_irpytorch.capture.entries import arcs, erf, patterns, powers
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.entries.dtypes import converted
 from hatch_irpytorch.capture.onnx.kinds import dtype_name
 from hatch_irpytorch.capture.onnx.tensors import Call
 from hatch_irpytorch.capture.training import DROPOUT, is_input, note
@@ -50,7 +50,7 @@ def _add(c: Call) -> Value:
 
 
 def _with_bias(c: Call, product: int, bias: int) -> Value | None:
-    from hatch_irpytorch.capture.products import linear
+    from hatch_irpytorch.capture.layers.products import linear
 
     named = c.named(product)
     y = named.tensor

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import normalization as n
-from hatch_irpytorch.capture import reductions as r
-from hatch_irpytorch.capture import windows as w
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
-from hatch_irpytorch.capture.cuts import repeat_entries
-from hatch_irpytorch.capture.matrices import apply_matrix
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.entries.powers import power
+from hatch_irpytorch.capture.layers import normalization as n
+from hatch_irpytorch.capture.layers import reductions as r
+from hatch_irpytorch.capture.layers import windows as w
 from hatch_irpytorch.capture.onnx.tensors import Array, Call, axis_of
-from hatch_irpytorch.capture.powers import power
+from hatch_irpytorch.capture.selections.cuts import repeat_entries
+from hatch_irpytorch.capture.selections.matrices import apply_matrix
 from hatch_irpytorch.ir.ops.elementwise import Abs, Sqrt
 
 Handler = Callable[[Call], Any]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hatch_irpytorch.capture.builder import InexpressibleError
-from hatch_irpytorch.capture.masks import not_a_number
+from hatch_irpytorch.capture.layers.masks import not_a_number
 from hatch_irpytorch.capture.onnx.tensors import Call
 
 

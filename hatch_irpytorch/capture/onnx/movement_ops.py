@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import movement as m
-from hatch_irpytorch.capture import tables
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
-from hatch_irpytorch.capture.gathering import gather, take_all
+from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.onnx.tensors import Call, Constant, axis_of
-from hatch_irpytorch.capture.replacing import scatter
-from hatch_irpytorch.capture.scattering import reduced_at
-from hatch_irpytorch.capture.selection import slice_axis, take
+from hatch_irpytorch.capture.selections import movement as m
+from hatch_irpytorch.capture.selections import tables
+from hatch_irpytorch.capture.selections.gathering import gather, take_all
+from hatch_irpytorch.capture.selections.replacing import scatter
+from hatch_irpytorch.capture.selections.scattering import reduced_at
+from hatch_irpytorch.capture.selections.selection import slice_axis, take
 from hatch_irpytorch.ir.shapes import numel
 
 Handler = Callable[[Call], Any]

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
-from hatch_irpytorch.capture.onnx.activations import activations
-from hatch_irpytorch.capture.onnx.tensors import Call
-from hatch_irpytorch.capture.recurrent import (
+from hatch_irpytorch.capture.layers.recurrent import (
     Cell,
     Way,
     gru_cell,
@@ -18,7 +16,9 @@ from hatch_irpytorch.capture.recurrent import (
     rnn_cell,
     run,
 )
-from hatch_irpytorch.capture.selection import select
+from hatch_irpytorch.capture.onnx.activations import activations
+from hatch_irpytorch.capture.onnx.tensors import Call
+from hatch_irpytorch.capture.selections.selection import select
 from hatch_irpytorch.ir.ops.learned import LearnedWeight
 
 Handler = Callable[[Call], Any]

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import products as p
-from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.layers import products as p
+from hatch_irpytorch.capture.layers import reductions as r
+from hatch_irpytorch.capture.layers.positions import position_of_largest, position_of_smallest
 from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
-from hatch_irpytorch.capture.positions import position_of_largest, position_of_smallest
 from hatch_irpytorch.ir.ops.elementwise import Log
 from hatch_irpytorch.ir.ops.learned import EVERY_WEIGHT
 from hatch_irpytorch.ir.shapes import numel

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
-from hatch_irpytorch.capture.cuts import repeat_entries
-from hatch_irpytorch.capture.matrices import apply_matrix
 from hatch_irpytorch.capture.onnx.interpolation import (
     NEAREST,
     POSITIONS,
@@ -23,7 +21,9 @@ from hatch_irpytorch.capture.onnx.interpolation import (
     weights,
 )
 from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
-from hatch_irpytorch.capture.selection import take
+from hatch_irpytorch.capture.selections.cuts import repeat_entries
+from hatch_irpytorch.capture.selections.matrices import apply_matrix
+from hatch_irpytorch.capture.selections.selection import take
 from hatch_irpytorch.ir.shapes import numel
 
 Handler = Callable[[Call], Any]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hatch_irpytorch.capture import comparisons, erf
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Value
+from hatch_irpytorch.capture.entries import comparisons, erf
+from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, as_number, formula
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 from hatch_irpytorch.ir.ops.elementwise import Log
@@ -106,7 +106,7 @@ def _logit(c: Context, x: Tensor, eps: float | None = None) -> Value:
 
 
 def _glu(c: Context, x: Tensor, dim: int = -1) -> Value:
-    from hatch_irpytorch.capture.selection import slice_axis
+    from hatch_irpytorch.capture.selections.selection import slice_axis
 
     b, y = c.builder, c.value(x)
     half = y.shape[dim] // 2

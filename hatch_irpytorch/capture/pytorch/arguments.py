@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from hatch_irpytorch.capture import windows as w
 from hatch_irpytorch.capture.builder import Value
+from hatch_irpytorch.capture.layers import windows as w
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 
 Handler = Callable[..., Any]

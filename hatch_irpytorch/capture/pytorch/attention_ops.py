@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import masks
-from hatch_irpytorch.capture import products as p
-from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture.builder import LARGEST, InexpressibleError, Value
-from hatch_irpytorch.capture.cuts import repeat_entries
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.layers import masks
+from hatch_irpytorch.capture.layers import products as p
+from hatch_irpytorch.capture.layers import reductions as r
 from hatch_irpytorch.capture.pytorch.arguments import Handler
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
+from hatch_irpytorch.capture.selections.cuts import repeat_entries
 
 
 def _softmax(c: Context, x: Tensor, dim: int, *_: object, **__: object) -> Value:

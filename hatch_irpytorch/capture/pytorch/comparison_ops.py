@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import torch
 
-from hatch_irpytorch.capture import comparisons as compare
-from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.entries import comparisons as compare
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.layers import reductions as r
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, formula
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
-from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import fourier
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.layers import fourier
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints
 from hatch_irpytorch.capture.pytorch.tensors import Complex, Context, Parameter, Tensor, identity
-from hatch_irpytorch.capture.selection import select
+from hatch_irpytorch.capture.selections.selection import select
 from hatch_irpytorch.ir.ops.elementwise import Cos, Sin, Sqrt
 
 LINEAR = frozenset(

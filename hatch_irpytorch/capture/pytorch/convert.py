@@ -13,7 +13,7 @@ from torch import fx, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from hatch_irpytorch.capture.builder import UNFIT, Builder, InexpressibleError, Value, first_line
-from hatch_irpytorch.capture.dtypes import require_dtype, require_integers
+from hatch_irpytorch.capture.entries.dtypes import require_dtype, require_integers
 from hatch_irpytorch.capture.finished import checked
 from hatch_irpytorch.capture.pytorch.again import gives_the_same_again, kept_state
 from hatch_irpytorch.capture.pytorch.arguments import takes

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from hatch_irpytorch.capture import arcs, comparisons, erf, patterns, powers
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
-from hatch_irpytorch.capture.dtypes import converted
+from hatch_irpytorch.capture.entries import arcs, comparisons, erf, patterns, powers
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.entries.dtypes import converted
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, formula
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor, dtype_name
 from hatch_irpytorch.capture.training import DROPOUT, note
@@ -107,7 +107,7 @@ def _mse_loss(c: Context, x: Tensor, y: Tensor, reduction: int = 1) -> Value:
     b = c.builder
     if reduction == 1:
         return e.binary(b, MseLoss(), c.value(x), c.value(y))
-    from hatch_irpytorch.capture.reductions import total
+    from hatch_irpytorch.capture.layers.reductions import total
 
     squares = e.square(b, e.sub(b, c.value(x), c.value(y)))
     return squares if reduction == 0 else total(b, squares, None, False)

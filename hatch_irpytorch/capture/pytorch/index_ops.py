@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import fx
 
-from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import integers, tables
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
-from hatch_irpytorch.capture.gathering import gather, take_all
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.entries import integers
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
-from hatch_irpytorch.capture.selection import take
+from hatch_irpytorch.capture.selections import tables
+from hatch_irpytorch.capture.selections.gathering import gather, take_all
+from hatch_irpytorch.capture.selections.selection import take
 from hatch_irpytorch.capture.training import PADDING, note
 from hatch_irpytorch.ir.shapes import numel
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import normalization as n
-from hatch_irpytorch.capture import products as p
-from hatch_irpytorch.capture import windows as w
 from hatch_irpytorch.capture.builder import Value
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.layers import normalization as n
+from hatch_irpytorch.capture.layers import products as p
+from hatch_irpytorch.capture.layers import windows as w
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints, each, geometry
 from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter, Tensor
 from hatch_irpytorch.ir.ops.learned import LearnedAffine, LearnedWeight

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import torch
 
-from hatch_irpytorch.capture import movement as m
 from hatch_irpytorch.capture.builder import Value
-from hatch_irpytorch.capture.cuts import repeat_entries
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
-from hatch_irpytorch.capture.selection import select, slice_axis, take
+from hatch_irpytorch.capture.selections import movement as m
+from hatch_irpytorch.capture.selections.cuts import repeat_entries
+from hatch_irpytorch.capture.selections.selection import select, slice_axis, take
 from hatch_irpytorch.ir.shapes import numel
 
 

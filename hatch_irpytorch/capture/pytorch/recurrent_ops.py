@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
-from hatch_irpytorch.capture.pytorch.arguments import Handler
-from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter, Tensor
-from hatch_irpytorch.capture.recurrent import (
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.layers.recurrent import (
     Activation,
     Cell,
     Way,
@@ -19,7 +17,9 @@ from hatch_irpytorch.capture.recurrent import (
     rnn_cell,
     run,
 )
-from hatch_irpytorch.capture.selection import select
+from hatch_irpytorch.capture.pytorch.arguments import Handler
+from hatch_irpytorch.capture.pytorch.tensors import Context, Parameter, Tensor
+from hatch_irpytorch.capture.selections.selection import select
 from hatch_irpytorch.ir.ops.learned import LearnedWeight
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import products as p
-from hatch_irpytorch.capture import reductions as r
 from hatch_irpytorch.capture.builder import Value
-from hatch_irpytorch.capture.determinants import determinant
-from hatch_irpytorch.capture.positions import position_of_largest, position_of_smallest
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.layers import products as p
+from hatch_irpytorch.capture.layers import reductions as r
+from hatch_irpytorch.capture.layers.determinants import determinant
+from hatch_irpytorch.capture.layers.positions import position_of_largest, position_of_smallest
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 from hatch_irpytorch.ir.ops.elementwise import Log, Sqrt

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from hatch_irpytorch.capture.builder import Value
-from hatch_irpytorch.capture.products import matmul
+from hatch_irpytorch.capture.layers.products import matmul
 from hatch_irpytorch.capture.pytorch.arguments import Handler
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 from hatch_irpytorch.ir.shapes import numel

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from hatch_irpytorch.capture import elementwise as e
-from hatch_irpytorch.capture import scattering as s
 from hatch_irpytorch.capture.builder import Value
-from hatch_irpytorch.capture.columns import fold
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.layers.columns import fold
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints, Number, each, geometry
 from hatch_irpytorch.capture.pytorch.index_ops import by_positions
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
-from hatch_irpytorch.capture.replacing import scatter
+from hatch_irpytorch.capture.selections import scattering as s
+from hatch_irpytorch.capture.selections.replacing import scatter
 from hatch_irpytorch.ir.shapes import numel
 
 _KINDS = {"add": "sum", "multiply": "prod"}

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from hatch_irpytorch.capture import windows as w
 from hatch_irpytorch.capture.builder import Value
-from hatch_irpytorch.capture.matrices import apply_matrix
+from hatch_irpytorch.capture.layers import windows as w
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints, each, geometry
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
+from hatch_irpytorch.capture.selections.matrices import apply_matrix
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 

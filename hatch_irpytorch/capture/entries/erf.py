@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.ir.normal_tail import GELU_END, GELU_UNIT, RATE, polynomial
 from hatch_irpytorch.ir.ops.elementwise import Abs, Inv
 

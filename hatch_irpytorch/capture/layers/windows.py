@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, Value
-from hatch_irpytorch.capture.cuts import repeat_entries
-from hatch_irpytorch.capture.elementwise import maximum, mul, scaled
-from hatch_irpytorch.capture.matrices import apply_matrix
-from hatch_irpytorch.capture.movement import Pads, insert_zeros, pad_constant
-from hatch_irpytorch.capture.reductions import largest, mean
-from hatch_irpytorch.capture.selection import slice_axis, take
+from hatch_irpytorch.capture.entries.elementwise import maximum, mul, scaled
+from hatch_irpytorch.capture.layers.reductions import largest, mean
+from hatch_irpytorch.capture.selections.cuts import repeat_entries
+from hatch_irpytorch.capture.selections.matrices import apply_matrix
+from hatch_irpytorch.capture.selections.movement import Pads, insert_zeros, pad_constant
+from hatch_irpytorch.capture.selections.selection import slice_axis, take
 from hatch_irpytorch.capture.training import without_bias
 from hatch_irpytorch.ir.ops.convolution import Conv
 from hatch_irpytorch.ir.ops.learned import LearnedWeight

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatch_irpytorch.capture import cuts
 from hatch_irpytorch.capture.builder import Builder, Value
-from hatch_irpytorch.capture.selection import SMALL, places, positions_of, take
+from hatch_irpytorch.capture.selections import cuts
+from hatch_irpytorch.capture.selections.selection import SMALL, places, positions_of, take
 from hatch_irpytorch.ir.ops.products import Matmul
 from hatch_irpytorch.ir.shapes import Shape, numel
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, Value
-from hatch_irpytorch.capture.comparisons import at_least
-from hatch_irpytorch.capture.reductions import largest
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.entries.comparisons import at_least
+from hatch_irpytorch.capture.layers.reductions import largest
 from hatch_irpytorch.ir.shapes import numel
 
 

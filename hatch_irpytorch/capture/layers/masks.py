@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from hatch_irpytorch.capture.builder import LARGEST, Builder, Value
-from hatch_irpytorch.capture.elementwise import (
+from hatch_irpytorch.capture.entries.elementwise import (
     Flags,
     maximum,
     minimum,
@@ -21,7 +21,7 @@ from hatch_irpytorch.capture.elementwise import (
     scaled,
     shifted,
 )
-from hatch_irpytorch.capture.reductions import largest, softmax
+from hatch_irpytorch.capture.layers.reductions import largest, softmax
 from hatch_irpytorch.ir.ops import Const
 from hatch_irpytorch.ir.ops.elementwise import Abs, Add, MaxElem, MulElem, Sub
 from hatch_irpytorch.ir.ops.movement import BroadcastTo, Concat, Permute, Reshape, Transpose

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, Reals, Value
-from hatch_irpytorch.capture.cuts import one
-from hatch_irpytorch.capture.products import linear, matmul
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.layers.products import linear, matmul
+from hatch_irpytorch.capture.selections.cuts import one
 from hatch_irpytorch.ir.ops.learned import LearnedWeight
 
 Activation = Callable[[Builder, Value], Value]

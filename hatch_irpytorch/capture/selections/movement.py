@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, Padded, Value
-from hatch_irpytorch.capture.cuts import padded
-from hatch_irpytorch.capture.selection import slice_axis, take
+from hatch_irpytorch.capture.selections.cuts import padded
+from hatch_irpytorch.capture.selections.selection import slice_axis, take
 
 
 def flip(b: Builder, x: Value, axes: Sequence[int]) -> Value:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hatch_irpytorch.capture.builder import Builder, Value
-from hatch_irpytorch.capture.integers import one_hot, require_below
-from hatch_irpytorch.capture.selection import take
+from hatch_irpytorch.capture.entries.integers import one_hot, require_below
+from hatch_irpytorch.capture.selections.selection import take
 from hatch_irpytorch.ir.ops.products import Matmul
 from hatch_irpytorch.ir.shapes import numel
 

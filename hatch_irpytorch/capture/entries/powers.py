@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.ir.ops.elementwise import Inv, Log, Sqrt
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, Value
-from hatch_irpytorch.capture.erf import gelu
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.entries.erf import gelu
 from hatch_irpytorch.ir.ops.elementwise import Abs, Add, Exp, Log, MulElem, Relu, Softplus
 
 _SAME = 1e-6

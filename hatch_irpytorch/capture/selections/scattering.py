@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, Value
-from hatch_irpytorch.capture.elementwise import add, chosen, maximum, minimum, mul
-from hatch_irpytorch.capture.matrices import apply_matrix
-from hatch_irpytorch.capture.selection import take
+from hatch_irpytorch.capture.entries.elementwise import add, chosen, maximum, minimum, mul
+from hatch_irpytorch.capture.selections.matrices import apply_matrix
+from hatch_irpytorch.capture.selections.selection import take
 from hatch_irpytorch.ir.shapes import Shape, numel
 
 Positions = np.ndarray[tuple[int, ...], np.dtype[np.int64]]

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.builder import Builder, Value
-from hatch_irpytorch.capture.integers import equal as equal_whole
-from hatch_irpytorch.capture.integers import is_whole
+from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.entries.integers import equal as equal_whole
+from hatch_irpytorch.capture.entries.integers import is_whole
 from hatch_irpytorch.ir.ops.elementwise import Abs
 from hatch_irpytorch.ir.ops.sources import Detach
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hatch_irpytorch.capture.bounds import bounds
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
-from hatch_irpytorch.capture.comparisons import is_true
+from hatch_irpytorch.capture.entries.comparisons import is_true
 from hatch_irpytorch.emit.literals import rounded
 
 _LARGEST_WHOLE = {"bfloat16": 2**8, "float16": 2**11, "float32": 2**24, "float64": 2**53}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hatch_irpytorch.capture import elementwise as e
 from hatch_irpytorch.capture.bounds import bounds
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.ir.ops.elementwise import Abs
 
 _EXACT = 2.0**24

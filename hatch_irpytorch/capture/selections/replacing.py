@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatch_irpytorch.capture import cuts
 from hatch_irpytorch.capture.builder import Builder, Value
-from hatch_irpytorch.capture.gathering import Part, at, coordinates_of, parts_of
-from hatch_irpytorch.capture.selection import PARTS, is_even, slice_axis, take
+from hatch_irpytorch.capture.selections import cuts
+from hatch_irpytorch.capture.selections.gathering import Part, at, coordinates_of, parts_of
+from hatch_irpytorch.capture.selections.selection import PARTS, is_even, slice_axis, take
 from hatch_irpytorch.ir.shapes import numel
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, Value, split_at
-from hatch_irpytorch.capture.matrices import apply_matrix
+from hatch_irpytorch.capture.selections.matrices import apply_matrix
 from hatch_irpytorch.ir.ops.pooling import AvgPool
 
 ROWS = 32

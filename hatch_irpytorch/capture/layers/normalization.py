@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, Reals, Value
-from hatch_irpytorch.capture.elementwise import add, mul, rsqrt, shifted, square, sub
-from hatch_irpytorch.capture.reductions import mean
+from hatch_irpytorch.capture.entries.elementwise import add, mul, rsqrt, shifted, square, sub
+from hatch_irpytorch.capture.layers.reductions import mean
 from hatch_irpytorch.capture.training import STATISTICS, note, without_shift
 from hatch_irpytorch.ir.ops.learned import LearnedAffine
 from hatch_irpytorch.ir.ops.normalization import DEFAULT_EPS, BatchNormEval, LayerNorm

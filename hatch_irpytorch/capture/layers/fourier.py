@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, Value
-from hatch_irpytorch.capture.elementwise import add, scaled, sub
-from hatch_irpytorch.capture.matrices import apply_matrix
+from hatch_irpytorch.capture.entries.elementwise import add, scaled, sub
+from hatch_irpytorch.capture.selections.matrices import apply_matrix
 
 Pair = tuple[Value, Value | None]
 """Real and imaginary part; no imaginary part is one of zeros."""

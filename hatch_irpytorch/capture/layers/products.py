@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, Value
-from hatch_irpytorch.capture.elementwise import add, mul, scaled
-from hatch_irpytorch.capture.masks import attention_weights
-from hatch_irpytorch.capture.reductions import softmax, total
+from hatch_irpytorch.capture.entries.elementwise import add, mul, scaled
+from hatch_irpytorch.capture.layers.masks import attention_weights
+from hatch_irpytorch.capture.layers.reductions import softmax, total
 from hatch_irpytorch.capture.training import without_bias
 from hatch_irpytorch.ir.ops.learned import LearnedWeight
 from hatch_irpytorch.ir.ops.products import Linear, Matmul
@@ -80,7 +80,7 @@ def _parse(equation: str, ranks: list[int]) -> tuple[list[list[str]], list[str]]
 
 def _without_repeats(b: Builder, x: Value, letters: list[str]) -> tuple[Value, list[str]]:
     """A term whose repeated letters are read on the diagonal."""
-    from hatch_irpytorch.capture.gathering import gather
+    from hatch_irpytorch.capture.selections.gathering import gather
 
     unique = list(dict.fromkeys(letters))
     if len(unique) == len(letters):

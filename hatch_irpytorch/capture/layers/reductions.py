@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value, split_at
-from hatch_irpytorch.capture.elementwise import add, exp, mul, neg, scaled, square, sub
-from hatch_irpytorch.capture.matrices import apply_matrix
-from hatch_irpytorch.capture.powers import power
-from hatch_irpytorch.capture.selection import take
+from hatch_irpytorch.capture.entries.elementwise import add, exp, mul, neg, scaled, square, sub
+from hatch_irpytorch.capture.entries.powers import power
+from hatch_irpytorch.capture.selections.matrices import apply_matrix
+from hatch_irpytorch.capture.selections.selection import take
 from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.elementwise import Abs, Log, Sqrt
 from hatch_irpytorch.ir.ops.pooling import MaxPool

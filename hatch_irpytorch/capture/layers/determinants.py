@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
-from hatch_irpytorch.capture.elementwise import add, mul, neg, sub
-from hatch_irpytorch.capture.selection import select
+from hatch_irpytorch.capture.entries.elementwise import add, mul, neg, sub
+from hatch_irpytorch.capture.selections.selection import select
 
 LARGEST_WRITTEN_OUT = 3
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
-from hatch_irpytorch.capture.windows import Geometry, transposed_convolution
+from hatch_irpytorch.capture.layers.windows import Geometry, transposed_convolution
 from hatch_irpytorch.ir.ops.learned import NO_WEIGHT
 from hatch_irpytorch.ir.shapes import numel
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatch_irpytorch.capture import cuts
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value, split_at
-from hatch_irpytorch.capture.elementwise import mul
-from hatch_irpytorch.capture.integers import one_hot
-from hatch_irpytorch.capture.matrices import apply_matrix
+from hatch_irpytorch.capture.entries.elementwise import mul
+from hatch_irpytorch.capture.entries.integers import one_hot
+from hatch_irpytorch.capture.selections import cuts
+from hatch_irpytorch.capture.selections.matrices import apply_matrix
 from hatch_irpytorch.ir.ops.movement import Concat
 from hatch_irpytorch.ir.ops.products import Matmul
 from hatch_irpytorch.ir.shapes import numel

@@ -1,0 +1,1 @@
+"""Formulas of single entries: functions, powers, comparisons, whole numbers, dtypes."""

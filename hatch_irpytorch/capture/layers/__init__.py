@@ -1,0 +1,1 @@
+"""Formulas along axes: sums, products, normalisations, windows, attention, recurrent layers."""

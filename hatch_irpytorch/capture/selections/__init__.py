@@ -1,0 +1,1 @@
+"""Which entries of a tensor go where: slices, gathers, scatters, padding, tables."""

@@ -43,6 +43,14 @@ def test_entries_are_added_where_constants_say(name: str) -> None:
     captured_equals(Applied(ADDED[name]), torch.randn(3, 4))
 
 
+@pytest.mark.parametrize("axis", [2, 3])
+def test_many_entries_are_replaced_where_they_lie(axis: int) -> None:
+    def replaced(x: Tensor) -> Tensor:
+        return x.slice_scatter(x.narrow(axis, 1, x.shape[axis] - 1).tanh(), axis, 1)
+
+    captured_equals(Applied(replaced), torch.randn(1, 2, 197, 50))
+
+
 @pytest.mark.parametrize("include_self", [True, False])
 @pytest.mark.parametrize("reduce", ["sum", "prod", "mean", "amax", "amin"])
 def test_entries_of_one_place_are_joined(reduce: str, include_self: bool) -> None:

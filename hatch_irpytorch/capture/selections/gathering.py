@@ -55,7 +55,8 @@ def _varies_along(along: Positions) -> tuple[int, ...]:
 
 def coordinates_of(positions: ArrayLike, shape: Shape, x: Shape) -> list[Positions]:
     """Along each axis of x, the place of flat positions that are a tensor of `shape`."""
-    flat = np.asarray(positions, dtype=np.int64).reshape(shape)
+    # NumPy 2.4 unravels arrays that are not contiguous, of some thousand entries, wrongly.
+    flat = np.ascontiguousarray(positions, dtype=np.int64).reshape(shape)
     return [np.asarray(along) for along in np.unravel_index(flat, x)] if x else []
 
 

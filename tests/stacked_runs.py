@@ -30,6 +30,13 @@ def outputs(net: torch.nn.Module, x: Array) -> list[Array]:
     return [tensor.numpy() for tensor in tensors]
 
 
+def drawn(model: Model, rng: np.random.Generator) -> Array:
+    """An input of a model: real numbers, or whole ones below its bound."""
+    shape, integers = model.graph.input_shape, model.graph.integers
+    found = rng.normal(size=shape) if integers is None else rng.integers(integers, size=shape)
+    return np.asarray(found, dtype=np.float64)
+
+
 def assert_any_batch(
     model: Model, options: dict[str, Any], sizes: tuple[int, ...] = SIZES
 ) -> FreeModel:
@@ -50,7 +57,7 @@ def assert_any_batch(
         inputs: list[Array] = []
         results: list[list[Array]] = [[] for _ in free.output_shapes]
         while sum(map(len, inputs)) < size:
-            x = np.asarray(rng.normal(size=model.graph.input_shape))
+            x = drawn(model, rng)
             inputs.append(as_rows(x, free.input_shape))
             shapes = zip(results, outputs(fixed, x), free.output_shapes, strict=True)
             for result, output, shape in shapes:

@@ -56,13 +56,7 @@ def main() -> int:
     known = [records[network.name] for network in everything if network.name in records]
     versions = ", ".join(f"{library} {version(library)}" for library in _LIBRARIES)
     write_part(page.TITLE, page.part(known, versions))
-    wrong = [
-        record["name"]
-        for record in known
-        if any(
-            reason.startswith("WRONG") for door in DOORS for reason in page.reasons(record, door)
-        )
-    ]
+    wrong = [record["name"] for record in known if _is_wrong(record)]
     print(f"WRONG: {wrong}" if wrong else "nothing wrong")
     return 1 if wrong else 0
 

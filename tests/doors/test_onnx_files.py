@@ -300,3 +300,18 @@ def test_a_file_of_half_precision(tmp_path: Path) -> None:
     given = np.arange(6, dtype=np.float16).reshape(2, 3)
     wanted = np.maximum(given.astype(np.float64) @ np.full((3, 2), np.float16(0.1)), 0)
     np.testing.assert_allclose(evaluate(model, given.astype(np.float64))[0], wanted, rtol=1e-6)
+
+
+def test_nothing_is_written_into_an_empty_tensor(tmp_path: Path) -> None:
+    nodes = [
+        make_node("Slice", ["x", "zero", "zero", "two"], ["none"]),
+        make_node("ScatterND", ["none", "places", "updates"], ["written"]),
+        make_node("Concat", ["written", "x"], ["y"], axis=2),
+    ]
+    constants = {
+        "zero": np.array([0]),
+        "two": np.array([2]),
+        "places": np.array([[0], [1], [2]]),
+        "updates": np.zeros((3, 4, 0), np.float32),
+    }
+    check(save(tmp_path / "m.onnx", nodes, [5, 4, 2], 18, constants), [5, 4, 2])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hatch_irpytorch.axes.free import free_model
 from hatch_irpytorch.capture.builder import Builder, Value
-from hatch_irpytorch.capture.selections.gathering import gather, take_all
+from hatch_irpytorch.capture.selections.gathering import coordinates_of, gather, take_all
 from hatch_irpytorch.capture.selections.replacing import scatter
 from hatch_irpytorch.capture.selections.selection import slice_axis, take
 from hatch_irpytorch.ir.graph import Model
@@ -173,3 +173,12 @@ def test_replaced_entries_leave_the_batch_free(region: tuple[Any, ...]) -> None:
     np.testing.assert_array_equal(found, changed)
     assert stored(model) < 6000
     assert free_model(model, "auto").shapes is not None
+
+
+@pytest.mark.parametrize("shape", [(50, 2, 196, 1), (1, 2, 197, 50), (9000,), (95, 1, 1, 97)])
+def test_places_of_large_tensors_are_those_of_each_axis(shape: tuple[int, ...]) -> None:
+    positions = np.arange(np.prod(shape)).reshape(shape)
+    for part in (positions, positions[..., 1:] if shape[-1] > 1 else positions[1:]):
+        coordinates = coordinates_of(part, part.shape, shape)
+        assert len(coordinates) == len(shape)
+        assert (np.ravel_multi_index(coordinates, shape) == part).all()

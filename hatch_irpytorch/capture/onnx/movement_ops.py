@@ -168,7 +168,7 @@ def _entries_of(c: Call, grid: Constant, batch: int = 0) -> Constant:
     """`grid` at the index vectors of the second input, each batch on its own."""
     indices = c.array(1, "an index")
     lead = indices.shape[:batch]
-    grid = grid.reshape(-1, *grid.shape[batch:])
+    grid = grid.reshape(numel(grid.shape[:batch]), *grid.shape[batch:])
     rows = indices.reshape(len(grid), *indices.shape[batch:])
     found = [part[tuple(np.moveaxis(row, -1, 0))] for part, row in zip(grid, rows, strict=True)]
     return np.stack(found).reshape(*lead, *found[0].shape)

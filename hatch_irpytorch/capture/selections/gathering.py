@@ -55,9 +55,9 @@ def _varies_along(along: Positions) -> tuple[int, ...]:
 
 def coordinates_of(positions: ArrayLike, shape: Shape, x: Shape) -> list[Positions]:
     """Along each axis of x, the place of flat positions that are a tensor of `shape`."""
-    # NumPy 2.4 unravels arrays that are not contiguous, of some thousand entries, wrongly.
-    flat = np.ascontiguousarray(positions, dtype=np.int64).reshape(shape)
-    return [np.asarray(along) for along in np.unravel_index(flat, x)] if x else []
+    # In one dimension: NumPy 2.4 unravels large arrays of some other layouts wrongly.
+    flat = np.asarray(positions, dtype=np.int64).reshape(-1)
+    return [along.reshape(shape) for along in np.unravel_index(flat, x)] if x else []
 
 
 def gather(b: Builder, x: Value, positions: ArrayLike, shape: Shape) -> Value:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hatch_irpytorch.capture.budget import Budget
 from hatch_irpytorch.capture.inexpressible import InexpressibleError
+from hatch_irpytorch.capture.intervals import Interval
 from hatch_irpytorch.capture.limits import require_attributes, require_payload, require_shape
 from hatch_irpytorch.errors import text_of
 from hatch_irpytorch.ir.graph import Graph, Model, Node
@@ -102,7 +103,7 @@ class Builder:
     budget: Budget = field(default_factory=Budget)
     evaluates: bool = False
     padded: dict[int, Padded] = field(default_factory=dict)
-    bounds: dict[int, tuple[float, float] | None] = field(default_factory=dict)
+    bounds: dict[int, Interval] = field(default_factory=dict)
     erf_of: dict[int, Value] = field(default_factory=dict)
     guarded: set[int] = field(default_factory=set)
     sign_of: dict[int, Value] = field(default_factory=dict)

@@ -15,10 +15,12 @@ from hatch_irpytorch.capture.builder import Builder, Value
 from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.entries.integers import equal as equal_whole
 from hatch_irpytorch.capture.entries.integers import is_whole
+from hatch_irpytorch.capture.intervals import Interval
 from hatch_irpytorch.ir.ops.elementwise import Abs
 from hatch_irpytorch.ir.ops.sources import Detach
 
 _STEP = 2.0**75
+_FLAGS = Interval(0.0, 1.0, True)
 
 
 def _steps(b: Builder) -> range:
@@ -35,7 +37,7 @@ def sign(b: Builder, x: Value) -> Value:
         _note(b)
         for _ in _steps(b):
             result = e.clamp(b, e.scaled(b, result, _STEP), -1.0, 1.0)
-    b.bounds[result.id] = (-1.0, 1.0)
+    b.bounds[result.id] = Interval(-1.0, 1.0, True)
     b.sign_of[result.id] = x
     return result
 
@@ -64,7 +66,7 @@ def equal(b: Builder, x: Value, y: Value) -> Value:
 
 def is_true(b: Builder, x: Value) -> Value:
     """1 where x is not 0; flags stay as they are."""
-    if b.bounds.get(x.id) == (0.0, 1.0):
+    if b.bounds.get(x.id) == _FLAGS:
         return x
     return unequal(b, x, b.const(0.0))
 
@@ -132,7 +134,7 @@ def _is_positive(b: Builder, x: Value) -> Value:
 
 def _flags(b: Builder, x: Value) -> Value:
     """The value itself, known to hold 0 and 1 alone."""
-    b.bounds[x.id] = (0.0, 1.0)
+    b.bounds[x.id] = _FLAGS
     return x
 
 

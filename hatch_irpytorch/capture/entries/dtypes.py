@@ -11,6 +11,7 @@ import numpy as np
 from hatch_irpytorch.capture.bounds import bounds
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.entries.comparisons import is_true
+from hatch_irpytorch.capture.entries.rounding import trunc
 from hatch_irpytorch.emit.literals import rounded
 
 _LARGEST_WHOLE = {"bfloat16": 2**8, "float16": 2**11, "float32": 2**24, "float64": 2**53}
@@ -35,6 +36,8 @@ def converted(b: Builder, x: Value, source: str, target: str) -> Value:
         require_dtype(b, x, target)
         return x
     if target.removeprefix("u") in ("int8", "int16", "int32", "int64"):
+        if bounds(b, x) is None:
+            x = trunc(b, x)
         require_integers(b, x, target)
         return x
     raise InexpressibleError(f"a conversion to {target}")

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from hatch_irpytorch.capture.bounds import interval
 from hatch_irpytorch.capture.builder import LARGEST, Builder, Value
 from hatch_irpytorch.capture.entries.elementwise import (
     Flags,
@@ -67,10 +68,13 @@ def blocked_rows(b: Builder, scores: Value, axis: int) -> Flags | None:
 
 
 def not_a_number(b: Builder, x: Value) -> Flags | Value | None:
-    """Where a softmax is NaN: flags, or 1 and 0 where the input tells; None for other values."""
+    """Where a softmax is NaN: flags, or 1 and 0 where the input tells.
+
+    Other values are not NaN where their bounds are finite; None where they are not.
+    """
     op = b.op(x)
     if not isinstance(op, Softmax):
-        return None
+        return infinite(b, x)
     b.guarded.add(x.id)
     (scores,) = b.parents(x)
     if _is_masked_by_input(b, scores):
@@ -79,6 +83,15 @@ def not_a_number(b: Builder, x: Value) -> Flags | Value | None:
         return b.broadcast(shifted(b, neg(b, rows), 1.0), x.shape)
     blocked = blocked_rows(b, scores, op.axis)
     return np.broadcast_to(np.False_ if blocked is None else blocked, x.shape)
+
+
+def infinite(b: Builder, x: Value) -> Flags | None:
+    """Where a value is infinite or NaN: nowhere if its bounds are finite, and else None."""
+    if not interval(b, x).is_finite:
+        return None
+    message = "of a value with finite bounds it is taken for granted that it is no NaN"
+    b.note("finite-only", message)
+    return np.broadcast_to(np.False_, x.shape)
 
 
 def note_masked_rows(b: Builder, live: Iterable[Value]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from hatch_irpytorch.capture.builder import Builder, Value
 from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.entries.comparisons import at_least
+from hatch_irpytorch.capture.intervals import Interval
 from hatch_irpytorch.capture.layers.reductions import largest
 from hatch_irpytorch.ir.shapes import numel
 
@@ -30,7 +31,7 @@ def position_of_largest(
     shaped = b.const(weights.reshape((count, *[1] * (x.rank - axis - 1))))
     weight = largest(b, e.mul(b, hits, shaped), [axis], keep)
     place = e.shifted(b, weight, -1.0) if last else e.shifted(b, e.neg(b, weight), float(count))
-    b.bounds[place.id] = (0.0, count - 1.0)
+    b.bounds[place.id] = Interval(0.0, count - 1.0, True)
     return place
 
 

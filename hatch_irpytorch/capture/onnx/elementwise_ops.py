@@ -12,7 +12,8 @@ from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.entries import arcs, erf, patterns, powers
 from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.entries.dtypes import converted
-from hatch_irpytorch.capture.onnx.kinds import dtype_name
+from hatch_irpytorch.capture.onnx.kinds import INTEGERS, dtype_name
+from hatch_irpytorch.capture.onnx.rounding_ops import quotient_of_integers
 from hatch_irpytorch.capture.onnx.tensors import Call
 from hatch_irpytorch.capture.training import DROPOUT, is_input, note
 from hatch_irpytorch.ir.ops import Op
@@ -74,6 +75,11 @@ def _from_input(function: Callable[[Builder, Value, Value], Value]) -> Handler:
         return function(c.b, c.x, c.value(1))
 
     return convert
+
+
+def _div(c: Call) -> Value:
+    of_integers = c.kind(0) in INTEGERS
+    return quotient_of_integers(c) if of_integers else _from_input(patterns.quotient)(c)
 
 
 def _pow(c: Call) -> Value:
@@ -165,7 +171,7 @@ OPS: dict[str, Handler] = {
     "Clip": _clip,
     "Cos": _unary(Cos()),
     "Cosh": _formula(e.cosh),
-    "Div": _from_input(patterns.quotient),
+    "Div": _div,
     "Dropout": _dropout,
     "Elu": _formula(e.elu, alpha=1.0),
     "Erf": _formula(erf.erf),

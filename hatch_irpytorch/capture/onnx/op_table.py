@@ -18,6 +18,7 @@ from hatch_irpytorch.capture.onnx import (
     recurrent_ops,
     reduction_ops,
     resize_ops,
+    rounding_ops,
 )
 from hatch_irpytorch.capture.onnx.tensors import Call
 
@@ -30,6 +31,7 @@ OPS = {
     **mask_ops.OPS,
     **recurrent_ops.OPS,
     **resize_ops.OPS,
+    **rounding_ops.OPS,
     **control_ops.OPS,
 }
 """Every ONNX op that has a form, by type."""

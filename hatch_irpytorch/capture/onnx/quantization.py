@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from hatch_irpytorch.capture.builder import InexpressibleError
+from hatch_irpytorch.capture.builder import InexpressibleError, Value
+from hatch_irpytorch.capture.entries import rounding
 from hatch_irpytorch.capture.onnx.kinds import INTEGERS
 from hatch_irpytorch.capture.onnx.tensors import Call, Constant, axis_of
 
@@ -17,7 +18,7 @@ def dequantized(c: Call) -> Constant:
     """(x - zero point) * scale, in the type of the scale."""
     x, scale = c.array(0, "numbers"), c.array(1, "a scale")
     kind = c.get("output_dtype", 0)
-    step, zero = _for_entries(c, x, scale)
+    step, zero = _for_entries(c, x.shape, scale)
     made: Constant = (x.astype(np.float64) - zero) * step.astype(np.float64)
     return made.astype(_type(kind) if kind else scale.dtype)
 
@@ -30,14 +31,33 @@ def quantized(c: Call) -> Constant:
     c.get("precision", 0)
     if kind not in INTEGERS:
         raise InexpressibleError("numbers that are rounded to a float type of few bits")
-    step, zero = _for_entries(c, x, scale)
+    step, zero = _for_entries(c, x.shape, scale)
     found = np.rint((x / step.astype(x.dtype)).astype(np.float64)) + zero
     low, high = _bounds(kind)
     cut: Constant = np.clip(found, low, high)
     return cut.astype(_type(kind))
 
 
-def _for_entries(c: Call, x: Constant, scale: Constant) -> tuple[Constant, Constant]:
+def quantized_value(c: Call) -> Value:
+    """The same of what depends on the input; a scale and a zero point are constants."""
+    scale = c.array(1, "a scale")
+    kind = c.kind(2) if c.has(2) else c.get("output_dtype", 0) or int(TensorProto.UINT8)
+    c.get("output_dtype", 0)
+    c.get("precision", 0)
+    if kind not in INTEGERS:
+        raise InexpressibleError("numbers that are rounded to a float type of few bits")
+    step, zero = _for_entries(c, c.x.shape, scale)
+    return rounding.quantized(c.b, c.x, step.astype(np.float64), zero, *_bounds(kind))
+
+
+def dequantized_value(c: Call) -> Value:
+    """The same of what depends on the input."""
+    c.get("output_dtype", 0)
+    step, zero = _for_entries(c, c.x.shape, c.array(1, "a scale"))
+    return rounding.dequantized(c.b, c.x, step.astype(np.float64), zero)
+
+
+def _for_entries(c: Call, shape: tuple[int, ...], scale: Constant) -> tuple[Constant, Constant]:
     """The scale and the zero point of each entry."""
     zero = c.array(2, "a zero point").astype(np.float64) if c.has(2) else np.zeros(scale.shape)
     if zero.shape != scale.shape:
@@ -46,15 +66,15 @@ def _for_entries(c: Call, x: Constant, scale: Constant) -> tuple[Constant, Const
         c.get("axis", 1)
         c.get("block_size", 0)
         return scale.reshape(()), zero.reshape(())
-    axis, block = axis_of(c.get("axis", 1), x.ndim), int(c.get("block_size", 0))
+    axis, block = axis_of(c.get("axis", 1), len(shape)), int(c.get("block_size", 0))
     if block:
-        if scale.ndim != x.ndim or scale.shape[axis] != -(-x.shape[axis] // block):
+        if scale.ndim != len(shape) or scale.shape[axis] != -(-shape[axis] // block):
             raise InexpressibleError(f"scales of shape {scale.shape} in blocks of {block}")
-        inside = np.arange(x.shape[axis]) // block
+        inside = np.arange(shape[axis]) // block
         return np.take(scale, inside, axis), np.take(zero, inside, axis)
-    if scale.shape != (x.shape[axis],):
-        raise InexpressibleError(f"scales of shape {scale.shape} for {x.shape[axis]} positions")
-    along = [-1 if i == axis else 1 for i in range(x.ndim)]
+    if scale.shape != (shape[axis],):
+        raise InexpressibleError(f"scales of shape {scale.shape} for {shape[axis]} positions")
+    along = [-1 if i == axis else 1 for i in range(len(shape))]
     return scale.reshape(along), zero.reshape(along)
 
 

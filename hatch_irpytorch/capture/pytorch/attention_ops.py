@@ -26,8 +26,15 @@ def _safe_softmax(c: Context, x: Tensor, dim: int, *_: object, **__: object) -> 
 def _isnan(c: Context, x: Tensor) -> torch.Tensor | Value:
     found = masks.not_a_number(c.builder, c.value(x))
     if found is None:
-        raise InexpressibleError("it asks of other values than those of a softmax")
+        raise InexpressibleError("it asks of values that nothing bounds")
     return found if isinstance(found, Value) else torch.tensor(found)
+
+
+def _isinf(c: Context, x: Tensor) -> torch.Tensor:
+    found = masks.infinite(c.builder, c.value(x))
+    if found is None:
+        raise InexpressibleError("it asks of values that nothing bounds")
+    return torch.tensor(found)
 
 
 def _nan_to_num(c: Context, x: Tensor, nan: float | None = None, *_: object) -> Value:
@@ -92,6 +99,7 @@ def _is_bool(c: Context) -> bool:
 OPS: dict[str, Handler] = {
     "_safe_softmax": _safe_softmax,
     "_softmax": _softmax,
+    "isinf": _isinf,
     "isnan": _isnan,
     "nan_to_num": _nan_to_num,
     "scaled_dot_product_attention": _attention,

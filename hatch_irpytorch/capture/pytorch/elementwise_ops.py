@@ -9,6 +9,7 @@ from hatch_irpytorch.capture.entries import arcs, comparisons, erf, patterns, po
 from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.entries.dtypes import converted
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, formula
+from hatch_irpytorch.capture.pytorch.rounding_ops import CUT, FLOORED
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor, dtype_name
 from hatch_irpytorch.capture.training import DROPOUT, note
 from hatch_irpytorch.ir.ops import Op
@@ -44,7 +45,8 @@ def _mul(c: Context, x: Tensor, y: Tensor | Number) -> Value:
 
 def _div(c: Context, x: Tensor, y: Tensor | Number, *, rounding_mode: str | None = None) -> Value:
     if rounding_mode is not None:
-        raise InexpressibleError(f"division that rounds by `{rounding_mode}`")
+        divided: Value = {"floor": FLOORED, "trunc": CUT}[rounding_mode](c, x, y)
+        return divided
     return patterns.quotient(c.builder, c.value(x), c.value(y))
 
 

@@ -49,7 +49,7 @@ def interval(b: Builder, value: Value) -> Interval:
     while waiting:
         current = waiting[-1]
         missing = []
-        if not b.is_constant(current):
+        if not _is_fixed(b, current):
             missing = [x for x in b.parents(current) if x.id not in b.bounds]
         if not missing:
             waiting.pop()
@@ -63,11 +63,16 @@ def _interval(b: Builder, value: Value) -> Interval:
     op = b.op(value)
     if isinstance(op, Input):
         return ANY if op.integers is None else Interval(0.0, op.integers - 1.0, True)
-    if b.is_constant(value):
-        return ANY if b.is_learned(value) else _of_numbers(b.array(value), _step(b))
+    if _is_fixed(b, value):
+        return _of_numbers(b.array(value), _step(b))
     given = [b.bounds[parent.id] for parent in b.parents(value)]
-    found = _of_op(b, value, op, given)
+    found = _of_op(b, value, op, given) if given else ANY
     return found if found.whole and found.is_finite else Interval(*found.ends)
+
+
+def _is_fixed(b: Builder, value: Value) -> bool:
+    """Whether neither the input nor training changes a value."""
+    return b.is_constant(value) and not b.is_learned(value)
 
 
 def _step(b: Builder) -> float:
@@ -128,7 +133,7 @@ def _matrix_product(b: Builder, value: Value, given: Sequence[Interval], whole: 
         (left, -1, given[1]),
         (right, -2 if right.rank > 1 else -1, given[0]),
     ):
-        if b.is_constant(x) and not b.is_learned(x) and other.is_finite:
+        if _is_fixed(b, x) and other.is_finite:
             least, most = _terms(b.array(x), other.ends)
             ends = _extremes(least.sum(axis=axis), most.sum(axis=axis))
     return _sum(b, ends, terms, whole, size)

@@ -18,7 +18,7 @@ from onnx_files import make_node, outputs, save, session
 from torch import nn
 
 from hatch_irpytorch import Model, evaluate
-from hatch_irpytorch.capture import from_onnx
+from hatch_irpytorch.capture import from_onnx, from_torch
 from hatch_irpytorch.errors import IRPyTorchError
 
 
@@ -165,6 +165,31 @@ def test_channels_of_their_own_scales() -> None:
     found, own = with_gradient(module, x)
     torch.testing.assert_close(found, wanted, rtol=0.0, atol=0.0)
     torch.testing.assert_close(own, gradient)
+
+
+def test_weights_that_are_quantized_in_training() -> None:
+    class Quantized(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.linear = nn.Linear(6, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            quantize = torch.fake_quantize_per_tensor_affine
+            weight = quantize(self.linear.weight, 0.0625, 0, -8, 7)
+            return nn.functional.linear(quantize(x, 0.5, 8, 0, 15), weight, self.linear.bias)
+
+    module, x = Quantized(), torch.linspace(-5.3, 5.1, 18).reshape(3, 6)
+    model = from_torch(module, x)
+    made = emitted(model)
+    torch.testing.assert_close(made(x), module(x), rtol=0.0, atol=1e-6)
+    made(x).sum().backward()
+    module(x).sum().backward()
+    gradients = {tuple(p.shape): p.grad for p in made.parameters()}
+    wanted = module.linear.weight.grad
+    assert wanted is not None
+    found = gradients.get((4, 6))
+    torch.testing.assert_close(found, wanted)
 
 
 CLIP = [make_node("Clip", ["x", "low", "high"], ["cut"])]

@@ -9,7 +9,7 @@ from typing import Any
 from onnx import TensorProto
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
-from hatch_irpytorch.capture.entries import arcs, erf, patterns, powers
+from hatch_irpytorch.capture.entries import arcs, erf, inverse_hyperbolic, patterns, powers
 from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.entries.dtypes import converted
 from hatch_irpytorch.capture.onnx.kinds import INTEGERS, dtype_name
@@ -162,9 +162,12 @@ def _identity(c: Call) -> Value:
 OPS: dict[str, Handler] = {
     "Abs": _unary(Abs()),
     "Acos": _formula(arcs.acos),
+    "Acosh": _formula(inverse_hyperbolic.acosh),
     "Add": _add,
     "Asin": _formula(arcs.asin),
+    "Asinh": _formula(inverse_hyperbolic.asinh),
     "Atan": _formula(arcs.atan),
+    "Atanh": _formula(inverse_hyperbolic.atanh),
     "Cast": _cast,
     "CastLike": _cast_like,
     "Celu": _celu,

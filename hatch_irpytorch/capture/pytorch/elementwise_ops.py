@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
-from hatch_irpytorch.capture.entries import arcs, comparisons, erf, patterns, powers
+from hatch_irpytorch.capture.entries import (
+    arcs,
+    comparisons,
+    erf,
+    inverse_hyperbolic,
+    patterns,
+    powers,
+)
 from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.entries.dtypes import converted
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, formula
@@ -163,12 +170,15 @@ OPS: dict[str, Handler] = {
     "_assert_tensor_metadata": _checked,
     "abs": _unary(Abs()),
     "acos": formula(arcs.acos),
+    "acosh": formula(inverse_hyperbolic.acosh),
     "add": _add,
     "addcdiv": _addcdiv,
     "addcmul": _addcmul,
     "alias": _alias,
     "asin": formula(arcs.asin),
+    "asinh": formula(inverse_hyperbolic.asinh),
     "atan": formula(arcs.atan),
+    "atanh": formula(inverse_hyperbolic.atanh),
     "clone": passed_on,
     "contiguous": passed_on,
     "cos": _unary(Cos()),

@@ -42,12 +42,12 @@ def ops(module: nn.Module, x: Tensor) -> list[str]:
 def arguments_behind_a_refusal(x: Tensor, w: Tensor) -> Tensor:
     y = torch.sort(x).values
     y = functional.dropout(y, 0.5, training=True)
-    return functional.softplus(y, threshold=1.0)
+    return torch.linalg.vector_norm(y, 0.0)
 
 
 def test_an_op_with_other_arguments_is_told_behind_a_refusal() -> None:
     found = ops(Applied(arguments_behind_a_refusal), torch.randn(3))
-    assert found[0] == "sort" and found[-1] == "softplus" and len(found) >= 3
+    assert found[0] == "sort" and found[-1] == "linalg_vector_norm" and len(found) >= 3
 
 
 def shapes_behind_a_refusal(x: Tensor, w: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A function as a module, captured and compared with torch."""
+"""A function as a module: captured, emitted, compared with torch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from documents import module as executed
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from hatch_irpytorch import Model, evaluate
+from hatch_irpytorch import EmitOptions, Model, emit_module, evaluate
 from hatch_irpytorch.capture import from_torch
+
+Function = Callable[[Tensor], Tensor]
 
 
 class Applied(nn.Module):
@@ -42,3 +45,21 @@ def captured_equals(module: nn.Module, x: Tensor, tolerance: float = 1e-5) -> Mo
         assert one.shape == tuple(other.shape)
         np.testing.assert_allclose(one, other.double().numpy(), tolerance, tolerance)
     return model
+
+
+def captured_function(function: Function, x: Tensor) -> Model:
+    return from_torch(Applied(function), x)
+
+
+def emitted(model: Model, **options: Any) -> nn.Module:
+    text = emit_module(model, EmitOptions(training_skeleton=False, **options)).source
+    found: nn.Module = executed(text)
+    return found
+
+
+def with_gradient(function: Function, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What a function gives, and the gradient of its sum."""
+    x = x.detach().clone().requires_grad_()
+    y = function(x)
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    return y.detach(), gradient

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from functions import captured_function, emitted
+from applied_functions import captured_function, emitted
 from torch.nn import functional
 
 from hatch_irpytorch import evaluate

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from functions import Function, captured_function, emitted, with_gradient
+from applied_functions import Function, captured_function, emitted, with_gradient
 from onnx_files import check, make_node, save
 
 from hatch_irpytorch import evaluate

@@ -42,7 +42,8 @@ def ops(module: nn.Module, x: Tensor) -> list[str]:
 def arguments_behind_a_refusal(x: Tensor, w: Tensor) -> Tensor:
     y = torch.sort(x).values
     y = functional.dropout(y, 0.5, training=True)
-    return torch.linalg.vector_norm(y, 0.0)
+    norm: Tensor = torch.linalg.vector_norm(y, 0.0)
+    return norm
 
 
 def test_an_op_with_other_arguments_is_told_behind_a_refusal() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from functions import Function, captured_function, emitted, with_gradient
+from applied_functions import Function, captured_function, emitted, with_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from functions import Function, captured_function, emitted
+from applied_functions import Function, captured_function, emitted
 from onnx import TensorProto
 from onnx_files import generated, make_node, outputs, save, session
 from torch import Tensor, nn

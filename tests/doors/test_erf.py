@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from functions import Function, captured_function, emitted, with_gradient
+from applied_functions import Function, captured_function, emitted, with_gradient
 from msgspec import structs
 from onnx_files import check, make_node, save
 from torch.nn import functional

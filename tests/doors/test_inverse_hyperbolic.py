@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from functions import Function, captured_function, emitted, with_gradient
+from applied_functions import Function, captured_function, emitted, with_gradient
 from onnx_files import check, make_node, save
 
 TINY = np.concatenate([np.logspace(-30, -0.2, 400), np.linspace(0.5, 0.999, 400)])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from functions import captured_function, emitted, with_gradient
+from applied_functions import captured_function, emitted, with_gradient
 from onnx_files import generated, make_node, outputs, save, session
 
 from hatch_irpytorch import IRPyTorchError, evaluate

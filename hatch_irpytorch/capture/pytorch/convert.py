@@ -32,6 +32,7 @@ from hatch_irpytorch.capture.pytorch.program import (
 )
 from hatch_irpytorch.capture.pytorch.refused_nodes import RefusedNodes
 from hatch_irpytorch.capture.pytorch.state import SHAPE_ONLY, later_reads, needed
+from hatch_irpytorch.capture.pytorch.subgraphs import SUBGRAPH_OPS
 from hatch_irpytorch.capture.pytorch.tensors import Complex, Context, Parameter, dtype_name
 from hatch_irpytorch.errors import Place, Problem, Problems, fail
 from hatch_irpytorch.ir.graph import Model
@@ -166,22 +167,47 @@ class _Conversion:
         before = old.tensor if isinstance(old, Parameter) else old
         return isinstance(new, torch.Tensor) and torch.equal(before, new)
 
+    def _inline(self, graph: fx.GraphModule, operands: Sequence[Any], once: bool) -> Any:
+        given = iter(operands)
+        held = [value.identity for value in operands if isinstance(value, Parameter)]
+        for node in graph.graph.nodes:
+            if node.op == "placeholder":
+                operand = self.values[node] = next(given)
+                if isinstance(operand, Parameter):
+                    instead = once and held.count(operand.identity) == 1
+                    self.program.uses[operand.identity] += len(node.users) - instead
+            elif node.op == "output":
+                return tree_map(self._resolved, node.args[0])
+            else:
+                self.values[node] = self._call(node)
+        return ()
+
     def _call(self, node: fx.Node) -> Any:
+        if node.op == "get_attr":
+            return getattr(node.graph.owning_module, str(node.target))
         arguments = tree_map(self._resolved, (node.args, node.kwargs))
         if op_name(node) in SHAPE_ONLY:
             arguments = ((_blank(node), *arguments[0][1:]), arguments[1])
         leaves = tree_leaves(arguments)
-        known = node.target is operator.getitem or op_name(node) in OPS
+        subgraphs = node.target in SUBGRAPH_OPS
+        known = node.target is operator.getitem or subgraphs or op_name(node) in OPS
         if any(leaf is _UNKNOWN for leaf in leaves):
             return self._stand_in(node) if known else self._refuse(node)
         args, kwargs = arguments
-        if not any(isinstance(leaf, Value | Parameter | Complex) for leaf in leaves):
+        if not subgraphs and not any(
+            isinstance(leaf, Value | Parameter | Complex) for leaf in leaves
+        ):
             return self._folded(node, args, kwargs)
         if node.target is operator.getitem:
             return self._item(node, args)
         if not known:
             return self._refuse(node)
+        return self._handled(node, args, kwargs)
+
+    def _handled(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
         try:
+            if node.target in SUBGRAPH_OPS:
+                return SUBGRAPH_OPS[node.target](self._inline, *args)
             handler = OPS[op_name(node)]
             if not takes(handler, args, kwargs):
                 raise InexpressibleError(f"the overload `{overload_name(node)}`")

@@ -24,6 +24,7 @@ from hatch_irpytorch.capture.pytorch.examples import dtype_of, require_example, 
 from hatch_irpytorch.capture.pytorch.program import (
     OPS,
     Program,
+    blank,
     export,
     module_path,
     op_name,
@@ -187,7 +188,7 @@ class _Conversion:
             return getattr(node.graph.owning_module, str(node.target))
         arguments = tree_map(self._resolved, (node.args, node.kwargs))
         if op_name(node) in SHAPE_ONLY:
-            arguments = ((_blank(node), *arguments[0][1:]), arguments[1])
+            arguments = ((blank(node), *arguments[0][1:]), arguments[1])
         leaves = tree_leaves(arguments)
         subgraphs = node.target in SUBGRAPH_OPS
         known = node.target is operator.getitem or subgraphs or op_name(node) in OPS
@@ -287,12 +288,6 @@ class _Conversion:
             return tree_map(stands_in, node.meta.get("val"))
         except InexpressibleError:
             return _UNKNOWN
-
-
-def _blank(node: fx.Node) -> torch.Tensor:
-    """A tensor of the shape and dtype that a node's result has."""
-    made = node.meta["val"]
-    return torch.empty(1, dtype=made.dtype).expand(made.shape)
 
 
 def _left_out(kind: str, names: Sequence[str]) -> str:

@@ -225,3 +225,9 @@ def module_path(node: fx.Node) -> str:
     stack = node.meta.get("nn_module_stack")
     path = module_name(str(list(stack.values())[-1][0])) if stack else ""
     return path or OUTERMOST
+
+
+def blank(node: fx.Node) -> torch.Tensor:
+    """A tensor of the shape and dtype that a node's result has."""
+    made = node.meta["val"]
+    return torch.empty(1, dtype=made.dtype).expand(made.shape)

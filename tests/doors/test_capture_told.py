@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from hatch_irpytorch import IRPyTorchError
 from hatch_irpytorch.capture import from_torch
-from hatch_irpytorch.capture.pytorch.refusals import own_place
+from hatch_irpytorch.capture.pytorch.refusals import own_place, shown_path
 from hatch_irpytorch.errors import Problem
 
 
@@ -107,4 +107,4 @@ def test_a_library_whose_name_begins_like_torch_keeps_its_place() -> None:
     frames = [f"{torchs_own}vision/ops/misc.py", f"{torchs_own}/nn/modules/module.py", "<string>"]
     trace = "".join(f'  File "{name}", line {7 + i}, in f\n' for i, name in enumerate(frames))
     place = own_place(trace, "net")
-    assert (place.file, place.line) == (frames[0], 7)
+    assert (place.file, place.line) == (shown_path(frames[0]), 7)

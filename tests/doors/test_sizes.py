@@ -64,7 +64,7 @@ def test_a_grouped_kernel_is_packed_until_it_is_exported(tmp_path: Path) -> None
 
 
 def test_a_kernel_for_each_channel_costs_its_own_numbers() -> None:
-    channels = 1024
+    channels = 4096
     module = nn.Conv1d(channels, channels, 3, groups=channels)
     x = torch.rand(1, channels, 4)
     from_torch(module, x)
@@ -74,4 +74,4 @@ def test_a_kernel_for_each_channel_costs_its_own_numbers() -> None:
     tracemalloc.stop()
     assert sum(array.size for array in model.params.values()) == 4 * channels
     dense = 4 * 3 * channels**2
-    assert peak < dense / 2
+    assert peak < dense / 4

@@ -75,6 +75,17 @@ class Rows(nn.Module):
         return a + b + c
 
 
+class Inverse(nn.Module):
+    def forward(self, x):
+        return torch.linalg.inv(x)
+
+
+class Checked(nn.Module):
+    def forward(self, x):
+        torch.linalg.inv(x)
+        return 2.0 * x
+
+
 class Exits(nn.Module):
     def forward(self, x):
         sys.exit(0)
@@ -190,6 +201,14 @@ def test_a_refusal_says_why(folder: Path, name: str, message: str, hint: str) ->
     assert hint in problem.hint and bool(hint) == bool(problem.hint)
     if name not in ("Hollow", "Item"):
         assert problem.place.file.startswith("nets_") and problem.place.line > 5
+
+
+def test_a_check_that_torch_orders_by_a_token_is_no_input(folder: Path) -> None:
+    problem = refused(folder, "Inverse", (3, 3))
+    assert problem.code == "inexpressible" and "`linalg_inv_ex`" in problem.message
+    module = f"nets_{os.getpid()}_{folder.name}"
+    captured = capture_factory(f"{module}:Checked", Wanted((3, 3)), None, 0)
+    assert captured.model.graph.tags[-1] == "mul_elem"
 
 
 @pytest.mark.parametrize(

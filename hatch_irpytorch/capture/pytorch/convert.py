@@ -126,7 +126,7 @@ class _Conversion:
     def _placeholder(self, node: fx.Node) -> Any:
         if node.name == self.program.user_input:
             return self.builder.input(self.shape, self.integers)
-        return self.program.inputs[node.name]
+        return self.program.inputs.get(node.name, _UNKNOWN)
 
     def _outputs(self, node: fx.Node) -> list[Value]:
         results = tree_leaves(node.args)

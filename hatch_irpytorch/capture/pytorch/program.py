@@ -63,8 +63,8 @@ OUTERMOST = "forward"
 class Program:
     """The nodes of a module in order, what its placeholders hold, and what it returns.
 
-    `returned` tells the results of `forward` from the new values of buffers and inputs, which an
-    exported program returns before them; `replaced` holds placeholder and name of what changes,
+    `returned` tells the results of `forward` from the new values of buffers and inputs and from
+    tokens of the order of effects, which an exported program returns before them; `replaced` holds placeholder and name of what changes,
     by the position of its new value among the results.
     """
 
@@ -196,7 +196,7 @@ def _read(exported: Any, untrained: Container[str], file: str) -> Program:
         inputs[name] = buffers[target].detach()
     for name, target in signature.inputs_to_lifted_tensor_constants.items():
         inputs[name] = exported.constants[target].detach()
-    others = [name for name in by_name if name not in inputs]
+    others = [name for name in by_name if name not in inputs and name not in signature.input_tokens]
     if len(others) != 1:
         message = f"a graph has one input, the module takes {len(others)}"
         raise fail("capture-failed", Place(file), message)

@@ -16,6 +16,7 @@ from hatch_irpytorch import IRPyTorchError, evaluate
 from hatch_irpytorch.capture import from_onnx
 
 V = 6
+SHAPE = np.array([3, 2])
 TABLE = np.random.default_rng(0).normal(size=(V, 4)).astype(np.float32)
 IDS = np.array([[0, 5, 3], [3, 1, 4]])
 
@@ -51,6 +52,20 @@ NODES: dict[str, tuple[list[Any], int, dict[str, Any]]] = {
         2,
         {"t": TABLE.T[:2].copy()},
     ),
+    "vectors": (
+        [
+            make_node("Reshape", ["ids", "pairs"], ["places"]),
+            make_node("Cast", ["places"], ["wide"], to=TensorProto.INT64),
+            make_node("GatherND", ["square", "wide"], ["y"]),
+        ],
+        2,
+        {"pairs": SHAPE, "square": np.arange(72.0, dtype=np.float32).reshape(6, 6, 2)},
+    ),
+    "units": (
+        [make_node("OneHot", ["ids", "depth", "values"], ["y"], axis=1)],
+        3,
+        {"depth": np.array(5), "values": np.array([-1.0, 3.0], np.float32)},
+    ),
     "numbers": (
         [
             make_node("Sub", ["five", "ids"], ["turned"]),
@@ -67,7 +82,10 @@ NODES: dict[str, tuple[list[Any], int, dict[str, Any]]] = {
 def test_rows_are_looked_up(tmp_path: Path, name: str, kind: int) -> None:
     nodes, rank, constants = NODES[name]
     dtype = np.int64 if kind == TensorProto.INT64 else np.int32
-    given = {n: a.astype(dtype) if a.dtype.kind == "i" else a for n, a in constants.items()}
+    given = {
+        n: a.astype(dtype) if a.dtype.kind == "i" and a is not SHAPE else a
+        for n, a in constants.items()
+    }
     path = file(tmp_path / "m.onnx", nodes, {"y": rank}, kind, **given)
     model = from_onnx(path, tokens=V)
     (wanted,) = session(path).run(None, {"ids": IDS.astype(dtype)})

@@ -13,14 +13,14 @@ from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.ir.ops.elementwise import Abs
 
-_EXACT = 2.0**24
+MAX_EXACT = 2.0**24
 """Up to here a float32 module holds whole numbers, and their sums, as they are."""
 
 
 def is_whole(b: Builder, value: Value) -> bool:
     """Whether a value is known to hold whole numbers that a float32 module has exactly."""
     found = bounds(b, value)
-    return found is not None and max(abs(found[0]), abs(found[1])) <= _EXACT
+    return found is not None and max(abs(found[0]), abs(found[1])) <= MAX_EXACT
 
 
 def equal(b: Builder, x: Value, y: Value) -> Value:

@@ -20,7 +20,7 @@ def of_complex(b: Builder, x: Pair, axes: Sequence[int], scale: float, forward: 
     """The transform along the axes, times `scale`; backward with the other sign."""
     for axis in axes:
         extent = x[0].shape[axis]
-        x = _along(b, x, axis, *_waves(extent, extent), forward)
+        x = _along(b, x, axis, *waves(extent, extent), forward)
     return scaled(b, x[0], scale), None if x[1] is None else scaled(b, x[1], scale)
 
 
@@ -29,7 +29,7 @@ def of_real(b: Builder, x: Value, axes: Sequence[int], scale: float, half: bool)
     *others, last = axes
     extent = x.shape[last]
     kept = extent // 2 + 1 if half else extent
-    pair = _along(b, (x, None), last, *_waves(kept, extent), True)
+    pair = _along(b, (x, None), last, *waves(kept, extent), True)
     return of_complex(b, pair, others, scale, True)
 
 
@@ -37,7 +37,7 @@ def to_real(b: Builder, x: Pair, axes: Sequence[int], scale: float, extent: int)
     """The real tensor, `extent` long along the last of the axes, that a half transform is of."""
     *others, last = axes
     real, imaginary = of_complex(b, x, others, scale, False)
-    cosines, sines = _waves(extent, extent)
+    cosines, sines = waves(extent, extent)
     kept = extent // 2 + 1
     twice = np.full(kept, 2.0)
     twice[0] = 1.0
@@ -61,7 +61,7 @@ def _along(b: Builder, x: Pair, axis: int, cosines: Array, sines: Array, forward
     return sub(b, own, back), add(b, other, apply_matrix(b, imaginary, axis, cosines))
 
 
-def _waves(rows: int, extent: int) -> tuple[Array, Array]:
+def waves(rows: int, extent: int) -> tuple[Array, Array]:
     """cos and sin of 2π j k / extent."""
     steps = np.outer(np.arange(rows), np.arange(extent)) % extent
     angles = 2.0 * np.pi * steps / extent

@@ -7,6 +7,7 @@ import numpy as np
 from hatch_irpytorch.capture.builder import Builder, Value
 from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.entries.comparisons import at_least
+from hatch_irpytorch.capture.entries.integers import one_hot
 from hatch_irpytorch.capture.intervals import Interval
 from hatch_irpytorch.capture.layers.reductions import largest
 from hatch_irpytorch.ir.shapes import numel
@@ -33,6 +34,13 @@ def position_of_largest(
     place = e.shifted(b, weight, -1.0) if last else e.shifted(b, e.neg(b, weight), float(count))
     b.bounds[place.id] = Interval(0.0, count - 1.0, True)
     return place
+
+
+def hardmax(b: Builder, x: Value, axis: int) -> Value:
+    """1 at the first of the largest entries along an axis, else 0."""
+    rows = one_hot(b, position_of_largest(b, x, axis, False), x.shape[axis])
+    last = rows.rank - 1
+    return b.permute(rows, (*range(axis), last, *range(axis, last)))
 
 
 def position_of_smallest(

@@ -9,7 +9,9 @@ import numpy as np
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value, split_at
 from hatch_irpytorch.capture.entries.elementwise import add, exp, mul, neg, scaled, square, sub
 from hatch_irpytorch.capture.entries.powers import power
+from hatch_irpytorch.capture.selections.cuts import padded
 from hatch_irpytorch.capture.selections.matrices import apply_matrix
+from hatch_irpytorch.capture.selections.movement import flip
 from hatch_irpytorch.capture.selections.selection import take
 from hatch_irpytorch.ir.ops import Op
 from hatch_irpytorch.ir.ops.elementwise import Abs, Log, Sqrt
@@ -171,12 +173,18 @@ def cumulative_sum(
     return apply_matrix(b, x, axis, matrix.T if reverse else matrix)
 
 
-def cumulative_product(b: Builder, x: Value, axis: int) -> Value:
+def cumulative_product(
+    b: Builder, x: Value, axis: int, exclusive: bool = False, reverse: bool = False
+) -> Value:
     """Products of all entries up to each position: by those 1, 2, 4 and so on before."""
     if x.rank == 0:
         return x
     axis %= x.rank
+    if reverse:
+        return flip(b, cumulative_product(b, flip(b, x, [axis]), axis, exclusive), [axis])
     extent, distance = x.shape[axis], 1
+    if exclusive and extent:
+        x = padded(b, take(b, x, axis, range(extent - 1)), axis, 1, 0, 1.0)
     while distance < extent:
         earlier = take(b, x, axis, range(extent - distance))
         ones = b.full((*x.shape[:axis], distance, *x.shape[axis + 1 :]), 1.0)

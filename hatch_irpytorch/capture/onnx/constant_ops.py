@@ -17,6 +17,7 @@ from onnx import TensorProto
 from hatch_irpytorch.capture.builder import InexpressibleError
 from hatch_irpytorch.capture.onnx.quantization import dequantized, quantized
 from hatch_irpytorch.capture.onnx.tensors import Call, Constant, axis_of
+from hatch_irpytorch.capture.onnx.unit_ops import eye_like
 
 Handler = Callable[[Call], Any]
 
@@ -50,12 +51,6 @@ def _constant_of_shape(c: Call) -> Constant:
     value = c.get("value", None)
     number = np.zeros(1, np.float32) if value is None else onnx.numpy_helper.to_array(value)
     return np.full(tuple(c.ints(0, "an extent")), number.reshape(()), dtype=number.dtype)
-
-
-def _eye_like(c: Call) -> Constant:
-    rows, columns = _array(c, 0).shape
-    kind = c.get("dtype", c.kind(0))
-    return np.eye(rows, columns, c.get("k", 0), dtype=_type(kind))
 
 
 def _range(c: Call) -> Constant:
@@ -135,31 +130,6 @@ def _non_zero(c: Call) -> Constant:
     return np.array(np.nonzero(_array(c, 0)), dtype=np.int64)
 
 
-def _hardmax(c: Call) -> Constant:
-    x = _array(c, 0)
-    axis = axis_of(c.get("axis", -1 if c.version >= _ONE_AXIS else 1), x.ndim)
-    rows = x if c.version >= _ONE_AXIS else x.reshape(math.prod(x.shape[:axis]), -1)
-    axis = axis if c.version >= _ONE_AXIS else 1
-    first = np.expand_dims(np.argmax(rows, axis), axis)
-    result = np.zeros_like(rows)
-    np.put_along_axis(result, first, np.ones((), x.dtype), axis)
-    return result.reshape(x.shape)
-
-
-_ONE_AXIS = 13
-"""Before this opset, softmax and its like worked on all axes from `axis` on, as one."""
-
-
-def _cumulative_product(c: Call) -> Constant:
-    x, axis = _array(c, 0), int(_array(c, 1).reshape(()))
-    x = np.flip(x, axis) if c.get("reverse", 0) else x
-    if c.get("exclusive", 0):
-        ones = np.ones_like(np.take(x, [0], axis))
-        x = np.concatenate([ones, np.take(x, np.arange(x.shape[axis] - 1), axis)], axis)
-    result = np.cumprod(x, axis, dtype=x.dtype)
-    return np.flip(result, axis) if c.get("reverse", 0) else result
-
-
 def _mod(c: Call) -> Constant:
     return (np.fmod if c.get("fmod", 0) else np.mod)(_array(c, 0), _array(c, 1))
 
@@ -186,11 +156,9 @@ REAL_OPS: dict[str, Handler] = {
     "Atan": _entries(np.arctan),
     "Atanh": _entries(np.arctanh),
     "Ceil": _entries(np.ceil),
-    "CumProd": _cumulative_product,
     "Div": _pairs(np.divide),
     "Erf": _entries(_erf),
     "Floor": _entries(np.floor),
-    "Hardmax": _hardmax,
     "IsInf": _is_inf,
     "IsNaN": _entries(np.isnan),
     "Log": _entries(np.log),
@@ -213,7 +181,7 @@ ANY_OPS: dict[str, Handler] = {
     "ConstantOfShape": _constant_of_shape,
     "DequantizeLinear": dequantized,
     "Equal": _pairs(np.equal),
-    "EyeLike": _eye_like,
+    "EyeLike": eye_like,
     "GatherElements": _gather_elements,
     "Greater": _pairs(np.greater),
     "GreaterOrEqual": _pairs(np.greater_equal),

@@ -175,6 +175,10 @@ def _entries_of(c: Call, grid: Constant, batch: int = 0) -> Constant:
 
 
 def _gather_nd(c: Call) -> Value:
+    if not c.is_constant(1):
+        if c.get("batch_dims", 0):
+            raise InexpressibleError("index vectors of each batch that depend on the input")
+        return tables.look_up_vectors(c.b, c.x, c.value(1), "an index")
     return _by_positions(c, c.x, lambda grid: _entries_of(c, grid, c.get("batch_dims", 0)))
 
 

@@ -12,6 +12,7 @@ from hatch_irpytorch.capture.onnx import (
     comparison_ops,
     control_ops,
     elementwise_ops,
+    image_ops,
     layer_ops,
     mask_ops,
     movement_ops,
@@ -19,6 +20,8 @@ from hatch_irpytorch.capture.onnx import (
     reduction_ops,
     resize_ops,
     rounding_ops,
+    signal_ops,
+    unit_ops,
 )
 from hatch_irpytorch.capture.onnx.tensors import Call
 
@@ -28,6 +31,9 @@ OPS = {
     **movement_ops.OPS,
     **reduction_ops.OPS,
     **layer_ops.OPS,
+    **image_ops.OPS,
+    **signal_ops.OPS,
+    **unit_ops.OPS,
     **mask_ops.OPS,
     **recurrent_ops.OPS,
     **resize_ops.OPS,

@@ -11,6 +11,7 @@ from hatch_irpytorch.capture.builder import Builder, Value
 from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.layers import products as p
 from hatch_irpytorch.capture.layers import reductions as r
+from hatch_irpytorch.capture.layers.determinants import determinant
 from hatch_irpytorch.capture.layers.positions import position_of_largest, position_of_smallest
 from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
 from hatch_irpytorch.ir.ops.elementwise import Log
@@ -48,7 +49,9 @@ def _sum_square(b: Builder, x: Value, axes: Sequence[int] | None, keep: bool) ->
     return r.total(b, e.square(b, x), axes, keep)
 
 
-def _softmax(function: Callable[[Builder, Value, int], Value]) -> Handler:
+def along_axis(function: Callable[[Builder, Value, int], Value]) -> Handler:
+    """Of softmax and its like, with the axes that the opset means."""
+
     def convert(c: Call) -> Value:
         if c.version >= _AXIS_TO_THE_END:
             return function(c.b, c.x, axis_of(c.get("axis", -1), max(c.x.rank, 1)))
@@ -63,6 +66,12 @@ def _cumsum(c: Call) -> Value:
     axis = int(c.array(1, "an axis").reshape(()))
     exclusive, reverse = bool(c.get("exclusive", 0)), bool(c.get("reverse", 0))
     return r.cumulative_sum(c.b, c.x, axis, exclusive, reverse)
+
+
+def _cumprod(c: Call) -> Value:
+    axis = axis_of(int(c.array(1, "an axis").reshape(())), c.x.rank)
+    exclusive, reverse = bool(c.get("exclusive", 0)), bool(c.get("reverse", 0))
+    return r.cumulative_product(c.b, c.x, axis, exclusive, reverse)
 
 
 def _matmul(c: Call) -> Value:
@@ -110,10 +119,12 @@ def _position(function: Callable[..., Value]) -> Handler:
 OPS: dict[str, Handler] = {
     "ArgMax": _position(position_of_largest),
     "ArgMin": _position(position_of_smallest),
+    "CumProd": _cumprod,
     "CumSum": _cumsum,
+    "Det": lambda c: determinant(c.b, c.x),
     "Einsum": _einsum,
     "Gemm": _gemm,
-    "LogSoftmax": _softmax(r.log_softmax),
+    "LogSoftmax": along_axis(r.log_softmax),
     "MatMul": _matmul,
     "ReduceL1": _reduction(_norm(1.0)),
     "ReduceL2": _reduction(_norm(2.0)),
@@ -125,6 +136,6 @@ OPS: dict[str, Handler] = {
     "ReduceProd": _reduction(r.product),
     "ReduceSum": _reduction(r.total),
     "ReduceSumSquare": _reduction(_sum_square),
-    "Softmax": _softmax(r.softmax),
+    "Softmax": along_axis(r.softmax),
 }
 """By op type."""

@@ -64,8 +64,8 @@ class Program:
     """The nodes of a module in order, what its placeholders hold, and what it returns.
 
     `returned` tells the results of `forward` from the new values of buffers and inputs and from
-    tokens of the order of effects, which an exported program returns before them; `replaced` holds placeholder and name of what changes,
-    by the position of its new value among the results.
+    tokens of the order of effects, which an exported program returns before them; `replaced` holds
+    placeholder and name of what changes, by the position of its new value among the results.
     """
 
     nodes: tuple[fx.Node, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.entries.elementwise import add, scaled
 from hatch_irpytorch.capture.entries.integers import one_hot, require_below
-from hatch_irpytorch.capture.selections.selection import take
+from hatch_irpytorch.capture.selections.selection import select, take
 from hatch_irpytorch.ir.ops.products import Matmul
 from hatch_irpytorch.ir.shapes import numel
 
@@ -23,6 +24,20 @@ def look_up(b: Builder, x: Value, ids: Value, axis: int, what: str) -> Value:
     found = b.reshape(rows, (*ids.shape, *rest))
     places = range(ids.rank, ids.rank + axis)
     return b.permute(found, (*places, *range(ids.rank), *range(ids.rank + axis, found.rank)))
+
+
+def look_up_vectors(b: Builder, x: Value, ids: Value, what: str) -> Value:
+    """The parts of x at vectors of whole numbers, which the last axis of `ids` holds."""
+    count = ids.shape[-1]
+    extents = x.shape[:count]
+    columns = [select(b, ids, -1, axis) for axis in range(count)]
+    for column, extent in zip(columns, extents, strict=True):
+        require_below(b, column, extent, what)
+    place = b.full(ids.shape[:-1], 0.0)
+    for column, extent in zip(columns, extents, strict=True):
+        place = add(b, scaled(b, place, float(extent)), column)
+    flat = b.reshape(x, (numel(extents), *x.shape[count:]))
+    return look_up(b, flat, place, 0, what)
 
 
 def gather(b: Builder, x: Value, ids: Value, axis: int, what: str) -> Value:

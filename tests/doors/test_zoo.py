@@ -9,9 +9,9 @@ import pytest
 import torch
 from peers import coverage
 from peers.zoo import layers, lists, page
-from peers.zoo.check import DOORS, check
+from peers.zoo.check import DOORS, check, in_double_precision
 from peers.zoo.criterion import judged, require_alike, tensors_of
-from peers.zoo.network import draw_constants
+from peers.zoo.network import Named, Network, draw_constants
 from torch import nn
 
 EXACT = [torch.tensor([1.0, -2.0], dtype=torch.float64)]
@@ -84,10 +84,38 @@ def test_a_network_goes_through_a_door() -> None:
     assert reports[-1]["capture"]["right"] and page.reasons(reports[-1], "capture") == []
 
 
+class _Rows(nn.Module):
+    """Rows of a table by ids, twice, with a number that is fixed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(6, 4)
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor, more: torch.Tensor) -> torch.Tensor:
+        rows: torch.Tensor = self.table(a) * self.table(b) + more
+        return rows
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_network_of_ids_goes_through_both_doors() -> None:
+    """Ids stay whole in float64, and what is fixed becomes float64 with the module."""
+    ids = torch.tensor([[0, 5, 3]])
+    reports: list[dict[str, Any]] = []
+
+    def made() -> tuple[nn.Module, torch.Tensor]:
+        return Named(_Rows(), "a", "b", more=torch.tensor(0.1)), ids
+
+    check(Network("rows", made, tokens=6), DOORS, reports.append)
+    assert all(reports[-1][door]["right"] for door in DOORS)
+    (exact,) = in_double_precision(*made())
+    assert exact.dtype == torch.float64
+
+
 def test_names_stand_once_and_configurations_are_used() -> None:
     names = lists.networks()
     kinds = [kind for group in names["transformers"].values() for kind in group]
-    for group in (names["timm"], names["torchvision"]["images"], kinds):
+    groups = names["transformers"].values()
+    for group in (names["timm"], names["torchvision"]["images"], *groups):
         assert len(set(group)) == len(group)
     assert set(lists.small_configs()["kinds"]) <= set(kinds)
 

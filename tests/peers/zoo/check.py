@@ -34,7 +34,7 @@ def check(network: Network, doors: tuple[str, ...], report: Report) -> None:
         draw_constants(module.eval())
         with torch.no_grad():
             single = tensors_of(module(example.clone()))
-            exact = _in_double_precision(module, example)
+            exact = in_double_precision(module, example)
         require_alike(single, exact)
     except Exception as error:  # a library may raise anything
         report({**record, "failed": _said(error)})
@@ -46,14 +46,14 @@ def check(network: Network, doors: tuple[str, ...], report: Report) -> None:
             report(record)
             started = time.monotonic()
             try:
-                model = _come_in(door, module, example, Path(folder), outcome)
+                model = _come_in(door, module, example, network.tokens, Path(folder), outcome)
                 outcome["nodes"] = len(model.graph.nodes)
                 outcome["stage"] = "emit"
                 report(record)
                 net = _emitted(model, Path(folder))
                 outcome["stage"] = "run"
                 with torch.no_grad():
-                    verdict = judged(tensors_of(net(example.clone())), single, exact)
+                    verdict = judged(tensors_of(net(example.float())), single, exact)
                 outcome |= {"stage": "done", **vars(verdict)}
             except IRPyTorchError as error:
                 outcome |= {"stage": "refused", "problems": [p.message for p in error.problems]}
@@ -63,22 +63,28 @@ def check(network: Network, doors: tuple[str, ...], report: Report) -> None:
             report(record)
 
 
-def _in_double_precision(module: nn.Module, example: torch.Tensor) -> list[torch.Tensor]:
+def in_double_precision(module: nn.Module, example: torch.Tensor) -> list[torch.Tensor]:
     """What a module returns when it computes in float64, with the constants of its own as well."""
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        return tensors_of(copy.deepcopy(module).double()(example.to(torch.float64, copy=True)))
+        given = example.double() if example.is_floating_point() else example
+        return tensors_of(copy.deepcopy(module).double()(given.clone()))
     finally:
         torch.set_default_dtype(usual)
 
 
 def _come_in(
-    door: str, module: nn.Module, example: torch.Tensor, folder: Path, outcome: dict[str, Any]
+    door: str,
+    module: nn.Module,
+    example: torch.Tensor,
+    tokens: int | None,
+    folder: Path,
+    outcome: dict[str, Any],
 ) -> Model:
     if door == "capture":
         outcome["stage"] = "capture"
-        return from_torch(module, example.clone())
+        return from_torch(module, example.clone(), tokens=tokens)
     outcome["stage"] = "torch.onnx.export"
     path = folder / "network.onnx"
     # Where gradients are wanted, the exporter takes two attention kernels of other strides for one.
@@ -87,7 +93,7 @@ def _come_in(
         program.save(path)
     outcome["stage"] = "import-onnx"
     try:
-        return from_onnx(path)
+        return from_onnx(path, tokens=tokens)
     except IRPyTorchError:
         outcome["onnxruntime"] = _runs_elsewhere(path, example)
         raise

@@ -12,21 +12,31 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Network:
-    """A network by the name of its library and its own; `make` gives it with an example input."""
+    """A network by the name of its library and its own; `make` gives it with an example input.
+
+    With `tokens` the example holds ids, and the doors are told that ids are below it.
+    """
 
     name: str
     make: Callable[[], tuple[nn.Module, torch.Tensor]]
+    tokens: int | None = None
 
 
 class Named(nn.Module):
-    """A module whose inputs are told apart by name: one tensor is given for each of `names`."""
+    """A module whose inputs are told apart by name: one tensor is given for each of `names`.
 
-    def __init__(self, inner: nn.Module, *names: str) -> None:
+    Inputs that are `fixed` are always the same.
+    """
+
+    def __init__(self, inner: nn.Module, *names: str, **fixed: torch.Tensor) -> None:
         super().__init__()
-        self.inner, self.names = inner, names
+        self.inner, self.names, self.fixed = inner, names, tuple(fixed)
+        for name, tensor in fixed.items():
+            self.register_buffer(f"fixed_{name}", tensor)
 
     def forward(self, x: torch.Tensor) -> Any:
-        return self.inner(**dict.fromkeys(self.names, x))
+        fixed = {name: getattr(self, f"fixed_{name}") for name in self.fixed}
+        return self.inner(**dict.fromkeys(self.names, x), **fixed)
 
 
 def draw_constants(module: nn.Module) -> None:

@@ -16,10 +16,11 @@ TITLE = "Networks of torchvision, timm, transformers and torch.nn"
 _SHOWN = 12
 _NOTE = """\
 Written by `nox -s zoo`, with {versions}.
-Random weights, one input of real numbers (a text as embeddings), small sizes. A network is right
-when the generated module in float32 is at most {factor} times as far from the original in float64
-as the original in float32 is, and {units} units in the last place of the largest entry; the
-share is the part of that which is used, the error is relative to the largest entry.
+Random weights, small sizes, one input: of real numbers (a text as embeddings) or, where a name ends
+in `of ids`, of whole numbers. A network is right when the generated module in float32 is at most
+{factor} times as far from the original in float64 as the original in float32 is, and {units} units
+in the last place of the largest entry; the share is the part of that which is used, the error is
+relative to the largest entry.
 
 | door | right | median share | largest share | median error | largest error |
 | --- | --- | --- | --- | --- | --- |

@@ -15,6 +15,9 @@ from peers.zoo.network import Named, Network
 TOKENS = 12
 """How long a text is."""
 
+VOCABULARY = 90
+"""Ids are below it: no small model has fewer rows for them."""
+
 _NARROW_EMBEDDINGS = ("albert", "convbert", "electra", "mobilebert")
 _VIDEOS = ("timesformer", "videomae", "vivit", "vjepa2")
 
@@ -94,6 +97,23 @@ def _embedded_text(kind: str) -> tuple[nn.Module, torch.Tensor]:
     return Named(model, *names), torch.randn(1, TOKENS, width)
 
 
+def _text(kind: str, encoder: bool = False) -> tuple[nn.Module, torch.Tensor]:
+    """A model of text, given ids; of two parts, both are given the same."""
+    model: Any = small_model(kind)
+    part = model.get_encoder() if encoder else model
+    names = [part.main_input_name]
+    fixed = {}
+    if kind == "whisper":
+        names = ["decoder_input_ids"]
+        fixed["input_features"] = torch.randn(_sound_shape(kind, model.config))
+    elif model.config.is_encoder_decoder and not encoder:
+        names.append("decoder_input_ids")
+    if kind == "layoutlm":
+        corner = torch.randint(0, 32, (1, TOKENS, 2))
+        fixed["bbox"] = torch.cat([corner, corner + torch.randint(1, 30, (1, TOKENS, 2))], -1)
+    return Named(part, *names, **fixed), torch.randint(VOCABULARY, (1, TOKENS))
+
+
 def networks() -> list[Network]:
     names = lists.networks()["transformers"]
     found = [
@@ -102,4 +122,11 @@ def networks() -> list[Network]:
         *((kind, partial(_sound, kind, encoder=True)) for kind in names["encoders_of_sounds"]),
         *((kind, partial(_embedded_text, kind)) for kind in names["texts"]),
     ]
-    return [Network(f"transformers {name}", make) for name, make in found]
+    of_ids = [
+        *((kind, partial(_text, kind)) for kind in names["ids"]),
+        *((f"{kind} encoder", partial(_text, kind, True)) for kind in names["encoders_of_ids"]),
+    ]
+    return [
+        *(Network(f"transformers {name}", make) for name, make in found),
+        *(Network(f"transformers {name} of ids", make, VOCABULARY) for name, make in of_ids),
+    ]

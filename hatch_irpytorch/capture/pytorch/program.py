@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Container, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
@@ -108,7 +108,8 @@ def in_eval_mode(module: nn.Module) -> Iterator[None]:
 def _eval_mode(module: nn.Module) -> Iterator[None]:
     """Every part in eval mode, and afterwards in the mode it had."""
     modes = [(part, part.training) for part in module.modules()]
-    module.eval()
+    with suppress(NotImplementedError):  # by torch's own exported modules, whose mode is fixed
+        module.eval()
     try:
         yield
     finally:

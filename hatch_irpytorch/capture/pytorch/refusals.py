@@ -53,7 +53,9 @@ def export_problem(
     if own is None:
         place = own_place(str(error), file)
         hint = ""
-        if _BY_NUMBERS.search(f"{type(error).__name__} {error}"):
+        if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+            hint = "a part of it is compiled by TorchScript: capture what that was made of"
+        elif _BY_NUMBERS.search(f"{type(error).__name__} {error}"):
             hint = "the path through `forward` must not depend on the numbers of the input"
         message = f"torch.export refuses the module: {first_line(error)}"
         return fail("capture-failed", place, message, hint)

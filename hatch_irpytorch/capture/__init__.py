@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +34,15 @@ def from_torch(
     `bind` makes others into constants. `NAME.KEY` is an entry of a dict. `keep` names the outputs
     of the graph, by the keys, fields and positions where the module returns them; none means all.
 
-    Notes of the model tell where a parameter was copied, or where something computed from
-    parameters was stored. Raises `IRPyTorchError`: `capture-failed` when `torch.export` refuses
-    the module, `inexpressible` for every op without a form, with the line of its source.
+    The model holds a copy of the parameters, which training changes no more. Its notes tell where
+    one is held several times, or where something computed from parameters was stored. Raises
+    `IRPyTorchError`: `capture-failed` when `torch.export` refuses the module, `inexpressible` for
+    every op without a form, with the line of its source.
     """
     from hatch_irpytorch.capture.pytorch.convert import from_torch as convert
 
-    return convert(module, example, tokens=tokens, parameter=parameter, bind=bind, keep=keep)
+    model = convert(module, example, tokens=tokens, parameter=parameter, bind=bind, keep=keep)
+    return replace(model, params={slot: array.copy() for slot, array in model.params.items()})
 
 
 def from_onnx(

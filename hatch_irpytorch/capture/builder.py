@@ -165,9 +165,9 @@ class Builder:
         values = as_stored(array)
         if self.evaluates:
             return self._append(Const(values.shape, learnable=False), (), {"values": values})
-        if np.isnan(values).any():
-            raise InexpressibleError("a constant that holds NaN")
-        if np.isinf(values).any():
+        if not np.isfinite(values).all():
+            if np.isnan(values).any():
+                raise InexpressibleError("a constant that holds NaN")
             message = "an infinity among the constants is stored as 2**127, since JSON has none"
             self.note("infinite-constant", message)
             values = np.clip(values, -LARGEST, LARGEST)

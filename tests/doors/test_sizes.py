@@ -13,6 +13,7 @@ from torch import nn
 from hatch_irpytorch.build.export import exported_json, exported_store
 from hatch_irpytorch.capture import from_torch
 from hatch_irpytorch.capture.files import captured_paths, write_captured
+from hatch_irpytorch.capture.pytorch.convert import from_torch as captured
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.read import build_model, read_model
 
@@ -44,6 +45,15 @@ def test_training_after_a_capture_does_not_change_the_model() -> None:
         with torch.no_grad():
             module.weight.add_(1.0)
         assert all(np.array_equal(array, before[key]) for key, array in model.params.items())
+
+
+def test_a_capture_on_its_way_to_files_copies_no_parameters() -> None:
+    module = nn.Sequential(nn.Linear(3, 2), nn.Conv1d(2, 4, 1, groups=2))
+    model = captured(module, torch.rand(1, 2, 3))
+    own = [tensor.detach().numpy() for tensor in module.parameters()]
+    assert len(model.params) == len(own)
+    for array in model.params.values():
+        assert any(np.shares_memory(array, tensor) for tensor in own)
 
 
 def test_a_grouped_kernel_is_packed_until_it_is_exported(tmp_path: Path) -> None:

@@ -16,6 +16,10 @@ from hatch_irpytorch.capture.pytorch.program import in_eval_mode
 _CLOSE = 1e-4
 """Far above what the order of sums changes, far below what a counter does."""
 
+_WIDE = (torch.float32, torch.float64)
+
+Outputs = list[np.ndarray[Any, np.dtype[np.floating[Any]]]]
+
 
 def gives_the_same_again(module: nn.Module, example: torch.Tensor) -> bool:
     """Whether two calls in a row agree; a module that cannot be called says nothing against it."""
@@ -24,20 +28,26 @@ def gives_the_same_again(module: nn.Module, example: torch.Tensor) -> bool:
             first, second = (outputs_of(module(example.clone())) for _ in range(2))
     except Exception:
         return True
-    return len(first) == len(second) and all(map(_close, first, second))
+    pairs = zip(first, second, strict=False)
+    return len(first) == len(second) and all(agree(a, b, _CLOSE) for a, b in pairs)
 
 
-def _close(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
-    if one.shape != other.shape:
+def agree(found: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any], close: float) -> bool:
+    """Whether outputs differ by at most `close`, of each number and of the largest finite one."""
+    if found.shape != wanted.shape:
         return False
-    largest = np.abs(one[np.isfinite(one)]).max(initial=0.0)
-    return np.allclose(one, other, rtol=_CLOSE, atol=_CLOSE * largest, equal_nan=True)
+    largest = np.abs(wanted).max(initial=0.0, where=np.isfinite(wanted))
+    with np.errstate(over="ignore"):
+        return np.allclose(found, wanted, rtol=close, atol=close * largest, equal_nan=True)
 
 
-def outputs_of(returned: Any) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
-    """Every tensor that a call returns."""
+def outputs_of(returned: Any) -> Outputs:
+    """Every tensor that a call returns, in its dtype where that is float32 or wider."""
     tensors = [leaf for leaf in tree_leaves(returned) if isinstance(leaf, torch.Tensor)]
-    return [tensor.detach().double().cpu().numpy() for tensor in tensors]
+    return [
+        (tensor if tensor.dtype in _WIDE else tensor.double()).detach().cpu().numpy()
+        for tensor in tensors
+    ]
 
 
 @contextmanager

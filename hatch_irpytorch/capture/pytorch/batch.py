@@ -12,7 +12,7 @@ from torch import nn
 
 from hatch_irpytorch.axes.free import free_model
 from hatch_irpytorch.axes.rows import from_rows, rows
-from hatch_irpytorch.capture.pytorch.again import outputs_of
+from hatch_irpytorch.capture.pytorch.again import agree, outputs_of
 from hatch_irpytorch.capture.pytorch.program import in_eval_mode
 from hatch_irpytorch.ir.graph import Model
 
@@ -39,10 +39,7 @@ def mixes_rows(module: nn.Module, example: torch.Tensor, model: Model) -> bool |
         return None
     for found, first, second, shape in zip(both, *single, shapes, strict=True):
         wanted = from_rows(np.concatenate([rows(first, shape), rows(second, shape)]), shape)
-        if found.shape != wanted.shape:
-            return True
-        largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=0.0)
-        if not np.allclose(found, wanted, rtol=_CLOSE, atol=_CLOSE * largest, equal_nan=True):
+        if not agree(found, wanted, _CLOSE):
             return True
     return False
 

@@ -61,9 +61,9 @@ def from_torch(
 ) -> Model:
     """The graph of a module in eval mode for inputs like `example`, with its parameters.
 
-    The keywords are those of `hatch_irpytorch.capture.from_torch`. Notes of the model tell where a
-    parameter was copied or a value computed from parameters was stored. Raises `IRPyTorchError`
-    with every op that has no form, each with the line of the user's source that it comes from.
+    The keywords and notes are those of `hatch_irpytorch.capture.from_torch`; the arrays share the
+    memory of the module where they can. Raises `IRPyTorchError` with every op that has no form,
+    each with the line of the user's source that it comes from.
     """
     name = type(module).__name__
     require_example(example, tokens, name)

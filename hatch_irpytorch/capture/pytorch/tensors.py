@@ -48,12 +48,12 @@ def dtype_name(dtype: torch.dtype | None) -> str:
 
 
 def to_array(tensor: torch.Tensor) -> Reals:
-    """A copy of the numbers, which training changes no more; narrower ones as float32."""
+    """The numbers, in the tensor's own memory where it lies in order; narrower ones as float32."""
     if tensor.is_complex():
         raise InexpressibleError("a complex tensor")
     wide = not tensor.dtype.is_floating_point or tensor.dtype == torch.float64
     there = tensor.detach().to("cpu", torch.float64 if wide else torch.float32)
-    return np.array(there.numpy(), order="C")
+    return np.asarray(there.numpy(), order="C")
 
 
 @dataclass

@@ -6,12 +6,15 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnx_files import make_node
 from torch import nn
 
 from hatch_irpytorch.build.export import exported_json, exported_store
-from hatch_irpytorch.capture import from_torch
+from hatch_irpytorch.capture import from_onnx, from_torch
 from hatch_irpytorch.capture.files import captured_paths, write_captured
 from hatch_irpytorch.capture.pytorch.convert import from_torch as captured
 from hatch_irpytorch.ir.graph import Model
@@ -85,3 +88,18 @@ def test_a_kernel_for_each_channel_costs_its_own_numbers() -> None:
     assert sum(array.size for array in model.params.values()) == 4 * channels
     dense = 4 * 3 * channels**2
     assert peak < dense / 4
+
+
+def test_the_bytes_of_an_onnx_file_are_let_go_when_it_is_parsed(tmp_path: Path) -> None:
+    """What Python holds is the file before, and the numbers of its tensors after."""
+    node = make_node("MatMul", ["x", "w"], ["y"])
+    numbers = numpy_helper.from_array(np.ones((700, 700), np.float32), "w")
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 700]) for n in "xy")
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(helper.make_graph([node], "g", [x], [y], [numbers])), path)
+    from_onnx(path)
+    tracemalloc.start()
+    from_onnx(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * path.stat().st_size

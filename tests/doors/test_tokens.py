@@ -43,6 +43,12 @@ LOOK_UPS: dict[str, Callable[[Any, torch.Tensor], torch.Tensor]] = {
     "gather": lambda net, ids: torch.gather(net.table[:2, :, 0].T.repeat(1, 4), 1, ids),
     "gather in front": lambda net, ids: torch.gather(net.table[:, 0], 0, ids),
     "one_hot": lambda net, ids: nn.functional.one_hot(ids, V) * net.table[0, 0, 0],
+    "a part of each row": lambda net, ids: net.words(ids)[torch.arange(2), ids[:, 0] // 3],
+    "parts of each row": lambda net, ids: net.words(ids)[torch.arange(2)[:, None], ids // 3],
+    "cells": lambda net, ids: net.table[ids, ids // 6],
+    "cells of a row": lambda net, ids: net.table[torch.tensor([2, 0, 5]), ids // 6],
+    "cells in the middle": lambda net, ids: net.table[None, :, :, :3][:, ids, ids // 6],
+    "cells of axes apart": lambda net, ids: net.table[ids, :, ids // 2],
     "a part": lambda net, ids: net.words(ids[:, 1:]).sum(1),
     "joined": lambda net, ids: net.words(torch.cat([ids, ids[:, :1]], 1)),
 }
@@ -55,6 +61,18 @@ def test_rows_are_looked_up(name: str) -> None:
     assert model.graph.integers == V
     (found,) = evaluate(model, IDS.numpy())
     np.testing.assert_allclose(found, net.double()(IDS).detach().numpy(), rtol=1e-6, atol=1e-6)
+
+
+def test_a_part_of_each_row_leaves_rows_free() -> None:
+    """As the pooled state of a text is read at its last token: of any number of texts."""
+
+    def pooled(net: Any, ids: torch.Tensor) -> torch.Tensor:
+        rows: torch.Tensor = net.words(ids)[torch.arange(len(ids)), ids.argmax(-1)]
+        return rows
+
+    net = Of(pooled).eval()
+    generated = loaded(emit_module(from_torch(net, IDS[:1], tokens=V), EmitOptions()).source)
+    torch.testing.assert_close(generated(IDS.float()), net(IDS))
 
 
 @pytest.mark.parametrize("options", [{}, {"fuse": True}, {"dtype": "float64"}], ids=str)
@@ -81,6 +99,7 @@ def test_a_generated_module_takes_ids(options: Any) -> None:
         (lambda net, ids: net.words(ids), V - 1, "from 0 to 6 for a table of 6 rows"),
         (lambda net, ids: net.words(ids + 1), V, "from 1 to 7 for a table of 7 rows"),
         (lambda net, ids: net.table[ids - 1], V, "from -1 to 5 for a table of 7 rows"),
+        (lambda net, ids: net.words.weight[ids[0] > 2].sum(), 3, "a choice of entries by flags"),
     ],
 )
 def test_rows_that_a_table_may_not_have_are_refused(function: Any, rows: int, told: str) -> None:

@@ -94,7 +94,9 @@ def _read(
 ) -> OnnxFile:
     data = read_bytes(path, place.file, MAX_FILE)
     model = _parsed(data, place)
-    size = len(data) + _complete(model, path.parent, place)
+    size = len(data)
+    del data  # the model is a copy, and as large
+    size += _complete(model, path.parent, place)
     opsets = opsets_of(model.opset_import)
     version = opsets.get("", OLDEST_OPSET)
     if version < OLDEST_OPSET or max(opsets.values(), default=0) > LATEST_OPSET:

@@ -15,12 +15,13 @@ from hatch_irpytorch.capture.builder import first_line
 from hatch_irpytorch.capture.onnx.inputs import declared_extents, extents_text, fits
 from hatch_irpytorch.capture.onnx.kinds import UNTOLD
 from hatch_irpytorch.errors import Place, Problem, shown
+from hatch_irpytorch.ir.shapes import numel
 
 Types = Mapping[str, tuple[int, tuple[int, ...] | None]]
 """The element type of a name, and its shape where all of it is known."""
 
-LARGE = 1 << 13
-"""How many bytes of a tensor may tell of shapes; of larger ones the type is shown alone."""
+LARGE = 1 << 10
+"""How many entries of a tensor may tell of shapes; of larger ones the type is shown alone."""
 
 TOLERATED = (
     (
@@ -131,7 +132,7 @@ def _without_numbers(
         added.CopyFrom(value)
         added.type.tensor_type.ClearField("shape")
     for tensor in model.graph.initializer:
-        if tensor.ByteSize() <= LARGE:
+        if numel(tuple(tensor.dims)) <= LARGE:  # what a message has in bytes takes a copy of it
             graph.initializer.add().CopyFrom(tensor)
         elif tensor.name not in named:
             added = graph.input.add()

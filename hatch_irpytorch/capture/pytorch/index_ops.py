@@ -45,12 +45,14 @@ def _embedding(
 
 
 def _index(c: Context, x: Tensor, indices: Sequence[Tensor | None]) -> Value:
-    """Indexing by constant tensors: one index is a part of its axis, several are positions."""
+    """Indexing by tensors: a constant one is a part of its axis, several are positions."""
     y = c.value(x)
-    given = [axis for axis, index in enumerate(indices) if index is not None]
-    if len(given) == 1 and isinstance(indices[given[0]], Value):
-        ids = c.value(indices[given[0]])  # type: ignore[arg-type]
-        return tables.look_up(c.builder, y, ids, given[0], _ID)
+    given = {axis: index for axis, index in enumerate(indices) if index is not None}
+    if any(isinstance(index, Value) for index in given.values()):
+        if any(_are_flags(c, axis) for axis in given):
+            raise InexpressibleError("a choice of entries by flags that depend on the input")
+        ids = {axis: c.value(index) for axis, index in given.items()}
+        return tables.look_up_at(c.builder, y, ids, _ID)
     fixed = [None if i is None else c.constant(i, "an index") for i in indices]
     used = [axis for axis, index in enumerate(fixed) if index is not None]
     if len(used) == 1 and fixed[used[0]].dtype != torch.bool:  # type: ignore[union-attr]
@@ -58,6 +60,13 @@ def _index(c: Context, x: Tensor, indices: Sequence[Tensor | None]) -> Value:
         assert index is not None
         return take_all(c.builder, y, axis, index.numpy())
     return by_positions(c, x, lambda grid: torch.ops.aten.index.Tensor(grid, fixed))
+
+
+def _are_flags(c: Context, axis: int) -> bool:
+    """Whether the index tensor for an axis of the current node holds flags and no places."""
+    assert c.node is not None
+    index = c.node.args[1][axis]  # type: ignore[index]
+    return isinstance(index, fx.Node) and index.meta["val"].dtype == torch.bool
 
 
 def by_positions(c: Context, x: Tensor, move: Callable[[torch.Tensor], torch.Tensor]) -> Value:

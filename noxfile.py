@@ -94,7 +94,7 @@ def peers(session: nox.Session) -> None:
 
 @nox.session
 def zoo(session: nox.Session) -> None:
-    """Networks of libraries through both doors, for hours; writes its part of `docs/coverage.md`.
+    """Networks of libraries through both doors, for hours; writes its parts of `docs/coverage.md`.
 
     Arguments after `--` are patterns of names; what has a result in `.nox/zoo.jsonl` is not run
     again. The libraries need a newer torch than the supported range has.

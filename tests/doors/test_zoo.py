@@ -1,4 +1,4 @@
-"""The zoo judges rightly, and writes its own part of docs/coverage.md alone."""
+"""The zoo judges rightly, and writes its own parts of docs/coverage.md alone."""
 
 from __future__ import annotations
 
@@ -129,7 +129,9 @@ def test_the_page_tells_doors_reasons_and_what_was_not_made() -> None:
         {"name": "b", "capture": ended, "import-onnx": right, "ended": "out of time"},
         {"name": "c", "failed": "TypeError: no"},
     ]
-    text = page.part(records, "torch 2")
+    _, part = page.PARTS
+    text = page.text_of(part, records, "torch 2")
+    assert text.startswith(f"## {part.title}\n") and part.given in text
     assert "| `capture` | 1 of 2 | 0.50 | 0.50 | 1.0e-07 | 1.0e-07 |" in text
     assert "| `Erf`: … | 1 | a |" in text
     assert "| emit: out of time | 1 | b |" in text

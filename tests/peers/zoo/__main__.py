@@ -1,4 +1,4 @@
-"""Put the zoo through the doors and renew its part of docs/coverage.md: `nox -s zoo`."""
+"""Put the zoo through the doors and renew its parts of docs/coverage.md: `nox -s zoo`."""
 
 from __future__ import annotations
 
@@ -53,10 +53,13 @@ def main() -> int:
             print(json.dumps(record), file=stream)
         print(network.name, *(f"{door}: {_short(record, door)}" for door in DOORS), sep=" | ")
         sys.stdout.flush()
-    known = [records[network.name] for network in everything if network.name in records]
+    known = [network for network in everything if network.name in records]
     versions = ", ".join(f"{library} {version(library)}" for library in _LIBRARIES)
-    write_part(page.TITLE, page.part(known, versions))
-    wrong = [record["name"] for record in known if _is_wrong(record)]
+    for part in page.PARTS:
+        found = [records[n.name] for n in known if (n.tokens is not None) == part.ids]
+        if found:
+            write_part(part.title, page.text_of(part, found, versions))
+    wrong = [network.name for network in known if _is_wrong(records[network.name])]
     print(f"WRONG: {wrong}" if wrong else "nothing wrong")
     return 1 if wrong else 0
 

@@ -1,26 +1,43 @@
-"""The part of docs/coverage.md that tells what became of the zoo."""
+"""The parts of docs/coverage.md that tell what became of the zoo: by what networks are given."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from peers.tally import WRONG
 from peers.zoo.check import DOORS
 from peers.zoo.criterion import FACTOR, UNITS
 
-TITLE = "Networks of torchvision, timm, transformers and torch.nn"
+
+@dataclass(frozen=True)
+class Part:
+    """The heading of a part, what its networks are given, and whether that is ids."""
+
+    title: str
+    given: str
+    ids: bool
+
+
+PARTS = (
+    Part(
+        "Networks of torchvision, timm, transformers and torch.nn",
+        "one input of real numbers (a text as embeddings)",
+        ids=False,
+    ),
+    Part("Networks of text that are given ids", "one text as ids of tokens", ids=True),
+)
 
 _SHOWN = 12
 _NOTE = """\
 Written by `nox -s zoo`, with {versions}.
-Random weights, small sizes, one input: of real numbers (a text as embeddings) or, where a name ends
-in `of ids`, of whole numbers. A network is right when the generated module in float32 is at most
-{factor} times as far from the original in float64 as the original in float32 is, and {units} units
-in the last place of the largest entry; the share is the part of that which is used, the error is
-relative to the largest entry.
+Random weights, {given}, small sizes. A network is right
+when the generated module in float32 is at most {factor} times as far from the original in float64
+as the original in float32 is, and {units} units in the last place of the largest entry; the
+share is the part of that which is used, the error is relative to the largest entry.
 
 | door | right | median share | largest share | median error | largest error |
 | --- | --- | --- | --- | --- | --- |
@@ -29,17 +46,17 @@ relative to the largest entry.
 Record = Mapping[str, Any]
 
 
-def part(records: Sequence[Record], versions: str) -> str:
-    """The part with its heading: a line for each door, then what is not right, with reasons."""
+def text_of(part: Part, records: Sequence[Record], versions: str) -> str:
+    """A part with its heading: a line for each door, then what is not right, with reasons."""
     made = [record for record in records if "failed" not in record]
-    text = _NOTE.format(versions=versions, factor=FACTOR, units=UNITS)
+    text = _NOTE.format(versions=versions, given=part.given, factor=FACTOR, units=UNITS)
     text += "".join(f"{_line(door, made)}\n" for door in DOORS)
     for door in DOORS:
         text += _reasons(door, made)
     if len(made) < len(records):
         names = _names([record["name"] for record in records if "failed" in record])
         text += f"\nNot made, or not run by torch itself: {names}.\n"
-    return f"## {TITLE}\n\n{text}"
+    return f"## {part.title}\n\n{text}"
 
 
 def _line(door: str, records: Sequence[Record]) -> str:

@@ -10,7 +10,7 @@ import pickle
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,17 +28,27 @@ Outputs = torch.Tensor | tuple[torch.Tensor, ...]
 MODELS = sorted(path.stem for path in (ROOT / "models").glob("*.yaml"))
 
 
-def distinct_cases() -> dict[str, Case]:
-    """One op case for each text of `forward`, numbers apart."""
+def without_numbers(text: str) -> str:
+    return re.sub(r"[-\d.e]+", "0", text.replace("N", "0"))
+
+
+def without_lists(text: str) -> str:
+    """Nor how many numbers stand in a row: modules that differ in no more are traced alike."""
+    return re.sub(r"\(?\s*0,?(\s+0,?)*\s*\)?", "0", without_numbers(text))
+
+
+def distinct_cases(alike: Callable[[str], str]) -> dict[str, Case]:
+    """One op case for each class and its weights, as `alike` leaves their text."""
     found: dict[tuple[str, str], Case] = {}
     for case in CASES:
         text = source(document(case), training_skeleton=False)
-        shown = text[text.index("class ") :].replace("N", "0")
-        found.setdefault((case.tag, re.sub(r"[-\d.e]+", "0", shown)), case)
+        found.setdefault((case.tag, alike(text[text.index("class ") :])), case)
     return {str(case): case for case in found.values()}
 
 
-OPS = distinct_cases()
+OPS = distinct_cases(without_numbers)
+TRACED = [*MODELS, *distinct_cases(without_lists)]
+AT_ONCE = 24
 N = 2
 """The rows of an input of any batch."""
 
@@ -63,7 +73,10 @@ def input_shape(factory: Callable[[], torch.nn.Module]) -> list[int]:
 @pytest.fixture(scope="session", params=[*MODELS, *OPS])
 def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A factory of one generated module, and an input for it."""
-    name: str = request.param
+    return made(request.param, tmp_path_factory.mktemp("cases"))
+
+
+def made(name: str, folder: Path) -> Subject:
     torch.manual_seed(0)
     if name in MODELS:
         class_name = CLASSES.get(name, default_class_name(name))
@@ -71,7 +84,6 @@ def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return Subject(name, factory, torch.rand(input_shape(factory)))
     case = OPS[name]
     stem = f"case_{list(OPS).index(name)}"
-    folder = tmp_path_factory.mktemp("cases")
     text = source(document(case), training_skeleton=False)
     (folder / f"{stem}.py").write_text(text, encoding="utf-8")
     sys.path.insert(0, str(folder))
@@ -100,8 +112,17 @@ class Subject:
     def uses_input(self) -> bool:
         return self.name not in ("const", "rand_uniform")
 
+    def rows(self, count: int) -> torch.Tensor:
+        """An input of so many rows where any number will do, else the one."""
+        return torch.rand(count, *self.x.shape[1:]) + 0.1 if self.is_batched else self.x
+
+    def told(self, message: str) -> str:
+        return f"{self.name}: {message}"
+
     def assert_same(self, found: Any, rtol: float = 1e-4) -> None:
-        torch.testing.assert_close(detached(found), self.y, rtol=rtol, atol=rtol, equal_nan=True)
+        torch.testing.assert_close(
+            detached(found), self.y, rtol=rtol, atol=rtol, equal_nan=True, msg=self.told
+        )
 
 
 def detached(found: Any) -> Outputs:
@@ -117,21 +138,47 @@ def single(found: Any) -> torch.Tensor:
     return output
 
 
-def test_compile_as_one_graph(subject: Subject) -> None:
+class Together(torch.nn.Module):
+    """Modules in one graph, each with an input of its own: torch sets a trace up once for all."""
+
+    def __init__(self, subjects: Sequence[Subject]) -> None:
+        super().__init__()
+        self.parts = torch.nn.ModuleList(subject.module for subject in subjects)
+
+    def forward(self, xs: list[torch.Tensor]) -> list[Outputs]:
+        return [part(x) for part, x in zip(self.parts, xs, strict=True)]
+
+
+@pytest.fixture(scope="session", params=[*range(-(-len(TRACED) // AT_ONCE))])
+def subjects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Some of those that are traced."""
+    first: int = AT_ONCE * request.param
+    folder = tmp_path_factory.mktemp("cases")
+    return [made(name, folder) for name in TRACED[first : first + AT_ONCE]]
+
+
+def test_compile_as_one_graph(subjects: Sequence[Subject]) -> None:
     torch._dynamo.reset()
-    compiled = torch.compile(subject.module, fullgraph=True, backend="aot_eager")
-    subject.assert_same(compiled(subject.x))
+    compiled = torch.compile(Together(subjects), fullgraph=True, backend="aot_eager")
+    found = compiled([subject.x for subject in subjects])
+    for subject, output in zip(subjects, found, strict=True):
+        subject.assert_same(output)
 
 
-def test_export(subject: Subject) -> None:
+def test_export(subjects: Sequence[Subject]) -> None:
     """With two rows as the example, a batch that is free stays free."""
-    example, others, batch = subject.x, subject.x, None
-    if subject.is_batched:
-        example, others = (torch.rand(n, *subject.x.shape[1:]) + 0.1 for n in (N, 5))
-        batch = ({0: torch.export.Dim("N")},)
-    program = torch.export.export(subject.module, (example,), dynamic_shapes=batch, strict=True)
-    expected, found = detached(subject.module(others)), detached(program.module()(others))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4, equal_nan=True)
+    examples, others = ([subject.rows(n) for subject in subjects] for n in (N, 5))
+    batches = [
+        {0: torch.export.Dim(f"N{place}")} if subject.is_batched else None
+        for place, subject in enumerate(subjects)
+    ]
+    together = Together(subjects)
+    program = torch.export.export(together, (examples,), dynamic_shapes=(batches,), strict=True)
+    for subject, x, found in zip(subjects, others, program.module()(others), strict=True):
+        wanted = detached(subject.module(x))
+        torch.testing.assert_close(
+            detached(found), wanted, rtol=1e-4, atol=1e-4, equal_nan=True, msg=subject.told
+        )
 
 
 def test_symbolic_trace(subject: Subject) -> None:

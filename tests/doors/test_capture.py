@@ -88,7 +88,7 @@ def test_three_files_that_build_and_verify(folder: Path) -> None:
     ]
     manifest = (folder / "models/net.yaml").read_text()
     assert manifest == "ir: net.ir.json\nparams: net.safetensors\nemit:\n  class_name: Net\n"
-    assert run(folder, "regen").returncode == 0
+    assert called(folder, "regen").returncode == 0
     assert run(folder, "verify").returncode == 0
     text = (folder / "generated/irpytorch_models/net.py").read_text()
     body = text[text.index("def forward") :]
@@ -219,7 +219,7 @@ def test_other_refusals_are_one_clear_error(
 
 
 def test_the_name_of_the_output_is_that_of_a_module(folder: Path) -> None:
-    result = run(folder, "capture", "nets:Net", "--shape", "1,1,4,4", "-o", "models/Net-1")
+    result = called(folder, "capture", "nets:Net", "--shape", "1,1,4,4", "-o", "models/Net-1")
     assert result.returncode == 2 and "--output: error[bad-name]" in result.stderr
 
 

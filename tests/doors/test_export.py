@@ -13,7 +13,7 @@ import torch
 from architectures import ARCHITECTURES
 from captured_networks import captured
 from closeness import EXACT
-from command_line import run
+from command_line import called
 from documents import CONV, const, document, namespace, op, read
 from hypothesis import HealthCheck, given, settings
 from random_graphs import RandomGraph, random_graphs
@@ -152,7 +152,7 @@ def test_the_command_writes_a_state_dict_as_both(project: Path) -> None:
     save_file(changed, project / "trained.safetensors")
     for output in ("out.ir.json", "out.safetensors"):
         given = ("--state-dict", "trained.safetensors", "-o", output)
-        result = run(project, "export", "digits_mlp", *given)
+        result = called(project, "export", "digits_mlp", *given)
         assert (result.returncode, result.stdout) == (0, f"{output}\n")
         (note,) = result.stderr.splitlines()
         assert note.startswith("trained.safetensors: note[other-graph]: the file does not say")
@@ -167,13 +167,13 @@ def test_what_exists_is_replaced_only_when_told(project: Path) -> None:
     target = project / "models/digits_mlp.safetensors"
     before = target.read_bytes()
     arguments = ("export", "digits_mlp", "-o", "models/digits_mlp.safetensors")
-    result = run(project, *arguments)
+    result = called(project, *arguments)
     assert result.returncode == 2 and target.read_bytes() == before
     assert result.stderr == (
         "models/digits_mlp.safetensors: error[not-ours]: the file exists; "
         "choose another name, or replace it with `--force`\n"
     )
-    assert run(project, *arguments, "--force").returncode == 0
+    assert called(project, *arguments, "--force").returncode == 0
     assert load_file(target).keys() == load_file(ROOT / "models/digits_mlp.safetensors").keys()
 
 
@@ -196,7 +196,7 @@ def test_bad_exports_change_nothing(
     project: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     before = sorted(project.rglob("*"))
-    result = run(project, "export", *arguments)
+    result = called(project, "export", *arguments)
     assert result.returncode == 2 and "Traceback" not in result.stderr
     assert re.search(message, result.stderr), result.stderr
     assert sorted(project.rglob("*")) == before
@@ -255,7 +255,7 @@ def test_torch_saves_what_the_command_reads(project: Path) -> None:
     state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
     save_torch(state, project / "trained.safetensors")
     given = ("--state-dict", "trained.safetensors", "-o", "out.ir.json")
-    assert run(project, "export", "digits_cnn", *given).returncode == 0
+    assert called(project, "export", "digits_cnn", *given).returncode == 0
     again = read_model(project / "out.ir.json")
     for (key, array), other in zip(model.params.items(), again.params.values(), strict=True):
         factor = 1.0 if key[1] in ("mean", "var") else 2.0

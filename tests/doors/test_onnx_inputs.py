@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from command_line import run
+from command_line import called
 from onnx import TensorProto, helper, numpy_helper
 
 from hatch_irpytorch import IRPyTorchError, evaluate
@@ -65,7 +65,7 @@ def test_an_extent_of_0_stays_0(tmp_path: Path, extents: list[int]) -> None:
 @pytest.mark.parametrize("extents", [[-1], [-1, 3], [2, -(2**63)]])
 def test_an_extent_below_0_is_an_error(tmp_path: Path, extents: list[int]) -> None:
     relu(tmp_path / "m.onnx", extents)
-    result = run(tmp_path, "import-onnx", "m.onnx", "-o", "net")
+    result = called(tmp_path, "import-onnx", "m.onnx", "-o", "net")
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
     message = f"the input `x` declares an extent of {min(extents)}"
     assert f"m.onnx: error[capture-failed]: {message}" in result.stderr
@@ -85,10 +85,10 @@ def test_open_extents_are_noted(tmp_path: Path, extents: Extents, shape: str, na
     (note,) = from_onnx(path).notes
     assert note.message == f"open extents of the input `x` are taken as 1: {named}"
     assert note.hint == f"set them with `--shape x={shape}`"
-    plain = run(tmp_path, "import-onnx", "m.onnx", "-o", "net")
+    plain = called(tmp_path, "import-onnx", "m.onnx", "-o", "net")
     assert plain.returncode == 0
     assert "m.onnx: note[bad-shape]: open extents" in plain.stderr
-    told = run(tmp_path, "import-onnx", "m.onnx", "--shape", f"x={shape}", "-o", "net")
+    told = called(tmp_path, "import-onnx", "m.onnx", "--shape", f"x={shape}", "-o", "net")
     assert (told.returncode, told.stderr) == (0, "")
 
 
@@ -133,7 +133,7 @@ def test_bound_arrays_of_other_shapes(
 ) -> None:
     sum_of(tmp_path / "m.onnx", extents)
     np.save(tmp_path / "z.npy", np.ones(shape, np.float32))
-    result = run(tmp_path, "import-onnx", "m.onnx", "--bind", "z=z.npy", "-o", "net")
+    result = called(tmp_path, "import-onnx", "m.onnx", "--bind", "z=z.npy", "-o", "net")
     wanted = f"m.onnx: error[capture-failed]: the array bound to `z` {message}\n"
     assert (result.returncode, result.stderr) == (2, wanted)
 
@@ -170,7 +170,7 @@ def test_unknown_names_are_answered_with_the_known_ones(tmp_path: Path, option: 
     sum_of(tmp_path / "m.onnx", [3])
     np.save(tmp_path / "z.npy", np.ones(3, np.float32))
     value = "input=3" if option == "--shape" else "input=z.npy"
-    result = run(tmp_path, "import-onnx", "m.onnx", option, value, "-o", "net")
+    result = called(tmp_path, "import-onnx", "m.onnx", option, value, "-o", "net")
     wanted = "m.onnx: error[capture-failed]: the model has no input `input`; it has `x`, `z`\n"
     assert (result.returncode, result.stderr) == (2, wanted)
 
@@ -224,7 +224,7 @@ TWICE: dict[str, tuple[Nodes, Sequence[str], Sequence[str], Sequence[str], str]]
 def test_a_name_is_written_once(tmp_path: Path, case: str) -> None:
     nodes, inputs, stored, outputs, message = TWICE[case]
     save(tmp_path / "m.onnx", nodes, [declared(n, [2]) for n in inputs], stored, outputs)
-    result = run(tmp_path, "import-onnx", "m.onnx", "-o", "net")
+    result = called(tmp_path, "import-onnx", "m.onnx", "-o", "net")
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
     assert message in result.stderr and not list(tmp_path.glob("net*"))
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import called, run
+from command_line import called
 from documents import const, document, op, read
 
 from hatch_irpytorch.ir.digest import graph_digest
@@ -60,7 +60,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "models").mkdir()
     write_net(folder, ONE, TWO)
     for words in (CAPTURE, ("regen",)):
-        assert run(folder, *words).returncode == 0
+        assert called(folder, *words).returncode == 0
     subprocess.run([sys.executable, "-c", SAVE], cwd=folder, check=True)
     return folder
 
@@ -82,7 +82,7 @@ def test_trained_weights_name_their_graph_and_go_back(project: Path) -> None:
         metadata = stream.metadata()
     (value,) = metadata.values()
     assert list(metadata) == ["hatch-irpytorch"] and value.startswith("trained; graph sha256:")
-    result = run(project, *EXPORT)
+    result = called(project, *EXPORT)
     assert (result.returncode, result.stderr) == (0, "")
 
 

@@ -135,14 +135,14 @@ def test_the_same_bytes_everywhere(tmp_path: Path, hook: Path, version: str, num
             0o022,
         ),
         (
-            [str(scripts / "irpytorch"), "regen", "--jobs", "8"],
+            [str(scripts / "irpytorch"), "regen", "--jobs", "3"],
             project,
             {"PYTHONHASHSEED": "2", "LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"},
             0o077,
         ),
         ([python, str(library), "project", "1"], tmp_path, {"LC_ALL": "C", "TZ": "UTC-14"}, 0o027),
         (
-            [python, str(library), str(project), "8"],
+            [python, str(library), str(project), "3"],
             Path("/"),
             {"PYTHONPATH": str(backwards), "PYTHONUTF8": "0"},
             0o022,

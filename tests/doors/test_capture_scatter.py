@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from applied_functions import Applied, captured_equals
+from applied_functions import Applied, captured_equals, captured_function
 from torch import Tensor
 from torch.nn import functional
+
+from hatch_irpytorch import IRPyTorchError
 
 ROWS = torch.tensor([2, 0, 2])
 TO = torch.tensor([[2, 0, 2, 1], [1, 1, 0, 2]])
@@ -88,3 +90,8 @@ def test_windows_side_by_side_are_moved_and_not_multiplied() -> None:
     module = Applied(lambda x: functional.fold(x, (4, 6), 2, stride=2))
     model = captured_equals(module, torch.randn(1, 8, 6))
     assert {node.op.tag for node in model.graph.nodes} <= {"input", "reshape", "permute"}
+
+
+def test_a_value_for_each_flagged_entry_is_refused() -> None:
+    with pytest.raises(IRPyTorchError, match="values for as many entries as the input flags"):
+        captured_function(lambda x: x.index_put((x > 0,), x[0]), torch.eye(3))

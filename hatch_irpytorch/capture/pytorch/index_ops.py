@@ -49,7 +49,7 @@ def _index(c: Context, x: Tensor, indices: Sequence[Tensor | None]) -> Value:
     y = c.value(x)
     given = {axis: index for axis, index in enumerate(indices) if index is not None}
     if any(isinstance(index, Value) for index in given.values()):
-        if any(_are_flags(c, axis) for axis in given):
+        if any(are_flags(c, axis) for axis in given):
             raise InexpressibleError("a choice of entries by flags that depend on the input")
         ids = {axis: c.value(index) for axis, index in given.items()}
         return tables.look_up_at(c.builder, y, ids, _ID)
@@ -62,7 +62,7 @@ def _index(c: Context, x: Tensor, indices: Sequence[Tensor | None]) -> Value:
     return by_positions(c, x, lambda grid: torch.ops.aten.index.Tensor(grid, fixed))
 
 
-def _are_flags(c: Context, axis: int) -> bool:
+def are_flags(c: Context, axis: int) -> bool:
     """Whether the index tensor for an axis of the current node holds flags and no places."""
     assert c.node is not None
     index = c.node.args[1][axis]  # type: ignore[index]

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from hatch_irpytorch.capture.builder import Value
+from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.entries import elementwise as e
+from hatch_irpytorch.capture.entries.comparisons import choice
 from hatch_irpytorch.capture.layers.columns import fold
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints, Number, each, geometry
-from hatch_irpytorch.capture.pytorch.index_ops import by_positions
+from hatch_irpytorch.capture.pytorch.index_ops import are_flags, by_positions
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 from hatch_irpytorch.capture.selections import scattering as s
 from hatch_irpytorch.capture.selections.replacing import scatter
@@ -57,6 +58,11 @@ def _index_put(
     values: Tensor,
     accumulate: bool = False,
 ) -> Value:
+    given = [axis for axis, index in enumerate(indices) if index is not None]
+    if len(given) == 1 and not accumulate:
+        index = indices[given[0]]
+        if isinstance(index, Value) and are_flags(c, given[0]):
+            return _put_by_flags(c, x, given[0], index, values)
     fixed = [None if i is None else c.constant(i, "an index") for i in indices]
     if not accumulate:
         return _scattered(c, x, values, lambda grid: torch.ops.aten.index.Tensor(grid, fixed))
@@ -69,6 +75,17 @@ def _index_put(
     if line is not None and line.dtype != torch.bool and line.dim() == 1:
         return e.add(b, y, s.sums_along(b, updates, used[0], line.numpy(), y.shape[used[0]]))
     return e.add(b, y, s.sums_at(b, updates, positions.numpy(), y.shape))
+
+
+def _put_by_flags(c: Context, x: Tensor, axis: int, flags: Value, values: Tensor) -> Value:
+    """x with the same values wherever flags are 1, which are told for its axes from `axis` on."""
+    b, y, source = c.builder, c.value(x), c.value(values)
+    after = y.rank - axis - flags.rank
+    counted = max(source.rank - after, 0)
+    if numel(source.shape[:counted]) != 1:
+        raise InexpressibleError("values for as many entries as the input flags")
+    wide = b.reshape(flags, (*[1] * axis, *flags.shape, *[1] * after))
+    return choice(b, wide, b.reshape(source, source.shape[counted:]), y)
 
 
 def _scatter(

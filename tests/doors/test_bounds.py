@@ -15,6 +15,7 @@ from hatch_irpytorch.capture.entries import comparisons as c
 from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.entries import integers
 from hatch_irpytorch.capture.layers import reductions as r
+from hatch_irpytorch.capture.layers.positions import position_of_largest
 from hatch_irpytorch.capture.selections import movement as m
 from hatch_irpytorch.capture.selections import tables
 from hatch_irpytorch.capture.selections.selection import take
@@ -39,6 +40,8 @@ TIGHT: dict[str, tuple[Formula, float, float]] = {
     "product": (lambda b, x: b.node(Matmul(), x, b.const(WEIGHTS)), -12, 12),
     "joined": (lambda b, x: b.concat([x, b.const(np.full((1, 2), -7.0))], 1), -7, 3),
     "part": (lambda b, x: take(b, x, 1, [2, 0]), 0, 3),
+    "position": (lambda b, x: position_of_largest(b, x, 1, False), 0, 2),
+    "last position": (lambda b, x: position_of_largest(b, x, 1, False, True), 0, 2),
     "equal": (lambda b, x: integers.equal(b, x, b.const(2.0)), 0, 1),
     "positions": (
         lambda b, x: e.mul(

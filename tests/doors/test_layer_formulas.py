@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from formula_cases import Case, Shape, agrees, drawn, tensor
 from torch import Tensor
 from torch.nn import functional
 
-from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.layers import determinants, fourier, positions
 from hatch_irpytorch.capture.layers import normalization as n
@@ -209,6 +210,19 @@ PRODUCTS: dict[str, Case] = {
         ),
         lambda x: attended(x, 0.7, torch.from_numpy(BLOCKED)),
     ),
+    "attention with rows of its own": (
+        (2, 3, 5),
+        lambda b, x: p.attention(
+            b,
+            x,
+            b.const(drawn(2, 4, 5)),
+            b.const(drawn(2, 4, 3)),
+            b.const(BLOCKED),
+            None,
+            b.const(np.array([[1.0], [0.0], [1.0]])),
+        ),
+        lambda x: attended(x, None, torch.from_numpy(BLOCKED)),
+    ),
     "weights of rows that are blocked": (
         (3, 4),
         lambda b, x: attention_weights(b, p.matmul(b, x, b.const(np.eye(4))), 0),
@@ -220,7 +234,7 @@ PRODUCTS: dict[str, Case] = {
             determinants.determinant,
             torch.linalg.det,
         )
-        for size in (1, 2, 3)
+        for size in (0, 1, 2, 3)
     },
 }
 
@@ -234,6 +248,18 @@ def of_norm(order: float) -> Case:
 
 
 REDUCTIONS: dict[str, Case] = {
+    "sum of a number": ((), lambda b, x: r.total(b, x, [-1], True), lambda x: x),
+    "softmax of a number": ((), lambda b, x: r.softmax(b, x, 0), lambda x: x.softmax(0)),
+    "log of a softmax of a number": (
+        (),
+        lambda b, x: r.log_softmax(b, x, 0),
+        lambda x: x.log_softmax(0),
+    ),
+    "log of a softmax of nothing": (
+        (2, 0),
+        lambda b, x: r.log_softmax(b, x, 1),
+        lambda x: x.log_softmax(1),
+    ),
     "sum of all": ((2, 3), lambda b, x: r.total(b, x, None, True), lambda x: x.sum((0, 1), True)),
     "sum": ((2, 3, 4), lambda b, x: r.total(b, x, [-1, 0], False), lambda x: x.sum((0, 2))),
     "sum of nothing": ((2, 0), lambda b, x: r.total(b, x, [1], False), lambda x: x.sum(1)),
@@ -326,6 +352,16 @@ POSITIONS: dict[str, Case] = {
     for axis in (0, 1, 2)
     for last in (False, True)
 } | {
+    "of a number": (
+        (),
+        lambda b, x: positions.position_of_largest(b, x, 0, False),
+        lambda x: 0.0 * x,
+    ),
+    "first of the smallest": (
+        (4, 6),
+        lambda b, x: positions.position_of_smallest(b, flat(b, x), 1, False),
+        lambda x: place(-x.clamp(-0.5, 0.5), 1, False),
+    ),
     "of all, kept": (
         (2, 3),
         lambda b, x: positions.position_of_largest(b, x, None, True),
@@ -359,3 +395,25 @@ CASES = WAVES | NORMS | PRODUCTS | REDUCTIONS | POSITIONS
 @pytest.mark.parametrize("name", CASES)
 def test_the_numbers_are_those_of_torch(name: str) -> None:
     agrees(CASES[name])
+
+
+REFUSED: dict[str, tuple[Shape, Callable[[Builder, Value], Value]]] = {
+    "no square matrix": ((2, 3), determinants.determinant),
+    "what is no square matrix": ((2,), determinants.determinant),
+    "more than 3 rows": ((4, 4), determinants.determinant),
+    "axis 2 of a tensor with 2": ((2, 3), lambda b, x: r.total(b, x, [0, 2], True)),
+    "axis -3 of a tensor with 2": ((2, 3), lambda b, x: r.largest(b, x, [-3], True)),
+    "a mean over no entries": ((2, 0), lambda b, x: r.mean(b, x, [1], True)),
+    "too few entries": ((2, 1), lambda b, x: r.variance(b, x, [1], True, 1.0)),
+    "an extreme over no entries": ((0, 2), lambda b, x: r.smallest(b, x, [0], True)),
+    "order 0": ((2,), lambda b, x: r.norm(b, x, 0.0, None, True)),
+    "1 operands with 2 terms": ((2,), lambda b, x: p.einsum(b, "i,j", x)),
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_what_has_no_value_is_refused(said: str) -> None:
+    shape, formula = REFUSED[said]
+    b = Builder()
+    with pytest.raises(InexpressibleError, match=said):
+        formula(b, b.input(shape))

@@ -12,7 +12,7 @@ from formula_cases import Case, Shape, agrees, drawn, tensor
 from torch import Tensor
 from torch.nn import functional
 
-from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.layers import columns, sampling
 from hatch_irpytorch.capture.layers import windows as w
 from hatch_irpytorch.capture.layers.windows import Geometry
@@ -57,6 +57,13 @@ CONVOLUTIONS: dict[str, Case] = {
             b, x, drawn(3, 2, 2, 2), None, Geometry((1, 2), ((-1, 2), (1, -2)), (1, 1)), NO_WEIGHT
         ),
         lambda x: of_conv(x, tensor(3, 2, 2, 2), [1, -2, -1, 2], stride=(1, 2)),
+    ),
+    "pads that all cut": (
+        (1, 2, 6, 7),
+        lambda b, x: w.convolution(
+            b, x, drawn(3, 2, 2, 2), None, Geometry((1, 1), ((-1, -2), (-2, -1)), (1, 1)), NO_WEIGHT
+        ),
+        lambda x: of_conv(x, tensor(3, 2, 2, 2), [-2, -1, -1, -2]),
     ),
     "padded before": (
         (1, 2, 4, 5),
@@ -252,3 +259,36 @@ CASES = CONVOLUTIONS | POOLS | SAMPLES
 @pytest.mark.parametrize("name", CASES)
 def test_the_numbers_are_those_of_torch(name: str) -> None:
     agrees(CASES[name])
+
+
+REFUSED: dict[str, tuple[Shape, Callable[[Builder, Value], Value]]] = {
+    "an empty axis": ((1, 2, 0), lambda b, x: w.adaptive_average_pool(b, x, (2,))),
+    "do not fit the windows": (
+        (1, 5, 4),
+        lambda b, x: columns.fold(b, x, (4, 4), (2, 2), Geometry((2, 2), ((0, 0),) * 2, (1, 1))),
+    ),
+    "that do not fit the": (
+        (1, 4, 5),
+        lambda b, x: columns.fold(b, x, (4, 4), (2, 2), Geometry((2, 2), ((0, 0),) * 2, (1, 1))),
+    ),
+    "for a tensor of shape": (
+        (1, 3, 4, 5),
+        lambda b, x: sampling.sample(b, x, PLACES, "linear", "zeros", True),
+    ),
+    "a grid of shape": (
+        (2, 3, 4, 5, 6),
+        lambda b, x: sampling.sample(b, x, PLACES, "linear", "zeros", True),
+    ),
+    "are not finite": (
+        (2, 3, 4, 5),
+        lambda b, x: sampling.sample(b, x, PLACES / 0.0, "linear", "zeros", True),
+    ),
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_what_does_not_fit_is_refused(said: str) -> None:
+    shape, formula = REFUSED[said]
+    b = Builder()
+    with np.errstate(divide="ignore"), pytest.raises(InexpressibleError, match=said):
+        formula(b, b.input(shape))

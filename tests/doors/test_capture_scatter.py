@@ -95,3 +95,18 @@ def test_windows_side_by_side_are_moved_and_not_multiplied() -> None:
 def test_a_value_for_each_flagged_entry_is_refused() -> None:
     with pytest.raises(IRPyTorchError, match="values for as many entries as the input flags"):
         captured_function(lambda x: x.index_put((x > 0,), x[0]), torch.eye(3))
+
+
+def test_memory_that_is_written_whole_holds_nothing_of_before() -> None:
+    """Where it is filled with NaN first, as torch does on demand, none is stored."""
+
+    def written(x: Tensor) -> Tensor:
+        y = x.new_empty(3, 2)
+        y[:, :1], y[:, 1:] = x[:, 1:2], x[:, :1]
+        return y
+
+    torch.use_deterministic_algorithms(True)
+    try:
+        captured_equals(Applied(written), torch.randn(3, 4))
+    finally:
+        torch.use_deterministic_algorithms(False)

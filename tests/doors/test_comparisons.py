@@ -98,6 +98,8 @@ def test_infinities_and_nan() -> None:
 
 
 NUMBER = torch.tensor(0.25)
+STEPS = torch.arange(30).reshape(5, 6) / 64
+"""Added to halves, so that none are equal: of those that are, torch gives any."""
 FUNCTIONS: dict[str, Function] = {
     "where": lambda x: torch.where(x < 0, x * 3, x - 2),
     "where of a number": lambda x: torch.where(x > 1, 7.0, x),
@@ -117,6 +119,9 @@ FUNCTIONS: dict[str, Function] = {
     "any": lambda x: (x > 1.9).any(-1, keepdim=True) * x,
     "all": lambda x: torch.all(x > -1.9, dim=0) * x,
     "any of reals": lambda x: x.relu().any(dim=1, keepdim=True) * x,
+    "topk": lambda x: torch.topk(x + STEPS, 3)[0],
+    "topk of the smallest": lambda x: torch.topk(x + STEPS, 2, 0, largest=False)[0],
+    "places of topk": lambda x: torch.topk(x + STEPS, 2)[1] * x[:, :2],
     "heaviside": lambda x: torch.heaviside(x, NUMBER),
     "threshold": lambda x: functional.threshold(x, 0.4, -9.0),
     "softplus with a corner": lambda x: functional.softplus(x, 2.0, 1.0),
@@ -231,6 +236,16 @@ def test_onnx_positions(tmp_path: Path, op: str, attributes: dict[str, Any]) -> 
     found = make_node(op, ["x"], ["p"], **attributes)
     nodes = [found, make_node("Cast", ["p"], ["y"], to=TensorProto.FLOAT)]
     halves(save(tmp_path / "m.onnx", nodes, [4, 5], 13), [4, 5])
+
+
+@pytest.mark.parametrize("attributes", [{}, {"axis": 0, "largest": 0, "sorted": 1}])
+def test_onnx_largest_entries(tmp_path: Path, attributes: dict[str, Any]) -> None:
+    nodes = [
+        make_node("TopK", ["x", "k"], ["v", "p"], **attributes),
+        make_node("Cast", ["p"], ["places"], to=TensorProto.FLOAT),
+        make_node("Mul", ["v", "places"], ["y"]),
+    ]
+    check(save(tmp_path / "m.onnx", nodes, [4, 5], 13, {"k": np.array([3])}), [4, 5])
 
 
 def test_an_onnx_output_of_flags_is_given_as_reals(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
-"""Where along an axis the largest entry stands, as a whole number."""
+"""Where along an axis the largest entries stand, as whole numbers."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.entries.comparisons import at_least
 from hatch_irpytorch.capture.entries.integers import one_hot
 from hatch_irpytorch.capture.intervals import Interval
 from hatch_irpytorch.capture.layers.reductions import largest
 from hatch_irpytorch.ir.shapes import numel
+
+_BELOW = 2.0**100
+"""How far an entry that was taken is moved below all others."""
 
 
 def position_of_largest(
@@ -48,3 +51,30 @@ def position_of_smallest(
 ) -> Value:
     """The same of the smallest entries."""
     return position_of_largest(b, e.neg(b, x), axis, keep, last)
+
+
+def largest_entries(b: Builder, x: Value, count: int, axis: int) -> tuple[Value, Value]:
+    """So many of the largest entries along an axis, in falling order, and their positions.
+
+    One after another: each is moved out of the way of the next. An entry below -2**100 is found
+    only before any is taken.
+    """
+    axis %= max(x.rank, 1)
+    if not 0 < count <= (x.shape[axis] if x.rank else 1):
+        raise InexpressibleError(
+            f"the {count} largest entries of an axis of {x.shape[axis : axis + 1]}"
+        )
+    if not x.rank:
+        return x, b.const(0.0)
+    values, places = [], []
+    for _ in range(count):
+        values.append(largest(b, x, [axis], True))
+        places.append(position_of_largest(b, x, axis, True))
+        x = e.sub(b, x, e.scaled(b, hardmax(b, x, axis), _BELOW))
+    return b.concat(values, axis), b.concat(places, axis)
+
+
+def smallest_entries(b: Builder, x: Value, count: int, axis: int) -> tuple[Value, Value]:
+    """The same of the smallest entries, in rising order."""
+    values, places = largest_entries(b, e.neg(b, x), count, axis)
+    return e.neg(b, values), places

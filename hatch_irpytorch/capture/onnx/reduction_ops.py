@@ -12,7 +12,12 @@ from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.layers import products as p
 from hatch_irpytorch.capture.layers import reductions as r
 from hatch_irpytorch.capture.layers.determinants import determinant
-from hatch_irpytorch.capture.layers.positions import position_of_largest, position_of_smallest
+from hatch_irpytorch.capture.layers.positions import (
+    largest_entries,
+    position_of_largest,
+    position_of_smallest,
+    smallest_entries,
+)
 from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
 from hatch_irpytorch.ir.ops.elementwise import Log
 from hatch_irpytorch.ir.ops.learned import EVERY_WEIGHT
@@ -116,6 +121,14 @@ def _position(function: Callable[..., Value]) -> Handler:
     return convert
 
 
+def _top(c: Call) -> tuple[Value, Value]:
+    (count,) = c.ints_of("k", 1, "a count of the largest entries") or [0]
+    axis = axis_of(c.get("axis", -1), c.x.rank)
+    c.get("sorted", 1)  # sorted entries are as good as any
+    found = largest_entries if c.get("largest", 1) else smallest_entries
+    return found(c.b, c.x, count, axis)
+
+
 OPS: dict[str, Handler] = {
     "ArgMax": _position(position_of_largest),
     "ArgMin": _position(position_of_smallest),
@@ -137,5 +150,6 @@ OPS: dict[str, Handler] = {
     "ReduceSum": _reduction(r.total),
     "ReduceSumSquare": _reduction(_sum_square),
     "Softmax": along_axis(r.softmax),
+    "TopK": _top,
 }
 """By op type."""

@@ -32,7 +32,7 @@ from hatch_irpytorch.capture.pytorch.program import (
     source_place,
 )
 from hatch_irpytorch.capture.pytorch.refused_nodes import RefusedNodes
-from hatch_irpytorch.capture.pytorch.state import SHAPE_ONLY, later_reads, needed
+from hatch_irpytorch.capture.pytorch.state import SHAPE_ONLY, UNWRITTEN, later_reads, needed
 from hatch_irpytorch.capture.pytorch.subgraphs import SUBGRAPH_OPS
 from hatch_irpytorch.capture.pytorch.tensors import Complex, Context, Parameter, dtype_name
 from hatch_irpytorch.errors import Place, Problem, Problems, fail
@@ -249,7 +249,8 @@ class _Conversion:
             return self._refuse(node, f"a constant of more than {MAX_CONSTANT} entries")
         target: Callable[..., Any] = node.target  # type: ignore[assignment]
         try:
-            return target(*args, **kwargs)
+            result = target(*args, **kwargs)
+            return result.zero_() if op_name(node) in UNWRITTEN else result
         except UNFIT as error:
             return self._refuse(node, f"not with these arguments ({first_line(error)})")
 

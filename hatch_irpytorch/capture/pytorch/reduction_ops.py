@@ -10,7 +10,12 @@ from hatch_irpytorch.capture.entries import elementwise as e
 from hatch_irpytorch.capture.layers import products as p
 from hatch_irpytorch.capture.layers import reductions as r
 from hatch_irpytorch.capture.layers.determinants import determinant
-from hatch_irpytorch.capture.layers.positions import position_of_largest, position_of_smallest
+from hatch_irpytorch.capture.layers.positions import (
+    largest_entries,
+    position_of_largest,
+    position_of_smallest,
+    smallest_entries,
+)
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 from hatch_irpytorch.ir.ops.elementwise import Log, Sqrt
@@ -55,6 +60,12 @@ def _position(function: Callable[..., Value]) -> Handler:
         return function(c.builder, c.value(x), dim, keepdim)
 
     return convert
+
+
+def _top(
+    c: Context, x: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+) -> tuple[Value, Value]:
+    return (largest_entries if largest else smallest_entries)(c.builder, c.value(x), k, dim)
 
 
 def _variance(c: Context, x: Tensor, *args: Any, **named: Any) -> Value:
@@ -180,6 +191,7 @@ OPS: dict[str, Handler] = {
     "prod": _prod,
     "std": _deviation,
     "sum": _reduction(r.total),
+    "topk": _top,
     "var": _variance,
     "var_mean": _var_mean,
 }

@@ -13,6 +13,8 @@ from hatch_irpytorch.capture.pytorch.program import Program, op_name
 
 SHAPE_ONLY = frozenset({"full_like"})
 """Ops that take no more than its shape from their first argument."""
+UNWRITTEN = frozenset({"empty", "empty_permuted", "empty_strided"})
+"""Ops that leave memory as it is: whatever is there is never right, and here it is zeros."""
 
 _OVERWRITES = frozenset({"copy", "select_scatter", "slice_scatter"})
 """Ops that give their second argument where it has as many entries as the first."""

@@ -42,7 +42,10 @@ def small_config(kind: str) -> Any:
     if isinstance(getattr(usual, "conv_stride", None), list | tuple) and hasattr(usual, "conv_dim"):
         fields |= small["speech"]
     fields |= small["kinds"].get(kind, {})
-    return config_class(**{name: value for name, value in fields.items() if value is not None})
+    config = config_class(**{name: value for name, value in fields.items() if value is not None})
+    # The usual product of experts has no float64.
+    config._experts_implementation = "batched_mm"
+    return config
 
 
 def small_model(kind: str) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from benchmarks import building, emitting, forward, importing, peers, realistic, report
+from benchmarks import building, capturing, emitting, forward, importing, peers, realistic, report
 
 
 def main() -> None:
@@ -26,6 +26,7 @@ def main() -> None:
                 + report.plot(curves | importing.long_forward(folder), "nodes", "nodes"),
             ),
             ("Networks of real sizes", report.table(realistic.real_sizes(folder))),
+            ("Capturing", report.table(capturing.capturing(folder))),
             (
                 "Building",
                 report.table(

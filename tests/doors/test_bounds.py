@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hatch_irpytorch import evaluate
-from hatch_irpytorch.capture.bounds import bounds
+from hatch_irpytorch.capture.bounds import bounds, interval
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.entries import comparisons as c
 from hatch_irpytorch.capture.entries import elementwise as e
@@ -19,7 +19,7 @@ from hatch_irpytorch.capture.layers.positions import position_of_largest
 from hatch_irpytorch.capture.selections import movement as m
 from hatch_irpytorch.capture.selections import tables
 from hatch_irpytorch.capture.selections.selection import take
-from hatch_irpytorch.ir.ops.elementwise import Abs, Exp
+from hatch_irpytorch.ir.ops.elementwise import Abs, Exp, Inv, Sqrt
 from hatch_irpytorch.ir.ops.products import Matmul
 
 Formula = Callable[[Builder, Value], Value]
@@ -122,3 +122,21 @@ def test_entries_along_an_axis(axis: int, shape: tuple[int, ...]) -> None:
 def test_a_part_of_padded_rows_is_within_bounds() -> None:
     b, value = build(lambda b, x: m.pad_constant(b, x, [(0, 0), (1, 2)], 9.0))
     assert bounds(b, value) == (0.0, 9.0)
+
+
+REALS: dict[str, tuple[Formula, float, float]] = {
+    "inverse above 0": (lambda b, x: b.node(Inv(), e.shifted(b, x, 1.0)), 0.25, 1.0),
+    "inverse below 0": (lambda b, x: b.node(Inv(), e.shifted(b, x, -5.0)), -0.5, -0.2),
+    "inverse around 0": (lambda b, x: b.node(Inv(), e.shifted(b, x, -1.0)), -np.inf, np.inf),
+    "inverse up to 0": (lambda b, x: b.node(Inv(), x), -np.inf, np.inf),
+    "exponential": (lambda b, x: b.node(Exp(), e.neg(b, x)), np.exp(-3.0), 1.0),
+    "root": (lambda b, x: b.node(Sqrt(), x), 0.0, np.sqrt(3.0)),
+}
+
+
+@pytest.mark.parametrize("name", REALS)
+def test_bounds_of_other_numbers_are_those_of_the_function(name: str) -> None:
+    formula, low, high = REALS[name]
+    found = interval(*build(formula))
+    np.testing.assert_allclose(found.ends, (low, high), atol=1e-5)
+    assert found.low <= low and found.high >= high and not found.whole

@@ -12,7 +12,7 @@ from formula_cases import Case, agrees, drawn, tensor
 from torch import Tensor
 from torch.nn import functional
 
-from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.entries import arcs, powers, rounding
 from hatch_irpytorch.capture.entries import comparisons as c
 from hatch_irpytorch.capture.entries import elementwise as e
@@ -316,3 +316,18 @@ CASES = FUNCTIONS | PARTS | NUMBERS | MOVES
 @pytest.mark.parametrize("name", CASES)
 def test_the_numbers_are_those_of_torch(name: str) -> None:
     agrees(CASES[name])
+
+
+REFUSED: dict[str, Callable[[Builder, Value], Value]] = {
+    "not positive": lambda b, x: powers.any_power(b, b.const(0.0), x),
+    "a power of inf": lambda b, x: powers.power(b, x, math.inf),
+    "a division by 0": lambda b, x: rounding.remainder(b, within(b, x, 0.0, 1.0), 0.0),
+    "a division by inf": lambda b, x: rounding.fmod(b, within(b, x, 0.0, 1.0), math.inf),
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_what_has_no_value_is_refused(said: str) -> None:
+    b = Builder()
+    with pytest.raises(InexpressibleError, match=said):
+        REFUSED[said](b, b.input((2, 3)))

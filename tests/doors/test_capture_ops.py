@@ -55,6 +55,7 @@ ENTRIES: dict[str, Function] = {
     "logit": lambda x: torch.logit(x.sigmoid(), 0.3),
     "logit without ends": lambda x: torch.logit(x.sigmoid() * 0.5 + 0.25),
     "masked_fill": lambda x: x.masked_fill(VECTOR > 0.0, -3.0),
+    "masked_fill by numbers": lambda x: x.masked_fill(x > 0.5, torch.tensor(-3.0)),
     "mse": lambda x: functional.mse_loss(x, CUBE.expand(SHAPE)),
     "mse, a sum": lambda x: functional.mse_loss(x, CUBE.expand(SHAPE), reduction="sum"),
     "mse, each": lambda x: functional.mse_loss(x, CUBE.expand(SHAPE), reduction="none"),

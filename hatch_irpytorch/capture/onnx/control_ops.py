@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto
 
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
-from hatch_irpytorch.capture.onnx.scope import Named
+from hatch_irpytorch.capture.onnx.scope import LOST, Named
 from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
 from hatch_irpytorch.capture.selections.selection import select
 
@@ -35,8 +35,10 @@ def _loop(c: Call) -> list[Named]:
         number = Named(np.array(trip, np.int64), int(TensorProto.INT64))
         condition = Named(np.array(goes_on), int(TensorProto.BOOL))
         found = body([number, condition, *states])
-        goes_on = _truth(found[0])
         states = found[1 : 1 + len(states)]
+        if found[0].lost:
+            return [LOST] * len(c.outputs)
+        goes_on = _truth(found[0])
         rows.append(found[1 + len(states) :])
         if trip == 1 and trips is not None:
             c.b.budget.require_nodes(trips - 2)
@@ -112,6 +114,8 @@ def _position(c: Call, named: Named, axis: int, index: int) -> Named:
 def _stacked(c: Call, column: list[Named], axis: int) -> Named:
     """What each trip gives, one beside the other along a new axis."""
     kind = column[0].kind
+    if any(named.lost for named in column):
+        return LOST
     arrays = [named.tensor for named in column if isinstance(named.tensor, np.ndarray)]
     if len(arrays) == len(column):
         c.b.budget.spend(entries=sum(array.size for array in arrays))

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import onnx
+
+from hatch_irpytorch.capture.onnx.file import is_real
+from hatch_irpytorch.capture.onnx.scope import Scope
 
 
 def function_body(
@@ -30,6 +34,23 @@ def function_body(
         body: onnx.FunctionProto = schema.function_body
         return body
     return None
+
+
+def input_types(node: onnx.NodeProto, scope: Scope) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Element type and shape of each input that is known."""
+    given = {name: scope.find(name) for name in node.input if name}
+    return {
+        name: (named.kind, tuple(named.tensor.shape))
+        for name, named in given.items()
+        if named is not None and named.tensor is not None
+    }
+
+
+def are_parameters(node: onnx.NodeProto, scope: Scope) -> bool:
+    """Whether all real numbers that a node is given are parameters, as they are."""
+    given = [scope.named(name) for name in node.input if name]
+    real = [n for n in given if not isinstance(n.tensor, np.ndarray) or is_real(n.tensor)]
+    return bool(real) and all(named.trainable for named in real)
 
 
 def _for_types(

@@ -9,6 +9,8 @@ from typing import Any
 import onnx
 from onnx import TensorProto
 
+from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.entries.dtypes import require_dtype, require_integers
 from hatch_irpytorch.capture.onnx.tensors import Constant
 
 UNTOLD = int(TensorProto.UNDEFINED)
@@ -46,6 +48,14 @@ def kind_of(array: Constant) -> int:
 def dtype_name(kind: int) -> str:
     """An element type as NumPy calls it."""
     return str(onnx.helper.tensor_dtype_to_np_dtype(kind))
+
+
+def require_kind(b: Builder, x: Value | None, kind: int) -> None:
+    """Raise `InexpressibleError` where a file rounds to an element type and the graph does not."""
+    if x is not None and kind in REALS:
+        require_dtype(b, x, dtype_name(kind))
+    if x is not None and kind in INTEGERS:
+        require_integers(b, x, dtype_name(kind))
 
 
 def output_kinds(

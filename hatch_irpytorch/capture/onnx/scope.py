@@ -23,8 +23,8 @@ class Named:
 
     `kind` is its ONNX element type (`TensorProto.DataType`) and `users` how often it is read.
     `trainable` numbers are parameters as they are; their `holder` is the first that took a copy.
-    What stands for the result of a refused node
-    is `failed`: the conversion goes on with it, so that the rest is looked at too.
+    What stands for the result of a refused node is `failed`: the conversion goes on with it, so
+    that the rest is looked at too.
     """
 
     tensor: Tensor | None
@@ -34,6 +34,11 @@ class Named:
     users: int = 0
     stored: Value | None = None
     holder: object = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is of a refused node and nothing stands in for it."""
+        return self.failed and self.tensor is None
 
     def value(self, builder: Builder, name: str) -> Value:
         """The tensor as a node of the graph; several uses of one constant share it."""
@@ -50,6 +55,9 @@ class Named:
 
 ABSENT = Named(None, int(onnx.TensorProto.UNDEFINED))
 """What a function's input means where a call does not give it."""
+
+LOST = Named(None, int(onnx.TensorProto.UNDEFINED), failed=True)
+"""What an input of a graph means that is looked into and not run."""
 
 
 @dataclass(eq=False)
@@ -104,7 +112,7 @@ class Scope:
 
     def share(self, name: str, named: Named) -> None:
         """Give a name the meaning that another name has outside: one reader there is this scope."""
-        if named is not ABSENT:
+        if named is not ABSENT and named is not LOST:
             named.users += self.reads.get(name, 0) - 1
         self.names[name] = named
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Reals, Value
 from hatch_irpytorch.capture.onnx.scope import (
@@ -61,7 +60,7 @@ class Call:
     outputs: tuple[str, ...]
     attributes: Attributes
     scope: Scope
-    opened: Callable[[onnx.GraphProto, bool], Graph]
+    opened: Callable[[str, bool], Graph]
 
     @property
     def b(self) -> Builder:
@@ -156,7 +155,9 @@ class Call:
 
     def graph(self, attribute: str, *, repeated: bool = False) -> Graph:
         """A graph inside the node, opened once: its own numbers are those of every run."""
-        return self.opened(self.attributes[attribute], repeated)
+        if attribute not in self.attributes:
+            raise InexpressibleError(f"no graph `{attribute}`")
+        return self.opened(attribute, repeated)
 
     def ints(self, position: int, what: str) -> list[int]:
         return [int(i) for i in self.array(position, what).reshape(-1)]

@@ -72,7 +72,8 @@ def verdict(
     inferred = seen
     try:
         inferred = _inferred(seen)
-        types = _types(inferred.graph)
+        known = (*inferred.graph.value_info, *inferred.graph.output)
+        types = types_of({value.name: value.type for value in known})
     except Exception as error:  # what its C++ code raises
         found.append(_problem(str(error), model, place))
     try:
@@ -156,13 +157,14 @@ def _with_outputs(seen: onnx.ModelProto, inferred: onnx.ModelProto) -> None:
             value.CopyFrom(known)
 
 
-def _types(graph: onnx.GraphProto) -> Types:
+def types_of(found: Mapping[str, onnx.TypeProto]) -> Types:
+    """The types of tensors, by name, as `Types` has them."""
     result: dict[str, tuple[int, tuple[int, ...] | None]] = {}
-    for value in (*graph.value_info, *graph.output):
-        tensor = value.type.tensor_type
+    for name, proto in found.items():
+        tensor = proto.tensor_type
         shape = tuple(int(d.dim_value) for d in tensor.shape.dim if d.HasField("dim_value"))
         whole = tensor.HasField("shape") and len(shape) == len(tensor.shape.dim)
-        result[value.name] = tensor.elem_type or UNTOLD, shape if whole else None
+        result[name] = tensor.elem_type or UNTOLD, shape if whole else None
     return result
 
 

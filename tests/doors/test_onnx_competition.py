@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx_files import Array, check, make_node, save
 
 from hatch_irpytorch import evaluate
@@ -238,7 +239,218 @@ def flow() -> Network:
     return nodes, [1, 2, 6, 6], 13, constants
 
 
-NETWORKS = (binarised, signs, bitrates, patched, lyapunov, learned_index, generator, flow)
+def chain(*sizes: int, name: str = "x") -> tuple[list[onnx.NodeProto], dict[str, Array]]:
+    """Layers of `MatMul`, `Add` and `Relu`, the last without `Relu`, from a name to `y`."""
+    nodes: list[onnx.NodeProto] = []
+    constants: dict[str, Array] = {}
+    for i, pair in enumerate(pairwise(sizes)):
+        last = i == len(sizes) - 2
+        constants |= {f"w{i}": reals(*pair), f"b{i}": reals(pair[1])}
+        nodes.append(make_node("MatMul", [name, f"w{i}"], [f"m{i}"]))
+        nodes.append(make_node("Add", [f"m{i}", f"b{i}"], ["y" if last else f"a{i}"]))
+        if not last:
+            nodes.append(make_node("Relu", [f"a{i}"], [f"r{i}"]))
+        name = f"r{i}"
+    return nodes, constants
+
+
+def normalised() -> Network:
+    """Cora: deep and narrow, its input scaled and shifted by channel first."""
+    nodes, constants = chain(6, 5, 5, 5, 3, name="shifted")
+    first = [
+        make_node("Mul", ["x", "scale"], ["scaled"]),
+        make_node("Add", ["scaled", "shift"], ["shifted"]),
+    ]
+    return [*first, *nodes], [1, 6], 11, {**constants, "scale": reals(6), "shift": reals(6)}
+
+
+def sentences() -> Network:
+    """Safenlp: one layer over an embedding of a sentence."""
+    nodes, constants = chain(30, 16, 2)
+    return nodes, [1, 30], 13, constants
+
+
+def malware() -> Network:
+    """Malbeware: a grey image of a file, few filters, as many outputs as families."""
+    nodes = [
+        make_node("Conv", ["x", "k", "c"], ["a"], pads=[1, 1, 1, 1], kernel_shape=[3, 3]),
+        make_node("Relu", ["a"], ["b"]),
+        make_node("Flatten", ["b"], ["f"], axis=1),
+        make_node("Gemm", ["f", "w", "d"], ["y"], transB=1),
+    ]
+    constants = {"k": reals(4, 1, 3, 3), "c": reals(4), "w": reals(25, 100), "d": reals(25)}
+    return nodes, [1, 1, 5, 5], 11, constants
+
+
+def formula() -> Network:
+    """Sat_relu: literals by clipping to 0 and 1, clauses of signs, and the count of those met."""
+    literals, clauses = 4, 6
+    signed = RNG.integers(-1, 2, (literals, clauses)).astype(np.float32)
+    nodes = [
+        make_node("Gemm", ["x", "steep", "at"], ["a"]),
+        make_node("Relu", ["a"], ["b"]),
+        make_node("Gemm", ["b", "both"], ["literal"], transB=1),
+        make_node("Gemm", ["literal", "signed", "negated"], ["c"], alpha=-1.0),
+        make_node("Relu", ["c"], ["unmet"]),
+        make_node("Gemm", ["unmet", "all", "number"], ["y"]),
+    ]
+    constants = {
+        "steep": np.tile(1000 * np.eye(literals, dtype=np.float32), 2),
+        "at": number([0] * literals + [-1] * literals),
+        "both": np.concatenate([np.eye(literals), -np.eye(literals)], 1).astype(np.float32),
+        "signed": signed,
+        "negated": 1 - (signed < 0).sum(0).astype(np.float32),
+        "all": -np.ones((clauses, 1), np.float32),
+        "number": number([clauses]),
+    }
+    return nodes, [1, literals], 13, constants
+
+
+def room() -> Network:
+    """Metaroom: steps of convolutions, and a shape that a node gives."""
+    shape = numpy_helper.from_array(np.array([1, -1]))
+    nodes = [
+        make_node("Conv", ["x", "k", "c"], ["a"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        make_node("Relu", ["a"], ["b"]),
+        make_node("Conv", ["b", "l"], ["d"], strides=[2, 2], pads=[0, 0, 1, 1]),
+        make_node("Relu", ["d"], ["e"]),
+        make_node("Constant", [], ["shape"], value=shape),
+        make_node("Reshape", ["e", "shape"], ["f"]),
+        make_node("Gemm", ["f", "w", "v"], ["y"], transB=1),
+    ]
+    constants = {
+        "k": reals(4, 3, 3, 3),
+        "c": reals(4),
+        "l": reals(5, 4, 2, 2),
+        "w": reals(20, 30),
+        "v": reals(20),
+    }
+    return nodes, [1, 3, 8, 12], 13, constants
+
+
+def split() -> Network:
+    """Relusplitter: neurons in two signed halves that the next layer joins, dense and by pixel."""
+    nodes = [
+        make_node("Conv", ["x", "k", "c"], ["a"], kernel_shape=[2, 2]),
+        make_node("Relu", ["a"], ["b"]),
+        make_node("Conv", ["b", "join", "shift"], ["d"], kernel_shape=[1, 1]),
+        make_node("Relu", ["d"], ["e"]),
+        make_node("Flatten", ["e"], ["f"]),
+        make_node("Gemm", ["f", "w", "v"], ["g"], transB=1),
+        make_node("Relu", ["g"], ["h"]),
+        make_node("Gemm", ["h", "u", "t"], ["y"], transB=1),
+    ]
+    kernel, bias, rows, shift = reals(2, 1, 2, 2), reals(2), reals(3, 12), reals(3)
+    halves = np.concatenate([np.eye(2), -np.eye(2)], 1).astype(np.float32)
+    constants = {
+        "k": np.concatenate([kernel, -kernel]),
+        "c": np.concatenate([bias, -bias]),
+        "join": halves.reshape(2, 4, 1, 1),
+        "shift": reals(2),
+        "w": np.concatenate([rows, -rows]),
+        "v": np.concatenate([shift, -shift]),
+        "u": reals(2, 6),
+        "t": reals(2),
+    }
+    return nodes, [1, 1, 3, 4], 13, constants
+
+
+def classifier() -> Network:
+    """Vggnet16: blocks of padded convolutions and pools, dense layers with dropout, opset 7."""
+    around = [1, 1, 1, 1]
+    nodes = [
+        make_node("Conv", ["x", "k", "c"], ["a"], pads=around, dilations=[1, 1], group=1),
+        make_node("Relu", ["a"], ["b"]),
+        make_node("Conv", ["b", "l", "c"], ["d"], pads=around),
+        make_node("Relu", ["d"], ["e"]),
+        make_node("MaxPool", ["e"], ["p"], kernel_shape=[2, 2], strides=[2, 2], pads=[0] * 4),
+        make_node("Flatten", ["p"], ["f"]),
+        make_node("Gemm", ["f", "w", "v"], ["g"], transB=1, alpha=1.0, beta=1.0),
+        make_node("Relu", ["g"], ["h"]),
+        make_node("Dropout", ["h"], ["i", "mask"], ratio=0.5),
+        make_node("Gemm", ["i", "u", "t"], ["y"], transB=1),
+    ]
+    constants = {
+        "k": reals(3, 2, 3, 3),
+        "l": reals(3, 3, 3, 3),
+        "c": reals(3),
+        "w": reals(6, 12),
+        "v": reals(6),
+        "u": reals(4, 6),
+        "t": reals(4),
+    }
+    return nodes, [1, 2, 4, 4], 7, constants
+
+
+def hidden() -> Network:
+    """Soundnessbench: means of patches, smooth activations, an input that is one flat row."""
+    nodes = [
+        make_node("Reshape", ["x", "image"], ["i"]),
+        make_node("Conv", ["i", "k", "c"], ["a"], pads=[1, 1, 1, 1]),
+        make_node("Sigmoid", ["a"], ["b"]),
+        make_node("AveragePool", ["b"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        make_node("Flatten", ["p"], ["f"]),
+        make_node("Gemm", ["f", "w", "v"], ["g"], transB=1),
+        make_node("Tanh", ["g"], ["h"]),
+        make_node("Gemm", ["h", "u"], ["y"]),
+    ]
+    constants = {
+        "image": np.array([-1, 1, 4, 4]),
+        "k": reals(2, 1, 3, 3),
+        "c": reals(2),
+        "w": reals(5, 8),
+        "v": reals(5),
+        "u": reals(5, 3),
+    }
+    return nodes, [1, 16], 14, constants
+
+
+def lattice() -> Network:
+    """Tllverify: the larger of the least of two pairs of linear functions, by sparse layers."""
+    both = number([[1, -1, 1], [0, 0, -1]])  # a, -a and a - b, from which min(a, b) follows
+    pairs = np.kron(np.eye(2, dtype=np.float32), both)
+    least = np.kron(np.eye(2, dtype=np.float32), number([[1], [-1], [-1]]))
+    nodes = [
+        make_node("MatMul", ["x", "w"], ["m"]),
+        make_node("Add", ["m", "b"], ["local"]),
+        make_node("MatMul", ["local", "pairs"], ["a"]),
+        make_node("Add", ["a", "nothing"], ["c"]),
+        make_node("Relu", ["c"], ["d"]),
+        make_node("MatMul", ["d", "between"], ["e"]),
+        make_node("Relu", ["e"], ["f"]),
+        make_node("MatMul", ["f", "most"], ["y"]),
+    ]
+    constants = {
+        "w": reals(2, 4),
+        "b": reals(4),
+        "pairs": pairs,
+        "nothing": np.zeros(6, np.float32),
+        "between": least @ number([[1, -1, -1], [0, 0, 1]]),
+        "most": number([[1], [-1], [1]]),
+    }
+    return nodes, [1, 2], 13, constants
+
+
+def linearised() -> Network:
+    """Linearizenn: a controller beside a linear model of it, and how far they lie apart."""
+    nodes, constants = chain(4, 6, 6, 2)
+    nodes[-1].output[0] = "exact"
+    nodes += [
+        make_node("Gemm", ["x", "model", "offset"], ["linear"], transB=1),
+        make_node("Sub", ["exact", "linear"], ["error"]),
+        make_node("Neg", ["error"], ["other"]),
+        make_node("Concat", ["error", "other", "exact"], ["all"], axis=1),
+        make_node("Add", ["all", "room"], ["y"]),
+    ]
+    constants |= {"model": reals(2, 4), "offset": reals(2), "room": number([1] * 4 + [0] * 2)}
+    return nodes, [1, 4], 13, constants
+
+
+NETWORKS = (
+    *(binarised, signs, bitrates, patched, lyapunov, learned_index, generator, flow),
+    *(normalised, sentences, malware, formula, room, split, classifier, hidden, lattice),
+    linearised,
+)
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)

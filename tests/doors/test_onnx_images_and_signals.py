@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx_files import Array, check, generated, make_node, outputs, save, session
 
+from hatch_irpytorch import IRPyTorchError
 from hatch_irpytorch.capture import from_onnx
 
 
@@ -64,6 +65,8 @@ TRANSFORMS: list[tuple[int, list[int], int | None, int | None, dict[str, int]]] 
     (20, [2, 5, 3, 1], 8, 1, {"onesided": 1}),
     (20, [2, 5, 2], None, -2, {"inverse": 1}),
     (20, [3, 4, 2], None, None, {}),
+    *[(20, [2, 5, 2], n, None, {"inverse": 1, "onesided": 1}) for n in (None, 8, 9)],
+    (20, [4, 2, 3, 2], 7, 0, {"inverse": 1, "onesided": 1}),
 ]
 
 
@@ -85,6 +88,14 @@ def test_fourier_transforms(
         inputs.pop()
     node = make_node("DFT", inputs, ["y"], **attributes)
     check(save(tmp_path / "m.onnx", [node], shape, opset, constants), shape)
+
+
+@pytest.mark.parametrize("length", [1, 7, 12])
+def test_other_than_half_of_a_transform_is_refused(tmp_path: Path, length: int) -> None:
+    node = make_node("DFT", ["x", "length"], ["y"], inverse=1, onesided=1)
+    path = save(tmp_path / "m.onnx", [node], [2, 5, 2], 20, {"length": np.array(length)})
+    with pytest.raises(IRPyTorchError, match=f"5 entries as the half of {length}"):
+        from_onnx(path)
 
 
 @pytest.mark.parametrize("onesided", [0, 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,6 +27,7 @@ def cut(x: torch.Tensor, low: float = -40.0, high: float = 40.0) -> torch.Tensor
     return x.clamp(low, high)
 
 
+DIVISORS = torch.tensor([0.25, -3.0, 7.0, -0.5] * 4)
 FUNCTIONS: dict[str, Function] = {
     "floor": lambda x: torch.floor(cut(x)),
     "floor of few": lambda x: torch.floor(cut(x, -0.5, 0.25)),
@@ -44,6 +46,10 @@ FUNCTIONS: dict[str, Function] = {
     "remainder": lambda x: torch.remainder(cut(x), 3.0),
     "remainder of negative": lambda x: torch.remainder(cut(x), -1.5),
     "fmod": lambda x: torch.fmod(cut(x), 3.0),
+    "floor divide by several": lambda x: torch.floor_divide(cut(x), DIVISORS),
+    "div trunc by several": lambda x: torch.div(cut(x), DIVISORS, rounding_mode="trunc"),
+    "remainder of several": lambda x: torch.remainder(cut(x), DIVISORS),
+    "fmod of several": lambda x: torch.fmod(cut(x), DIVISORS),
     "to integers": lambda x: cut(x).long().float(),
     "integers divided": lambda x: (cut(x).int() // 3).float(),
     "fake quantize": lambda x: torch.fake_quantize_per_tensor_affine(x, 0.25, 3, 0, 255),
@@ -127,10 +133,11 @@ REFUSED: dict[str, tuple[Function, str]] = {
     "too many": (lambda x: torch.round(x.clamp(0, 1e9)), "to at most 4,194,304 steps"),
     "rounded steps": (lambda x: torch.remainder(x.clamp(0, 9), 0.1), "which are rounded"),
     "by zero": (lambda x: torch.fmod(x.clamp(0, 9), 0.0), "a division by 0"),
-    "by several": (
-        lambda x: torch.fmod(x.clamp(0, 9), torch.arange(1.0, 17.0)),
-        "by more than one number",
+    "by one of several zeros": (
+        lambda x: torch.fmod(x.clamp(0, 9), torch.arange(16.0)),
+        "a division by 0",
     ),
+    "by the input": (lambda x: torch.fmod(x.clamp(0, 9), x), "a divisor that depends on"),
     "infinite": (lambda x: torch.isinf(x.exp()).float(), "nothing bounds"),
 }
 
@@ -198,6 +205,7 @@ NODES: dict[str, list[onnx.NodeProto]] = {
     "Ceil": [*CLIP, make_node("Ceil", ["cut"], ["y"])],
     "Round": [*CLIP, make_node("Round", ["cut"], ["y"])],
     "Mod": [*CLIP, make_node("Mod", ["cut", "three"], ["y"], fmod=1)],
+    "Mod by columns": [*CLIP, make_node("Mod", ["cut", "columns"], ["y"], fmod=1)],
     "Cast": [
         *CLIP,
         make_node("Cast", ["cut"], ["whole"], to=TensorProto.INT64),
@@ -223,6 +231,7 @@ NUMBERS_OF_FILES = {
     "high": np.float32(21.5),
     "three": np.float32(3.0),
     "seven": np.int64(7),
+    "columns": np.array([[3.0], [-0.75], [5.0], [-2.0]], np.float32),
     "scale": np.float32(0.25),
     "zero": np.uint8(100),
     "scales": np.array([0.5, 0.125, 2.0, 1.0], np.float32),
@@ -246,3 +255,18 @@ def test_onnx_nodes_are_those_of_onnx_runtime(name: str, tmp_path: Path) -> None
     (wanted,) = session(path).run(None, {"x": x})
     np.testing.assert_array_equal(outputs(generated_onnx(model), x)[0], wanted)
     np.testing.assert_array_equal(evaluate(model, x.astype(float))[0], wanted)
+
+
+@pytest.mark.parametrize("divisors", [2.5, -3.0, [[3.0], [-0.75]]], ids=str)
+def test_remainders_of_real_numbers_in_onnx(divisors: Any, tmp_path: Path) -> None:
+    """NumPy stands for ONNX Runtime, which has no opset 28 yet."""
+    nodes = [*CLIP, make_node("Mod", ["cut", "by"], ["y"])]
+    constants = {"low": np.float32(-20.0), "high": np.float32(21.5), "by": np.float32(divisors)}
+    path = tmp_path / "file.onnx"
+    save(path, nodes, [2, 40], 28, {key: np.asarray(value) for key, value in constants.items()})
+    x = (np.arange(-80, 80, 2, dtype=np.float32) / 4.0).reshape(2, 40)
+    (found,) = outputs(generated_onnx(from_onnx(path)), x)
+    np.testing.assert_array_equal(found, np.mod(x, np.float32(divisors)))
+    save(path, nodes, [2, 40], 21, {key: np.asarray(value) for key, value in constants.items()})
+    with pytest.raises(IRPyTorchError, match="numbers that are not integers"):
+        from_onnx(path)

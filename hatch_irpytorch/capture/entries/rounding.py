@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Sizes = float | Array
 
 _BASE = 16
 _EXACT = {"bfloat16": 2**8, "float16": 2**11}
@@ -33,10 +34,11 @@ _EXACT_IN_FLOAT32 = 2**24
 """Up to here a module has every whole number."""
 
 
-def floor(b: Builder, x: Value, size: float = 1.0) -> Value:
-    """The largest whole number k with k * size <= x, for a positive size."""
+def floor(b: Builder, x: Value, size: Sizes = 1.0) -> Value:
+    """The largest whole number k with k * size <= x, for a positive size or for some that fit x."""
     found = interval(b, x)
-    if size == 1.0 and found.whole:
+    x = b.broadcast(x, np.broadcast_shapes(x.shape, np.shape(size)))
+    if np.all(size == 1.0) and found.whole:
         return b.node(Detach(), x)
     low, high = _whole_ends(b, found, size)
     return _highest(b, x, size, (math.floor(low), math.floor(high)), nearest=False)
@@ -48,8 +50,8 @@ def ceil(b: Builder, x: Value) -> Value:
     return e.neg(b, floor(b, e.neg(b, x)))
 
 
-def trunc(b: Builder, x: Value, size: float = 1.0) -> Value:
-    """The whole part of x / size, for a positive size: rounded towards 0."""
+def trunc(b: Builder, x: Value, size: Sizes = 1.0) -> Value:
+    """The whole part of x / size, for positive sizes: rounded towards 0."""
     _whole_ends(b, interval(b, x), size)
     return e.mul(b, compare.sign(b, x), floor(b, b.node(Abs(), x), size))
 
@@ -78,25 +80,26 @@ def fraction(b: Builder, x: Value) -> Value:
     return e.sub(b, x, trunc(b, x))
 
 
-def floored_quotient(b: Builder, x: Value, divisor: float) -> Value:
+def floored_quotient(b: Builder, x: Value, divisor: Sizes) -> Value:
     """The largest whole number that is not above x / divisor."""
-    size = _size(divisor)
-    return floor(b, x if divisor > 0.0 else e.neg(b, x), size)
+    size, sign = _size_and_sign(divisor)
+    return floor(b, _times(b, x, sign), size)
 
 
-def cut_quotient(b: Builder, x: Value, divisor: float) -> Value:
+def cut_quotient(b: Builder, x: Value, divisor: Sizes) -> Value:
     """x / divisor, rounded towards 0."""
-    return e.scaled(b, trunc(b, x, _size(divisor)), math.copysign(1.0, divisor))
+    size, sign = _size_and_sign(divisor)
+    return _times(b, trunc(b, x, size), sign)
 
 
-def remainder(b: Builder, x: Value, divisor: float) -> Value:
+def remainder(b: Builder, x: Value, divisor: Sizes) -> Value:
     """What the quotient rounded down leaves of x: of the sign of the divisor."""
-    return e.sub(b, x, e.scaled(b, floored_quotient(b, x, divisor), divisor))
+    return e.sub(b, x, _times(b, floored_quotient(b, x, divisor), divisor))
 
 
-def fmod(b: Builder, x: Value, divisor: float) -> Value:
+def fmod(b: Builder, x: Value, divisor: Sizes) -> Value:
     """What the quotient rounded towards 0 leaves of x: of the sign of x."""
-    return e.sub(b, x, e.scaled(b, cut_quotient(b, x, divisor), divisor))
+    return e.sub(b, x, _times(b, cut_quotient(b, x, divisor), divisor))
 
 
 def quantized(b: Builder, x: Value, scale: Array, zero: Array, low: int, high: int) -> Value:
@@ -125,37 +128,49 @@ def fake_quantized(b: Builder, x: Value, scale: Array, zero: Array, low: int, hi
     return e.add(b, made, nothing)
 
 
-def _size(divisor: float) -> float:
-    if divisor == 0.0 or not math.isfinite(divisor):
-        raise InexpressibleError(f"a division by {divisor:g} that rounds")
-    return abs(divisor)
+def _size_and_sign(divisor: Sizes) -> tuple[Sizes, Sizes]:
+    unfit = np.extract((np.equal(divisor, 0.0)) | ~np.isfinite(divisor), divisor)
+    if unfit.size:
+        raise InexpressibleError(f"a division by {unfit[0]:g} that rounds")
+    if isinstance(divisor, float):
+        return abs(divisor), math.copysign(1.0, divisor)
+    return np.abs(divisor), np.sign(divisor)
 
 
-def _whole_ends(b: Builder, found: Interval, size: float) -> tuple[float, float]:
-    """The ends in steps of a size. Raises where a module does not have every threshold exactly."""
+def _times(b: Builder, x: Value, factor: Sizes) -> Value:
+    """x times one number, or times some that fit it."""
+    return e.scaled(b, x, factor) if isinstance(factor, float) else e.mul(b, x, b.const(factor))
+
+
+def _whole_ends(b: Builder, found: Interval, size: Sizes) -> tuple[float, float]:
+    """The ends in steps of the sizes. Raises where a module has not every threshold exactly."""
     most = _EXACT.get(b.dtype, _EXACT_IN_FLOAT32)
-    low, high = found.low / size, found.high / size
+    sizes = np.unique(size)
+    low, high = float(np.min(found.low / sizes)), float(np.max(found.high / sizes))
     largest = max(abs(low), abs(high))
     if not largest < most / 4:
         raise InexpressibleError(
             f"rounding of numbers from {found.low:g} to {found.high:g}: clamp them before to at "
             f"most {most // 4:,} steps"
         )
-    digits = Fraction(size).numerator
-    while digits % 2 == 0:
-        digits //= 2
-    if digits * (2 * math.ceil(largest) + _BASE) > most:
-        raise InexpressibleError(f"rounding to multiples of {size:g}, which are rounded themselves")
+    for step in sizes.tolist():
+        digits = Fraction(step).numerator
+        while digits % 2 == 0:
+            digits //= 2
+        if digits * (2 * math.ceil(largest) + _BASE) > most:
+            message = f"rounding to multiples of {step:g}, which are rounded themselves"
+            raise InexpressibleError(message)
     return low, high
 
 
-def _highest(b: Builder, x: Value, size: float, ends: tuple[int, int], *, nearest: bool) -> Value:
+def _highest(b: Builder, x: Value, size: Sizes, ends: tuple[int, int], *, nearest: bool) -> Value:
     """The largest whole number within the ends whose threshold x has reached.
 
     The threshold of k is k * size; for the nearest it is half a step below, and belongs to k where
     k is even. The lower end is even then, and so is the start of every digit.
     """
     low, high = ends
+    size = size if isinstance(size, float) else np.expand_dims(size, -1)
     entries = b.reshape(b.node(Detach(), x), (*x.shape, 1))
     result = b.const(float(low))
     spacing = 1
@@ -177,8 +192,8 @@ def _highest(b: Builder, x: Value, size: float, ends: tuple[int, int], *, neares
     return result
 
 
-def _thresholds(b: Builder, start: Value, above: Array, size: float) -> Value:
+def _thresholds(b: Builder, start: Value, above: Array, size: Sizes) -> Value:
     """`above` the start of a digit, for each entry; the first start is a constant."""
     if b.is_constant(start):
         return b.const(b.array(start) * size + above)
-    return e.add(b, e.scaled(b, start, size), b.const(above))
+    return e.add(b, _times(b, start, size), b.const(above))

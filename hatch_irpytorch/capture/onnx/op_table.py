@@ -22,6 +22,7 @@ from hatch_irpytorch.capture.onnx import (
     rounding_ops,
     signal_ops,
     unit_ops,
+    writing_ops,
 )
 from hatch_irpytorch.capture.onnx.tensors import Call
 
@@ -29,6 +30,7 @@ OPS = {
     **elementwise_ops.OPS,
     **comparison_ops.OPS,
     **movement_ops.OPS,
+    **writing_ops.OPS,
     **reduction_ops.OPS,
     **layer_ops.OPS,
     **image_ops.OPS,

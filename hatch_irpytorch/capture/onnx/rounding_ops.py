@@ -9,16 +9,19 @@ from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.entries import rounding
 from hatch_irpytorch.capture.onnx.kinds import INTEGERS
 from hatch_irpytorch.capture.onnx.quantization import dequantized_value, quantized_value
-from hatch_irpytorch.capture.onnx.tensors import Call
+from hatch_irpytorch.capture.onnx.tensors import Array, Call
+
+_REMAINDER_OF_REALS = 28
+"""Before this opset, `Mod` of numbers that are not integers is that of C."""
 
 
 def _mod(c: Call) -> Value:
-    """With `fmod` of the sign of the number, else, for integers, of that of the divisor."""
-    cut = bool(c.get("fmod", 0))
-    if not cut and c.kind(0) not in INTEGERS:
+    """With `fmod` of the sign of the number, else of that of the divisor."""
+    if c.get("fmod", 0):
+        return rounding.fmod(c.b, c.x, _divisor(c))
+    if c.kind(0) not in INTEGERS and c.version < _REMAINDER_OF_REALS:
         raise InexpressibleError("`fmod` = 0 for numbers that are not integers")
-    function = rounding.fmod if cut else rounding.remainder
-    return function(c.b, c.x, _divisor(c))
+    return rounding.remainder(c.b, c.x, _divisor(c))
 
 
 def quotient_of_integers(c: Call) -> Value:
@@ -26,11 +29,9 @@ def quotient_of_integers(c: Call) -> Value:
     return rounding.cut_quotient(c.b, c.x, _divisor(c))
 
 
-def _divisor(c: Call) -> float:
+def _divisor(c: Call) -> float | Array:
     divisor = c.reals(1, "a divisor")
-    if divisor.size != 1:
-        raise InexpressibleError("a division that rounds, by more than one number")
-    return float(divisor.reshape(()))
+    return float(divisor.reshape(())) if divisor.size == 1 else divisor
 
 
 OPS: dict[str, Callable[[Call], Any]] = {

@@ -47,18 +47,31 @@ def _axis(c: Call) -> int:
 def _dft(c: Call) -> Value:
     b, axis = c.b, _axis(c)
     x = c.x
-    if c.has(1):
-        x = _of_length(b, x, axis, int(c.array(1, "a length").reshape(())))
+    length = int(c.array(1, "a length").reshape(())) if c.has(1) else None
     inverse, half = bool(c.get("inverse", 0)), bool(c.get("onesided", 0))
+    if inverse and half:
+        return _from_half(b, x, axis, 2 * (x.shape[axis] - 1) if length is None else length)
+    if length is not None:
+        x = _of_length(b, x, axis, length)
     real, imaginary = _parts(b, x)
     extent = x.shape[axis]
     if not half:
         scale = 1.0 / extent if inverse else 1.0
         found = fourier.of_complex(b, (real, imaginary), [axis], scale, not inverse)
         return _joined(b, found)
-    if inverse or imaginary is not None:
-        raise InexpressibleError("half of a transform of complex numbers, or back from half")
+    if imaginary is not None:
+        raise InexpressibleError("half of a transform of complex numbers")
     return _joined(b, fourier.of_real(b, real, [axis], 1.0, True))
+
+
+def _from_half(b: Builder, x: Value, axis: int, length: int) -> Value:
+    """Real numbers, of the half of their transform that the rest mirrors."""
+    if length < 1 or x.shape[axis] != length // 2 + 1:
+        # The standard cuts off or fills up with zeros; ONNX Runtime reads other entries.
+        message = f"{x.shape[axis]} entries as the half of {length}, which has two meanings"
+        raise InexpressibleError(message)
+    real = fourier.to_real(b, _parts(b, x), [axis], 1.0 / length, length)
+    return b.reshape(real, (*real.shape, 1))
 
 
 def _of_length(b: Builder, x: Value, axis: int, length: int) -> Value:

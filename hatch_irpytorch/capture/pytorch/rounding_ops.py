@@ -7,26 +7,27 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
+from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.entries import rounding
 from hatch_irpytorch.capture.pytorch.arguments import Handler, Number, as_number, formula
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 
 
-def _by_number(function: Callable[[Builder, Value, float], Value]) -> Handler:
-    """A division by one number."""
+def _by_constant(function: Callable[..., Value]) -> Handler:
+    """A division by one number, or by constants that fit."""
 
     def convert(c: Context, x: Tensor, divisor: Tensor | Number) -> Value:
         number = as_number(divisor)
         if number is None:
-            raise InexpressibleError("a division that rounds, by more than one number")
+            array = c.constant(divisor, "a divisor").numpy().astype(np.float64)
+            return function(c.builder, c.value(x), array)
         return function(c.builder, c.value(x), number)
 
     return convert
 
 
-FLOORED = _by_number(rounding.floored_quotient)
-CUT = _by_number(rounding.cut_quotient)
+FLOORED = _by_constant(rounding.floored_quotient)
+CUT = _by_constant(rounding.cut_quotient)
 
 
 def _round(c: Context, x: Tensor, *, decimals: int = 0) -> Value:
@@ -72,9 +73,9 @@ OPS: dict[str, Handler] = {
     "fake_quantize_per_tensor_affine_cachemask": _fake_quantized,
     "floor": formula(rounding.floor),
     "floor_divide": FLOORED,
-    "fmod": _by_number(rounding.fmod),
+    "fmod": _by_constant(rounding.fmod),
     "frac": formula(rounding.fraction),
-    "remainder": _by_number(rounding.remainder),
+    "remainder": _by_constant(rounding.remainder),
     "round": _round,
     "trunc": formula(rounding.trunc),
 }

@@ -16,7 +16,7 @@ from hatch_irpytorch.capture.pytorch.arguments import Handler, Ints, Number, eac
 from hatch_irpytorch.capture.pytorch.index_ops import are_flags, by_positions
 from hatch_irpytorch.capture.pytorch.tensors import Context, Tensor
 from hatch_irpytorch.capture.selections import scattering as s
-from hatch_irpytorch.capture.selections.replacing import scatter
+from hatch_irpytorch.capture.selections.replacing import placed, scatter
 from hatch_irpytorch.ir.shapes import numel
 
 _KINDS = {"add": "sum", "multiply": "prod"}
@@ -178,10 +178,30 @@ def _col2im(
     return folded if y.rank == 3 else b.reshape(folded, folded.shape[1:])
 
 
+def _max_unpool(
+    c: Context,
+    x: Tensor,
+    indices: Tensor,
+    output_size: Ints,
+    stride: Ints = (),  # torch looks at the windows for the checks of three axes alone
+    padding: Ints = (),
+) -> Value:
+    """Entries at the places that were pooled, which count in each plane by itself; else 0."""
+    y, places = c.value(x), c.constant(indices, "a place").numpy()
+    lead = y.shape[: y.rank - len(output_size)]
+    size = numel(tuple(output_size))
+    if np.any((places < 0) | (places >= size)):
+        raise InexpressibleError(f"places beyond {tuple(output_size)}")
+    planes = np.arange(numel(lead)).reshape(*lead, *[1] * len(output_size)) * size
+    return placed(c.builder, places + planes, y, (*lead, *output_size))
+
+
 OPS: dict[str, Handler] = {
     "col2im": _col2im,
     "index_add": _index_add,
     "index_put": _index_put,
+    "max_unpool2d": _max_unpool,
+    "max_unpool3d": _max_unpool,
     "scatter": _scatter,
     "scatter_add": _scatter_add,
     "scatter_reduce": _scatter_reduce,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hatch_irpytorch.capture.builder import Builder, Value
+from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value
 from hatch_irpytorch.capture.selections import cuts
 from hatch_irpytorch.capture.selections.gathering import Part, at, coordinates_of, parts_of
 from hatch_irpytorch.capture.selections.selection import PARTS, is_even, slice_axis, take
-from hatch_irpytorch.ir.shapes import numel
+from hatch_irpytorch.ir.shapes import Shape, numel
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -29,6 +29,18 @@ def scatter(b: Builder, x: Value, positions: ArrayLike, updates: Value) -> Value
     if all(len(part.axes) == 1 and len(part.told_by) <= 1 for part in parts):
         return _by_axes(b, x, parts, coordinates, updates)
     return _by_order(b, x, parts, coordinates, updates)
+
+
+def placed(b: Builder, positions: Positions, updates: Value, shape: Shape) -> Value:
+    """`updates` at constant flat positions of a tensor that is 0 elsewhere.
+
+    Raises `InexpressibleError` for positions that are not those of the updates, or lie beyond.
+    """
+    count = numel(shape)
+    if positions.shape != updates.shape or np.any((positions < 0) | (positions >= count)):
+        raise InexpressibleError(f"places beyond a tensor of {shape}, or not of {updates.shape}")
+    b.budget.spend_for_a_while(count)
+    return scatter(b, b.full(shape, 0.0), positions, updates)
 
 
 def _by_axes(

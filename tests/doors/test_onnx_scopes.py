@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_files
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx_files import Array, generated, make_node, outputs, session
@@ -257,6 +258,37 @@ def test_a_scan_along_an_axis(tmp_path: Path, backwards: int) -> None:
         make_node("Add", ["parts", "s"], ["y"]),
     ]
     check(save(tmp_path / "m.onnx", outer, {"zero": np.array([0.5, 3], np.float32)}))
+
+
+@pytest.mark.parametrize("backwards", [0, 1])
+def test_a_scan_of_each_sample(tmp_path: Path, backwards: int) -> None:
+    """As opset 8 has it: two inputs, one of them a constant, and a state for each sample."""
+    nodes = [
+        make_node("Mul", ["row", "other"], ["product"]),
+        make_node("Sub", ["product", "s"], ["t"]),
+        make_node("Mul", ["t", "row"], ["part"]),
+    ]
+    names = ["s", "row", "other"], ["t", "part"]
+    inner: Any = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in side]
+        for side in names
+    ]
+    body = helper.make_graph(nodes, "body", *inner)
+    said = {"num_scan_inputs": 2, "directions": [backwards, 0]}
+    shape = [3, 4, 2]
+    numbers = np.random.default_rng(0).normal(size=(18, 2)).astype(np.float32)
+    constants = {"first": numbers[:3], "c": numbers[3:15].reshape(shape)}
+    outer = [make_node("Scan", ["", "first", "x", "c"], ["last", "parts"], body=body, **said)]
+    names_out = ("last", "parts")
+    onnx_files.check(
+        onnx_files.save(tmp_path / "m.onnx", outer, shape, 8, constants, names_out), shape
+    )
+    lengths = np.array([4, 2, 1])
+    outer = [make_node("Scan", ["n", "first", "x", "c"], ["last", "parts"], body=body, **said)]
+    path = tmp_path / "lengths.onnx"
+    onnx_files.save(path, outer, shape, 8, {**constants, "n": lengths}, names_out)
+    with pytest.raises(IRPyTorchError, match="sequences of given lengths"):
+        from_onnx(path)
 
 
 def test_the_numbers_of_a_body_are_one_parameter(tmp_path: Path) -> None:

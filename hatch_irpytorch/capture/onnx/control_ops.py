@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from hatch_irpytorch.capture.builder import InexpressibleError, Value
 from hatch_irpytorch.capture.onnx.scope import LOST, Named
-from hatch_irpytorch.capture.onnx.tensors import Call, axis_of
+from hatch_irpytorch.capture.onnx.tensors import Call, Graph, axis_of
 from hatch_irpytorch.capture.selections.selection import select
 
 Handler = Callable[[Call], list[Named]]
@@ -55,48 +55,74 @@ def _truth(condition: Named) -> bool:
     raise InexpressibleError("a loop that ends where the numbers of the input say so")
 
 
+_Ways = tuple[Sequence[int], Sequence[int]]
+"""The axis of each tensor that is scanned or stacked, and whether it is gone through backwards."""
+
 _WITHOUT_BATCHES = 9
+"""Before this opset, every tensor of a scan is one of samples, each scanned by itself."""
 
 
 def _scan(c: Call) -> list[Named]:
     """The body once for each position of the scanned inputs."""
-    if c.version < _WITHOUT_BATCHES:
-        raise InexpressibleError("a scan of batches, as opset 8 has it")
-    scanned = int(c.attributes["num_scan_inputs"])
-    first = len(c.inputs) - scanned
-    states = [c.named(position) for position in range(first)]
-    inputs = [c.named(position) for position in range(first, len(c.inputs))]
-    axes, backwards = _directed(c, "input", scanned)
+    batched = c.version < _WITHOUT_BATCHES
+    if batched and c.has(0):
+        raise InexpressibleError("a scan of sequences of given lengths, which leaves entries open")
+    first = len(c.inputs) - int(c.attributes["num_scan_inputs"])
+    given = [c.named(position) for position in range(int(batched), len(c.inputs))]
+    states, inputs = given[: first - batched], given[first - batched :]
+    body = c.graph("body", repeated=True)
+    ways = _directed(c, "input", len(inputs)), _directed(c, "output", len(c.outputs) - len(states))
+    if not batched:
+        return _positions_scanned(c, body, states, inputs, *ways)
+    samples = {_shape(named)[:1] for named in given}
+    if len(samples) != 1 or samples & {(), (0,)}:
+        raise InexpressibleError("a scan of tensors without as many samples each")
+    rows = []
+    for sample in range(*samples.pop()):
+        own = [_position(c, named, 0, sample) for named in given]
+        rows.append(_positions_scanned(c, body, own[: len(states)], own[len(states) :], *ways))
+    return [_stacked(c, list(column), 0) for column in zip(*rows, strict=True)]
+
+
+def _positions_scanned(
+    c: Call,
+    body: Graph,
+    states: Sequence[Named],
+    inputs: Sequence[Named],
+    ways: _Ways,
+    out_ways: _Ways,
+) -> list[Named]:
+    """The states after the last position, then what each one gives, stacked."""
+    axes, backwards = ways
     shapes = [_shape(named) for named in inputs]
     lengths = {shape[axis_of(axis, len(shape))] for axis, shape in zip(axes, shapes, strict=True)}
     if len(lengths) != 1:
         raise InexpressibleError(f"a scan of axes of {sorted(lengths)} positions")
     (length,) = lengths
-    out_axes, out_backwards = _directed(c, "output", len(c.outputs) - first)
     if not length:
         raise InexpressibleError("a scan of an empty axis")
-    body, rows = c.graph("body", repeated=True), []
+    rows = []
     for step in range(length):
         parts = [
             _position(c, named, axis_of(axis, len(shape)), length - 1 - step if back else step)
             for named, axis, shape, back in zip(inputs, axes, shapes, backwards, strict=True)
         ]
         found = body([*states, *parts])
-        states = found[:first]
-        rows.append(found[first:])
+        rows.append(found[len(states) :])
+        states = found[: len(states)]
         if step == 1:
             c.b.budget.require_nodes(length - 2)
     result = list(states)
-    for i, (axis, back) in enumerate(zip(out_axes, out_backwards, strict=True)):
+    for i, (axis, back) in enumerate(zip(*out_ways, strict=True)):
         column = [row[i] for row in rows]
         result.append(_stacked(c, column[::-1] if back else column, axis))
     return result
 
 
-def _directed(c: Call, which: str, number: int) -> tuple[Sequence[int], Sequence[int]]:
-    """The scanned axis of each input or output, and whether it is gone through backwards."""
+def _directed(c: Call, which: str, number: int) -> _Ways:
     axes = c.get(f"scan_{which}_axes", [0] * number)
-    return axes, c.get(f"scan_{which}_directions", [0] * number)
+    named = "directions" if which == "input" and c.version < _WITHOUT_BATCHES else ""
+    return axes, c.get(named or f"scan_{which}_directions", [0] * number)
 
 
 def _shape(named: Named) -> tuple[int, ...]:

@@ -53,6 +53,7 @@ CODES: dict[str, str] = {
     "missing-payload": "a node that is evaluated lacks its payload",
     "missing-torch": "a check that runs generated modules needs torch",
     "left-out": "an output that is no tensor is no part of the graph",
+    "mixed-names": "a parameter file names some entries by node, others by module",
     "mixed-dialects": "a document mixes the legacy and the v1 dialect",
     "no-manifests": "no manifest was found",
     "not-free": "an extent that is to be free is fixed by what the graph does",

@@ -11,6 +11,7 @@ from typing import Any
 from hatch_irpytorch.emit.options import (
     BATCHES,
     DTYPES,
+    LAYOUTS,
     WEIGHTS,
     EmitOptions,
     class_name_problem,
@@ -90,6 +91,12 @@ def _weights(value: Scalar) -> str:
     return value.text
 
 
+def _layout(value: Scalar) -> str:
+    if _text(value) not in LAYOUTS:
+        raise WrongValueError(f"one of {', '.join(f'`{name}`' for name in LAYOUTS)}")
+    return value.text
+
+
 def _batch(value: Scalar) -> str:
     if _text(value) not in BATCHES:
         raise WrongValueError(f"one of {', '.join(f'`{name}`' for name in BATCHES)}")
@@ -166,6 +173,12 @@ FIELDS: tuple[Field, ...] = (
 )
 EMIT_FIELDS: tuple[Field, ...] = (
     Field("class_name", _class_name, _STRING, "default: the module in CamelCase"),
+    _option(
+        "layout",
+        _layout,
+        {"enum": list(LAYOUTS)},
+        "`graph`: a line for each node; `modules`: the classes that a person would write",
+    ),
     _option(
         "dtype",
         _dtype,

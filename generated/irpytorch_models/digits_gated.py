@@ -58,7 +58,7 @@ class DigitsGated(nn.Module):
         v5 = F.linear(v4, self.linear_5_W, self.linear_5_b)  # (N, 64)
         # Split
         v6 = v5.reshape(-1, 2, 32)  # (N, 2, 32)
-        v7 = F.avg_pool2d(v6, kernel_size=1, stride=(2, 1))  # (N, 1, 32)
+        v7 = v6[..., :1, :]  # (N, 1, 32)
         v8 = v7.reshape(-1, 32)  # (N, 32)
         v9 = self.const_9  # (1, 2)
         v10 = torch.matmul(v9, v6)  # (N, 1, 32)

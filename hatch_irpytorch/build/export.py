@@ -45,7 +45,8 @@ def load_trained(
     graph, name = input_path(project, manifest, manifest.ir, manifest.ir_place)
     outputs = manifest.output_ids
     notes = _belonging_notes(read_graph(graph, name, outputs), state, other_graph=other_graph)
-    model = read_model(graph, state, graph_name=name, output_ids=outputs)
+    own = load_model(project, manifest)[0].params
+    model = read_model(graph, state, graph_name=name, output_ids=outputs, base=own)
     return replace(model, notes=(*model.notes, *notes))
 
 

@@ -33,6 +33,7 @@ def _passed_over(model: Model) -> Iterator[Problem]:
     nodes = model.graph.nodes
     found = {
         "`learnable`": [node.id for node in nodes if _says_what_is_learned(node)],
+        "`state_keys`": [node.id for node in nodes if node.keys],
         "`integers`": [
             node.id for node in nodes if isinstance(node.op, Input) and node.op.integers is not None
         ],

@@ -74,8 +74,17 @@ class _Draft:
     shape: Shape
     payload: Mapping[str, Reals]
     origin: str
+    keys: tuple[tuple[str, str], ...]
     constant: bool
     learned: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """An array that the source holds, and its key there."""
+
+    array: Reals
+    key: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ class Builder:
     `dtype` is that of the source's input. `padded`, `erf_of` and
     `sign_of` tell of the result of a formula what it was made of. Nodes and the numbers of
     constants are taken out of the budget, which raises `OverBudgetError`.
+    `sources` are arrays of the source by their `id`, which they keep while they are held here.
     `guarded` are softmaxes whose rows that are masked whole are cared for. A builder that
     `evaluates` is asked for numbers alone: they may be NaN or infinite, as no file is to hold them.
     """
@@ -108,10 +118,16 @@ class Builder:
     guarded: set[int] = field(default_factory=set)
     sign_of: dict[int, Value] = field(default_factory=dict)
     notes: dict[tuple[str, str], None] = field(default_factory=dict)
+    sources: dict[int, Source] = field(default_factory=dict)
     _drafts: list[_Draft] = field(default_factory=list)
     _known: dict[object, Value] = field(default_factory=dict)
     _arrays: dict[int, Array] = field(default_factory=dict)
     _starts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+
+    def named(self, array: Reals, key: str) -> Reals:
+        """The array, which nodes that hold it as it is say to be that of the source."""
+        self.sources[id(array)] = Source(array, key)
+        return array
 
     def note(self, code: str, message: str) -> None:
         """Keep a remark about what is legal but not quite what the source says."""
@@ -152,7 +168,9 @@ class Builder:
             slots = op.payload(*(parent.shape for parent in parents))
             learned = learned or any(slot.learned for slot in slots)
         origin = dotted_name(name) or dotted_name(self.origin)
-        self._drafts.append(_Draft(op, ids, shape, arrays, origin, constant, learned))
+        named = [(name, self.sources.get(id(array))) for name, array in arrays.items()]
+        keys = tuple((name, source.key) for name, source in named if source is not None)
+        self._drafts.append(_Draft(op, ids, shape, arrays, origin, keys, constant, learned))
         return Value(len(self._drafts) - 1, shape)
 
     def const(self, array: ArrayLike, learnable: bool | None = False, *, name: str = "") -> Value:
@@ -288,7 +306,8 @@ class Builder:
             new = ids[old] = len(nodes)
             parents = tuple(ids[parent] for parent in draft.parents)
             op = draft.op
-            nodes.append(Node(new, op, parents, draft.shape, new, op.tag, draft.origin))
+            node = Node(new, op, parents, draft.shape, new, op.tag, draft.origin, draft.keys)
+            nodes.append(node)
             for name, array in draft.payload.items():
                 params[new, name] = array
         (input_id,) = (node.id for node in nodes if isinstance(node.op, Input))

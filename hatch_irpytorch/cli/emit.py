@@ -17,7 +17,7 @@ _EXAMPLE = "irpytorch emit mlp.ir.json --params mlp.safetensors --class-name MLP
 
 
 def add_to(subparsers: Any, doc: str) -> None:
-    from hatch_irpytorch.emit.options import BATCHES, DTYPES, WEIGHTS, EmitOptions
+    from hatch_irpytorch.emit.options import BATCHES, DTYPES, LAYOUTS, WEIGHTS, EmitOptions
 
     parser = new_command(subparsers, run, "emit", doc, _EXAMPLE)
     flag = argparse.BooleanOptionalAction
@@ -40,6 +40,8 @@ def add_to(subparsers: Any, doc: str) -> None:
         help="return the value of this node, the `v3` of a module for 3, instead of the outputs",
     )
     parser.add_argument("--class-name", metavar="NAME")
+    text = "a line for each node, or the classes that a person would write"
+    parser.add_argument("--layout", choices=LAYOUTS, help=text)
     parser.add_argument("--dtype", help=", ".join(DTYPES))
     parser.add_argument("--training-skeleton", action=flag)
     parser.add_argument("--learnable-consts", action=flag)
@@ -123,6 +125,7 @@ def _emit_options(options: argparse.Namespace) -> EmitOptions:
         raise fail("bad-option", Place("--free" if free else "--batch-axis"), problem)
     return EmitOptions(
         class_name=options.class_name,
+        layout=options.layout,
         dtype=dtype,
         training_skeleton=options.training_skeleton,
         learnable_consts=options.learnable_consts,

@@ -30,7 +30,15 @@ def statement(target: str, code: Code, comment: str = "", indent: int = 8) -> li
 
     An empty target gives a bare expression.
     """
-    lead = f"{target} = " if target else ""
+    return _said(f"{target} = " if target else "", code, comment, indent)
+
+
+def returned(code: Code, comment: str = "") -> list[str]:
+    """`return code  # comment`, broken as a statement is."""
+    return _said("return ", code, comment, 8)
+
+
+def _said(lead: str, code: Code, comment: str, indent: int) -> list[str]:
     lines = _lines(lead, code, f"  # {comment}" if comment else "", indent)
     if isinstance(code, str) and comment and len(lines[0]) > LINE_WIDTH:
         pad = " " * indent

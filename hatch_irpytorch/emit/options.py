@@ -10,16 +10,21 @@ from typing import Literal, cast, get_args
 Dtype = Literal["float32", "float64", "float16", "bfloat16"]
 Weights = Literal["inline", "safetensors"]
 Batch = Literal["auto", "fixed", "free", "added"]
+Layout = Literal["graph", "modules"]
 
 DTYPES: tuple[str, ...] = get_args(Dtype)
 WEIGHTS: tuple[str, ...] = get_args(Weights)
 BATCHES: tuple[str, ...] = get_args(Batch)
+LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 # What some Python from 3.10 to 3.14 has and others have not: a name is fit for all or for none.
 _OTHER_VERSIONS = ("BaseExceptionGroup", "ExceptionGroup", "PythonFinalizationError")
 _OTHER_SYSTEMS = ("WindowsError",)
 _IMPORTED = (
     "ACCESS_COPY",
+    "Any",
+    "Mapping",
+    "OrderedDict",
     "F",
     "Path",
     "fx",
@@ -32,8 +37,13 @@ _IMPORTED = (
     "torch",
 )
 _DEFINED = (
+    "FLAGS",
+    "FrozenBatchNorm",
+    "NUMBERS",
+    "fill",
     "main",
     "make_optimizer",
+    "put",
     "require_integers",
     "require_shape",
     "save_weights",
@@ -51,6 +61,7 @@ class EmitOptions:
     """The options of one module, and their defaults; see the manifest table in the README."""
 
     class_name: str = "ExportedIRModel"
+    layout: Layout = "graph"
     dtype: Dtype = "float32"
     training_skeleton: bool = True
     learnable_consts: bool = True
@@ -71,6 +82,8 @@ class EmitOptions:
         normal = normal_dtype(self.dtype)
         if normal is None:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}")
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}")
         if self.weights not in WEIGHTS:
             raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}")
         if type(self.inline_limit) is not int or self.inline_limit < 0:
@@ -82,6 +95,11 @@ class EmitOptions:
             if not all(isinstance(pattern, str) and pattern for pattern in patterns):
                 raise ValueError("freeze and learn are patterns of names")
         object.__setattr__(self, "dtype", normal)
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether several nodes may be one call of PyTorch."""
+        return self.fuse or self.layout == "modules"
 
     def named(self, class_name: str) -> EmitOptions:
         return replace(self, class_name=class_name)

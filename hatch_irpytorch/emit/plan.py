@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from hatch_irpytorch.emit.modules.forms import ClassForm, Form, Loop
 from hatch_irpytorch.ir.graph import Node
 from hatch_irpytorch.ir.ops import Mask, attribute_name
 from hatch_irpytorch.ir.ops.code import Code, Function, mapped
@@ -41,7 +42,8 @@ class Declaration:
 
 class Tensor(msgspec.Struct, frozen=True, gc=False):
     """One tensor that `__init__` makes. Its value is `code`, the booleans of `mask`, or `values`,
-    which are as they are stored and still have to be rounded to the dtype of the module.
+    which are as they are stored and still have to be rounded to the dtype of the module. `key` is
+    its path of attributes in a module of several classes.
     """
 
     node_id: int
@@ -49,15 +51,11 @@ class Tensor(msgspec.Struct, frozen=True, gc=False):
     values: Array | None = None
     code: Code | None = None
     mask: Mask | None = None
+    key: str = ""
 
     @property
     def name(self) -> str:
-        return self.declaration.name(self.node_id)
-
-    @property
-    def table_name(self) -> str:
-        """The constant of a generated module that holds the entries."""
-        return self.name.upper()
+        return self.key or self.declaration.name(self.node_id)
 
     @property
     def shape(self) -> Shape:
@@ -128,52 +126,81 @@ class Skeleton:
 
 @dataclass(frozen=True)
 class ClassPlan:
-    """One `nn.Module` of a generated file: what it holds, computes and returns."""
+    """The one class of `layout: graph`: what it holds, computes and returns."""
 
-    name: str
     tensors: tuple[Tensor, ...]
     statements: tuple[Statement, ...]
     variables: Variables
     returns: tuple[str, ...]
 
-    @cached_property
-    def templates(self) -> tuple[Template, ...]:
-        """The code of the statements, once for nodes that are alike, in order of first use."""
-        return tuple(dict.fromkeys([statement.template for statement in self.statements]))
+    @property
+    def functions(self) -> tuple[Code, ...]:
+        """Code whose functions the class needs."""
+        return tuple(self.codes)
+
+    @property
+    def codes(self) -> Iterator[Code]:
+        """The code of the statements and tensors, once for nodes that are alike."""
+        templates = dict.fromkeys([statement.template for statement in self.statements])
+        yield from (code for template in templates for code in template.expressions)
+        yield from (tensor.code for tensor in self.tensors if tensor.code is not None)
+
+
+@dataclass(frozen=True)
+class ClassTree:
+    """The classes of a file, each after those of its parts, the model, and all that they hold."""
+
+    classes: tuple[ClassForm, ...]
+    model: Form
+    tensors: tuple[Tensor, ...]
+    functions: tuple[Code, ...]
+    """Code whose functions the classes need."""
+
+    @property
+    def codes(self) -> Iterator[Code]:
+        """The code of all classes."""
+        for form in (*(part.form for part in self.classes), self.model):
+            yield from (code for _, code in form.parts)
+            for line in form.lines:
+                yield line.line.code if isinstance(line, Loop) else line.code
+
+
+class LaidOut(NamedTuple):
+    """The text of a body: functions that it needs, its classes, its tables, line by line.
+
+    `imports` are those of the standard library that the classes need besides.
+    """
+
+    functions: tuple[Function, ...]
+    classes: list[list[str]]
+    tables: list[str]
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ModulePlan:
-    """Everything that a generated file says. `classes` stand in it in their order; the last is the
-    model, the others are parts of it. `fixed_reason` says why no batch is free. `integers` is what
-    the entries of the input are below, when they are whole numbers.
+    """Everything that a generated file says. `body` is the class of the model, or the classes.
+
+    `fixed_reason` says why no batch is free. `integers` is what the entries of the input are below,
+    when they are whole numbers.
     """
 
+    name: str
     dtype: str
     node_count: int
     input_shape: SymbolicShape
     integers: int | None
     output_shapes: tuple[SymbolicShape, ...]
     fixed_reason: str
-    classes: tuple[ClassPlan, ...]
+    body: ClassPlan | ClassTree
     functions: tuple[Function, ...]
     skeleton: Skeleton | None
     weights_in_file: bool
 
     @property
-    def model(self) -> ClassPlan:
-        """The class that is the whole graph."""
-        return self.classes[-1]
-
-    @cached_property
     def tensors(self) -> tuple[Tensor, ...]:
         """What all classes hold."""
-        return tuple([tensor for part in self.classes for tensor in part.tensors])
-
-    @cached_property
-    def templates(self) -> tuple[Template, ...]:
-        """The code of all classes."""
-        return tuple([template for part in self.classes for template in part.templates])
+        return self.body.tensors
 
     @property
     def parameter_count(self) -> int:

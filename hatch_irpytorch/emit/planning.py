@@ -10,10 +10,12 @@ from hatch_irpytorch.emit.consts import bind_const, layer_norm_affine
 from hatch_irpytorch.emit.fusion.ops import Part
 from hatch_irpytorch.emit.fusion.rules import fuse
 from hatch_irpytorch.emit.liveness import assign_variables
+from hatch_irpytorch.emit.modules.planning import class_tree
 from hatch_irpytorch.emit.options import EmitOptions
 from hatch_irpytorch.emit.overflow import require_finite
 from hatch_irpytorch.emit.plan import (
     ClassPlan,
+    ClassTree,
     ModulePlan,
     Skeleton,
     Statement,
@@ -40,7 +42,7 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     live = original.live_ids()
     count = len(live)
     require_finite(model, live, options.dtype)
-    if options.fuse:
+    if options.rewrites:
         model = fuse(free, options)
         shapes = None if shapes is None else shapes.of(model.graph)
         live = model.graph.live_ids()
@@ -48,21 +50,26 @@ def plan_module(model: Model, options: EmitOptions) -> ModulePlan:
     nodes: Sequence[Node] = graph.nodes
     if len(live) < len(nodes):
         nodes = [node for node in nodes if node.id in live]
-    whole = _class(replace(free, model=model, shapes=shapes), nodes, options)
-    _refuse_too_many(graph, whole.tensors, options)
-    codes = [code for template in whole.templates for code in template.expressions]
-    codes += [tensor.code for tensor in whole.tensors if tensor.code is not None]
+    free = replace(free, model=model, shapes=shapes)
+    body: ClassPlan | ClassTree
+    if options.layout == "modules":
+        body = class_tree(free, nodes, original, options)
+    else:
+        body = _class(free, nodes, options)
+    _refuse_too_many(graph, body.tensors, options)
+    codes = list(body.functions)
     skeleton = None
     if options.training_skeleton:
-        skeleton = _skeleton(graph, whole, original)
+        skeleton = _skeleton(graph, nodes, body.tensors, original)
     return ModulePlan(
+        name=options.class_name,
         dtype=options.dtype,
         node_count=count,
         input_shape=free.input_shape,
         integers=original.integers,
         output_shapes=free.output_shapes,
         fixed_reason=free.reason,
-        classes=(whole,),
+        body=body,
         functions=_functions(codes),
         skeleton=skeleton,
         weights_in_file=options.weights == "safetensors",
@@ -90,7 +97,7 @@ def _class(free: FreeModel, nodes: Sequence[Node], options: EmitOptions) -> Clas
         tensors += held
         statements.append(Statement(node, template))
     returns = tuple(variables.of[output] for output in graph.output_ids)
-    return ClassPlan(options.class_name, tuple(tensors), tuple(statements), variables, returns)
+    return ClassPlan(tuple(tensors), tuple(statements), variables, returns)
 
 
 def _refuse_too_many(graph: Graph, tensors: Sequence[Tensor], options: EmitOptions) -> None:
@@ -131,13 +138,15 @@ def _functions(codes: list[Code]) -> tuple[Function, ...]:
     return tuple(found.values())
 
 
-def _skeleton(graph: Graph, whole: ClassPlan, original: Graph) -> Skeleton:
+def _skeleton(
+    graph: Graph, nodes: Sequence[Node], tensors: Sequence[Tensor], original: Graph
+) -> Skeleton:
     single = len(graph.output_ids) == 1
     last = graph.nodes[graph.output_ids[0]]
     return Skeleton(
         output_is_loss=single and last.op.tag == "mse_loss",
-        has_gradient=_has_gradient(graph, whole.tensors),
-        positive_input=any(template.partial for template in whole.templates),
+        has_gradient=_has_gradient(graph, tensors),
+        positive_input=any(node.op.domain for node in nodes),
         graph_digest=graph_digest(original),
     )
 

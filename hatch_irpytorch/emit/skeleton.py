@@ -125,7 +125,7 @@ def _main(plan: ModulePlan, skeleton: Skeleton) -> str:
         '    """Train on random numbers for a few steps and print the loss of each."""',
         "    torch.manual_seed(0)",
         '    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")',
-        f"    model = {plan.model.name}().to(device)",
+        f"    model = {plan.name}().to(device)",
         "    opt = make_optimizer(model)",
         *statement("x", _input(plan, skeleton), indent=4),
     ]

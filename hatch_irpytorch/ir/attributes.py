@@ -71,6 +71,13 @@ def number(value: object) -> float:
     return result
 
 
+def texts(value: object) -> dict[str, str]:
+    """An object of texts, such as the keys of a state dict by payload field."""
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueFormError("an object of texts", shown(value))
+    return dict(value)
+
+
 def mask(value: object) -> Mask:
     """torchlean.ir.v1: 2.6, `{"shape": [...], "allowed": [...]}`."""
     if not isinstance(value, dict) or set(value) != {"shape", "allowed"}:

@@ -36,6 +36,7 @@ class RawNode(msgspec.Struct, tag_field="kind", gc=False):
     parents: tuple[_Nat, ...]
     debug_target: JSON_TEXT = UNSET
     onnx_name: JSON_TEXT = UNSET
+    state_keys: dict[str, str] | UnsetType = UNSET
 
 
 class UnsoundNode(NamedTuple):

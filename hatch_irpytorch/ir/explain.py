@@ -20,6 +20,7 @@ from hatch_irpytorch.ir.attributes import (
     read_attributes,
     shape,
     shapes,
+    texts,
 )
 from hatch_irpytorch.ir.document import (
     FORMAT,
@@ -149,6 +150,9 @@ def _node(item: object, position: int, file: str, legacy: bool, problems: Proble
         wanted, given = ("tuple", "tensor") if kind.is_tuple else ("tensor", "tuple")
         expected = f"`{wanted}` for this kind"
         problems.mismatch("bad-tuple", place, "value_kind", expected, f"`{given}`")
+    named = {}
+    if "state_keys" in item:
+        named["state_keys"] = _field(item, "state_keys", texts, "bad-attribute", place, problems)
     attributes = None
     if kind is not None and len(problems) == before:
         attributes = _attributes(kind, item, legacy, place, problems)
@@ -158,7 +162,7 @@ def _node(item: object, position: int, file: str, legacy: bool, problems: Proble
     payload = {name: item[name] for name in kind.payload if name in item}
     shaped = {"value_kind": "tuple", "tuple_shapes": several} if is_tuple else {"shape": declared}
     struct: Any = STRUCTS[kind.tag]
-    return struct(id=position, parents=parents, **shaped, **attributes, **payload)
+    return struct(id=position, parents=parents, **shaped, **attributes, **payload, **named)
 
 
 def _links(item: JsonObject, position: int, place: Place, problems: Problems) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ class Node(msgspec.Struct, frozen=True, gc=False):
 
     `raw_kind` is the kind that the file gives, which differs from the op's tag after lowering.
     `origin` names the place in the program that the node came from; no number depends on it.
+    `keys` are what a state dict of the source calls its arrays, by payload field.
     `covers` are the nodes that a fused node stands for, itself among them; empty for all others.
     """
 
@@ -38,6 +39,7 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     raw_id: int
     raw_kind: str
     origin: str = ""
+    keys: tuple[tuple[str, str], ...] = ()
     covers: tuple[int, ...] = ()
 
 

@@ -110,7 +110,8 @@ class _Lowering:
         origin = ""
         if raw.debug_target is not UNSET or raw.onnx_name is not UNSET:
             origin = _origin(raw)
-        self.nodes.append(Node(node_id, op, parents, shape, raw.id, raw.kind, origin))
+        keys = () if raw.state_keys is UNSET else _state_keys(raw.state_keys, op)
+        self.nodes.append(Node(node_id, op, parents, shape, raw.id, raw.kind, origin, keys))
         return node_id
 
     def _lower(self, position: int, raw: Any) -> int | None:
@@ -279,6 +280,13 @@ class _Lowering:
         else:
             self.fills[expansion.scale_id] = checked.scale
         return expansion.result
+
+
+def _state_keys(given: Mapping[str, str], op: Op) -> tuple[tuple[str, str], ...]:
+    """What the source calls the arrays of a node, by payload field, where it is a dotted name."""
+    return tuple(
+        (f, key) for f, key in given.items() if f in op.payload_fields and dotted_name(key)
+    )
 
 
 def _origin(raw: Any) -> str:

@@ -13,7 +13,8 @@ from msgspec import UNSET, Raw
 from hatch_irpytorch.errors import Place, Problem, Problems, nearest, shown
 from hatch_irpytorch.ir.arrays import describe_tensor, tensor, tensors
 from hatch_irpytorch.ir.attributes import ValueFormError
-from hatch_irpytorch.ir.graph import Node, ParamStore
+from hatch_irpytorch.ir.graph import Graph, Node, ParamStore
+from hatch_irpytorch.ir.keys import Keys, state_keys
 from hatch_irpytorch.ir.lower import Lowered
 from hatch_irpytorch.ir.ops import Const, Slot, attribute_name
 from hatch_irpytorch.ir.ops.convolution import Conv, pack_kernel
@@ -38,21 +39,30 @@ class StoreFile:
     entries: Mapping[str, Entry]
 
 
+COUNTS = ".num_batches_tracked"
+"""What the entries end in that batch norm counts with in training; no graph has them."""
+
 COMPRESSED = "vec"
 """What the name of a compressed const ends in: `const_3_vec`. torchlean.ir.v1: 5.3."""
 
 
 def bind_params(
-    lowered: Lowered, sound: Collection[int], store: StoreFile | None, problems: Problems
+    lowered: Lowered,
+    sound: Collection[int],
+    store: StoreFile | None,
+    problems: Problems,
+    base: ParamStore | None = None,
 ) -> tuple[ParamStore, tuple[Problem, ...]]:
     """Arrays for the slots of every sound node, and notes on what is legal but odd.
 
-    An entry of the file takes the place of an inline value. A node that no output depends on may
+    An entry of the file takes the place of an inline value. Its entries are called as in a module
+    of `layout: graph`, or all as in one of `layout: modules`; such a state dict has the learned
+    arrays and statistics alone, and `base` holds the others. A node that no output depends on may
     lack its payload; entries that belong to no node are a problem.
     """
     graph = lowered.graph
     whole = 0 < len(sound) == len(graph.nodes)
-    binder = _Binder(lowered, store)
+    binder = _Binder(lowered, store, base or {})
     live = graph.live_ids() if whole else ()
     alike: dict[int, list[Node]] = {
         signature: []
@@ -82,16 +92,54 @@ def is_repeated(stored: Shape, shape: Shape) -> bool:
     return all(a in (1, b) for a, b in zip(stored, shape, strict=True))
 
 
+def _slots(graph: Graph, node: Node) -> tuple[Slot, ...]:
+    return graph.slots(node) if node.op.payload_fields else ()
+
+
+def _names(node: Node, slot: Slot) -> list[str]:
+    """What the attribute of a slot is called, in modules of both dialects."""
+    prefixes = (node.op.prefix, *node.op.other_prefixes)
+    return [attribute_name(prefix, node.id, slot.name) for prefix in prefixes]
+
+
 class _Binder:
-    def __init__(self, lowered: Lowered, store: StoreFile | None) -> None:
+    def __init__(self, lowered: Lowered, store: StoreFile | None, base: ParamStore) -> None:
         self.lowered = lowered
         self.graph = lowered.graph
         self.store = store
+        self.base = base
         self.problems = Problems()
         self.notes: list[Problem] = []
         self.params: dict[tuple[int, str], Array] = {}
         self.used: set[str] = set()
         self.known: set[str] = set()
+        self.keys = self._keys()
+
+    def _keys(self) -> Keys:
+        """The keys that the file calls its entries by; none where it has names of attributes."""
+        if self.store is None:
+            return {}
+        nodes = self.graph.nodes
+        names = {
+            name
+            for node in nodes
+            for slot in _slots(self.graph, node)
+            for name in _names(node, slot)
+        }
+        others = [entry for entry in self.store.entries if entry not in names]
+        keys = state_keys(self.graph) if others else {}
+        own = set(keys.values())
+        if own.isdisjoint(others):
+            return {}
+        attributes = [entry for entry in self.store.entries if entry in names and entry not in own]
+        if attributes:
+            first = next(entry for entry in others if entry in own)
+            message = (
+                f"{shown(attributes[0])} is a name of `layout: graph`, "
+                f"{shown(first)} one of `layout: modules`"
+            )
+            self.problems.add("mixed-names", Place(self.store.file), message, "keep to one of them")
+        return keys
 
     def bind_alike(self, nodes: Sequence[Node]) -> bool:
         """Bind nodes of one signature together, where the document holds all they need."""
@@ -147,6 +195,8 @@ class _Binder:
         array = self._from_file(node, slot) if self.store is not None else None
         if array is None:
             array = self._from_document(node, slot)
+        if array is None and self.keys:
+            array = self.base.get((node.id, slot.field))
         if array is None:
             return False
         if slot.packed is not None and array.shape == slot.shape:
@@ -190,11 +240,11 @@ class _Binder:
         if self.store is None:
             return None
         entries = self.store.entries
-        prefixes = (node.op.prefix, *node.op.other_prefixes)
-        names = [attribute_name(prefix, node.id, slot.name) for prefix in prefixes]
+        key = self.keys.get((node.id, slot.field))
+        names = _names(node, slot) if key is None else [key]
         name = next((name for name in names if name in entries), names[0])
         self.known.add(name)
-        if isinstance(node.op, Const) and len(slot.shape) == 2:
+        if isinstance(node.op, Const) and len(slot.shape) == 2 and key is None:
             vector = f"{name}_{COMPRESSED}"
             if vector in entries and name not in entries:
                 self.used.add(vector)
@@ -243,7 +293,11 @@ class _Binder:
     def report_extra(self) -> None:
         if self.store is None:
             return
-        extra = sorted(name for name in self.store.entries if name not in self.used)
+        extra = sorted(
+            name
+            for name in self.store.entries
+            if name not in self.used and not (self.keys and name.endswith(COUNTS))
+        )
         unused = self.known - self.used
         for name in extra[:MAX_EXTRA]:
             hint = nearest(name, unused)

@@ -17,7 +17,7 @@ from hatch_irpytorch.garbage import collection_paused
 from hatch_irpytorch.ir.check import check_graph
 from hatch_irpytorch.ir.document import Document, read_document
 from hatch_irpytorch.ir.explain import explain
-from hatch_irpytorch.ir.graph import Graph, Model
+from hatch_irpytorch.ir.graph import Graph, Model, ParamStore
 from hatch_irpytorch.ir.lower import lower
 from hatch_irpytorch.ir.params import StoreFile, bind_params
 from hatch_irpytorch.ir.stores import read_store
@@ -34,11 +34,13 @@ def read_model(
     graph_name: str | None = None,
     params_name: str | None = None,
     output_ids: Sequence[int] = (),
+    base: ParamStore | None = None,
 ) -> Model:
     """The checked model in a `torchlean.ir.v1` file and, when given, a parameter file.
 
     `graph_name` and `params_name` are what messages call the files; by default their paths.
     `output_ids` are tensor nodes whose values are the outputs, instead of those that the file says.
+    `base` holds arrays that a state dict of `layout: modules` leaves out.
     Raises `IRPyTorchError` with every problem of both files.
     """
     graph_file = graph_name or Path(graph).as_posix()
@@ -47,14 +49,18 @@ def read_model(
     if params is not None:
         params_file = params_name or Path(params).as_posix()
         store = StoreFile(params_file, read_store(Path(params), params_file))
-    return build_model(model_bytes, graph_file, store, output_ids)
+    return build_model(model_bytes, graph_file, store, output_ids, base)
 
 
 def build_model(
-    data: bytes, file: str, store: StoreFile | None = None, output_ids: Sequence[int] = ()
+    data: bytes,
+    file: str,
+    store: StoreFile | None = None,
+    output_ids: Sequence[int] = (),
+    base: ParamStore | None = None,
 ) -> Model:
     """The checked model in the bytes of a graph document. Raises `IRPyTorchError`."""
-    return _read(data, file, partial(resolve_model, store=store, output_ids=output_ids))
+    return _read(data, file, partial(resolve_model, store=store, output_ids=output_ids, base=base))
 
 
 def build_graph(data: bytes, file: str, output_ids: Sequence[int] = ()) -> Graph:
@@ -67,12 +73,13 @@ def resolve_model(
     problems: Problems,
     store: StoreFile | None = None,
     output_ids: Sequence[int] = (),
+    base: ParamStore | None = None,
 ) -> Model:
     """The model of a document; what is wrong with it goes to `problems`."""
     lowered = lower(document, problems)
     lowered = replace(lowered, graph=_with_outputs(lowered.graph, output_ids, problems))
     sound = check_graph(lowered.graph, problems)
-    params, notes = bind_params(lowered, sound, store, problems)
+    params, notes = bind_params(lowered, sound, store, problems, base)
     return Model(lowered.graph, params, notes)
 
 

@@ -54,6 +54,8 @@ def _write_node(graph: Graph, node: Node, params: ParamStore | None) -> dict[str
     }
     if node.origin:
         written["debug_target"] = node.origin
+    if node.keys:
+        written["state_keys"] = dict(node.keys)
     for field in fields(op):  # type: ignore[arg-type]
         value = getattr(op, field.name)
         left_out = field.default is not MISSING and value == field.default

@@ -7,7 +7,8 @@ import re
 from hatch_irpytorch.emit.contract import REQUIRE_INTEGERS, REQUIRE_SHAPE
 
 PLAIN_TEXT = re.compile(r"[\n -~]*")
-BOUND = re.compile(r"[a-z][a-z0-9_]*_\d+(_[A-Za-z]+)?")
+KEY = re.compile(r"\w+(\.\w+)*", re.ASCII)
+PLACES = re.compile(r"\w+(\.\w+)*( to \w+(\.\w+)*, \d+ in all)?\.", re.ASCII)
 TABLE = re.compile(r"[A-Z][A-Z0-9_]*_\d+(_[A-Z]+)?")
 VALUE = re.compile(r"v\d+")
 _NUMBER = r"-?(?:\d+(?:\.\d+)?(?:e[-+]\d+)?|inf|nan)"

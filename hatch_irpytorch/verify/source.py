@@ -13,23 +13,35 @@ import sys
 import tokenize
 from collections.abc import Callable, Iterator
 from io import StringIO
+from textwrap import dedent
 
 from hatch_irpytorch.emit.contract import REQUIRE_INTEGERS, REQUIRE_SHAPE, require_integers
 from hatch_irpytorch.emit.fusion.ops import CLAMP
+from hatch_irpytorch.emit.modules.layers import FROZEN_BATCH_NORM
+from hatch_irpytorch.emit.modules.text import (
+    FILL,
+    LOAD_STATE_DICT,
+    PUT,
+    TABLE_TENSORS,
+    TABLE_TENSORS_FLOAT64,
+)
+from hatch_irpytorch.emit.options import RESERVED_NAMES
 from hatch_irpytorch.emit.skeleton import save_weights_text
 from hatch_irpytorch.emit.tables import NUMBERS, NUMBERS_FLOAT64
 from hatch_irpytorch.emit.weights import MAPPED_TENSORS
 from hatch_irpytorch.errors import Place, Problem
+from hatch_irpytorch.ir.keys import is_attribute
 from hatch_irpytorch.ir.ops import OPS
 from hatch_irpytorch.ir.ops.code import Function
 from hatch_irpytorch.verify.patterns import (
-    BOUND,
     BYTE_ORDER_MARK,
     COMMENT,
     ENCODING,
     GRAPH,
+    KEY,
     LAST,
     ORIGIN,
+    PLACES,
     PLAIN_TEXT,
     REQUIRE_SHAPE_TEXT,
     SUMMARY,
@@ -39,101 +51,15 @@ from hatch_irpytorch.verify.patterns import (
     WEIGHTS_FILE,
     WRAPPED,
 )
-
-IMPORTS = frozenset(
-    {
-        "import itertools",
-        "import json",
-        "import math",
-        "import numpy as np",
-        "import torch",
-        "import torch.nn.functional as F",
-        "from mmap import ACCESS_COPY, mmap",
-        "from pathlib import Path",
-        "from torch import fx, nn",
-    }
-)
-
-_NODES: tuple[type[ast.AST], ...] = (
-    ast.Add,
-    ast.And,
-    ast.arg,
-    ast.arguments,
-    ast.Assign,
-    ast.AnnAssign,
-    ast.Attribute,
-    ast.BinOp,
-    ast.BitOr,
-    ast.Call,
-    ast.Compare,
-    ast.Div,
-    ast.Constant,
-    ast.Del,
-    ast.Delete,
-    ast.Expr,
-    ast.FloorDiv,
-    ast.For,
-    ast.FormattedValue,
-    ast.FunctionDef,
-    ast.GeneratorExp,
-    ast.If,
-    ast.IfExp,
-    ast.Is,
-    ast.IsNot,
-    ast.JoinedStr,
-    ast.keyword,
-    ast.List,
-    ast.ListComp,
-    ast.Load,
-    ast.Mult,
-    ast.Name,
-    ast.Not,
-    ast.NotIn,
-    ast.Eq,
-    ast.Raise,
-    ast.Return,
-    ast.Store,
-    ast.Sub,
-    ast.Subscript,
-    ast.Tuple,
-    ast.UnaryOp,
-    ast.USub,
-    ast.comprehension,
-)
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_DOTTED = _words("""
-torch.Tensor torch.abs torch.addcmul torch.autograd torch.autograd.backward torch.bfloat16
-torch.bool torch.broadcast_to torch.cat torch.clamp torch.cos torch.cuda torch.cuda.is_available
-torch.device torch.exp torch.float16 torch.float32 torch.float64 torch.full torch.log
-torch.manual_seed torch.matmul torch.maximum torch.mean torch.minimum torch.optim torch.optim.Adam
-torch.optim.Optimizer torch.optim.SGD torch.rand torch.randint torch.randn torch.reciprocal
-torch.relu torch.reshape torch.sigmoid torch.sin torch.softmax torch.split torch.sqrt torch.square
-torch.stack torch.sum torch.tanh torch.unflatten torch.zeros F.avg_pool1d F.avg_pool2d F.avg_pool3d
-F.batch_norm F.embedding F.conv1d F.conv2d F.conv3d F.gelu F.layer_norm F.linear F.log_softmax
-F.max_pool1d F.max_pool2d F.max_pool3d F.mse_loss F.pad F.scaled_dot_product_attention F.silu
-Path.with_name nn.Module nn.Parameter
-""")
-_METHODS = _words("""
-__init__ detach expand flatten long new_empty numel parameters permute register_buffer
-requires_grad repeat repeat_interleave reshape shape squeeze step sum to train transpose unsqueeze
-with_name zero_grad
-""")
-_NAMES = _words("""
-F Path ValueError __file__ __name__ bool dtype float int main make_optimizer nn print
-range require_integers require_shape self str super torch train_step tuple weights x
-""")
-_LOCALS = _words(
-    "device kind loss lr model opt out p pairs parameters step target y zip count max sums total"
-)
-_SKELETON = frozenset({"make_optimizer", "train_step", "main"})
-_STRINGS = frozenset(
-    {"-inf", "__main__", "adam", "cpu", "cuda", "inf", "nan", "sgd", "step ", ": loss ", ".6f"}
-    | {"unknown optimizer: ", "sum", "tanh"}
+from hatch_irpytorch.verify.words import (
+    DOTTED,
+    IMPORTS,
+    LOCALS,
+    METHODS,
+    NAMES,
+    NODES,
+    SKELETON,
+    STRINGS,
 )
 
 
@@ -191,6 +117,7 @@ def _comments(tokens: list[tokenize.TokenInfo]) -> Iterator[Found]:
 def known_functions() -> dict[str, set[str]]:
     """The functions of fixed text that a module may carry: name to parsed forms."""
     functions = [NUMBERS, NUMBERS_FLOAT64, CLAMP, *MAPPED_TENSORS.values()]
+    functions += [FILL, PUT, FROZEN_BATCH_NORM, TABLE_TENSORS, TABLE_TENSORS_FLOAT64]
     for module in sorted({op.__module__ for op in OPS}):
         functions += [f for f in vars(sys.modules[module]).values() if isinstance(f, Function)]
     found: dict[str, set[str]] = {}
@@ -200,11 +127,14 @@ def known_functions() -> dict[str, set[str]]:
     return found
 
 
+_LOAD_STATE_DICT = ast.dump(ast.parse(dedent(LOAD_STATE_DICT)).body[0])
+
+
 class _Checker:
     def __init__(self, tree: ast.Module) -> None:
         self.functions = known_functions()
         classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
-        self.names = _NAMES | set(self.functions) | classes
+        self.names = NAMES | set(self.functions) | classes
 
     def module(self, tree: ast.Module) -> Iterator[Found]:
         summary = ast.get_docstring(tree, clean=False)
@@ -218,22 +148,23 @@ class _Checker:
             if ast.unparse(node) not in IMPORTS:
                 yield _at(node, "the import")
         elif isinstance(node, ast.ClassDef):
-            yield from self.class_body(node)
+            if ast.dump(node) not in self.functions.get(node.name, ()):
+                yield from self.class_body(node)
         elif isinstance(node, ast.FunctionDef):
             yield from self.top_function(node)
         elif isinstance(node, ast.If):
             if ast.unparse(node) != "if __name__ == '__main__':\n    main()":
                 yield _at(node, "the statement")
-        elif isinstance(node, ast.Assign) and _is_table(node):
-            yield from _table(node.value)
+        elif isinstance(node, ast.Assign) and (check := _table_check(node)) is not None:
+            yield from check(node.value)
         elif isinstance(node, ast.Expr) and WRAPPED.fullmatch(ast.unparse(node)):
             return
         else:
             yield _at(node, "the statement")
 
     def top_function(self, node: ast.FunctionDef) -> Iterator[Found]:
-        if node.name in _SKELETON:
-            yield from self.function(node, self.names | _LOCALS)
+        if node.name in SKELETON:
+            yield from self.function(node, self.names | LOCALS)
         elif node.name == REQUIRE_SHAPE:
             if not REQUIRE_SHAPE_TEXT.fullmatch(ast.unparse(node).replace('"', "'")):
                 yield _at(node, f"the function `{REQUIRE_SHAPE}`")
@@ -248,16 +179,21 @@ class _Checker:
 
     def class_body(self, node: ast.ClassDef) -> Iterator[Found]:
         bases = [ast.unparse(base) for base in node.bases]
-        if bases != ["nn.Module"] or node.keywords or node.decorator_list:
+        if bases not in (["nn.Module"], ["nn.Sequential"]) or node.keywords or node.decorator_list:
             yield _at(node, "the class")
-        for item in node.body:
+        documented = ast.get_docstring(node, clean=False)
+        if documented is not None and not PLACES.fullmatch(documented):
+            yield _at(node, "the docstring")
+        for item in node.body[0 if documented is None else 1 :]:
             if isinstance(item, ast.FunctionDef) and item.name in ("__init__", "forward"):
-                yield from self.function(item, self.names)
+                yield from self.function(item, self.names | _locals(item))
+            elif isinstance(item, ast.FunctionDef) and ast.dump(item) == _LOAD_STATE_DICT:
+                continue
             elif not (isinstance(item, ast.AnnAssign) and _is_buffer(item)):
                 yield _at(item, "the statement")
 
     def function(self, node: ast.FunctionDef, names: frozenset[str] | set[str]) -> Iterator[Found]:
-        documented = node.name in _SKELETON and ast.get_docstring(node) is not None
+        documented = node.name in SKELETON and ast.get_docstring(node) is not None
         docstring = node.body[0] if documented else None
         if node.decorator_list:
             yield _at(node, "the decorator")
@@ -267,7 +203,7 @@ class _Checker:
             yield from self.part(part, names)
 
     def part(self, node: ast.AST, names: frozenset[str] | set[str]) -> Iterator[Found]:
-        if not isinstance(node, _NODES):
+        if not isinstance(node, NODES):
             yield _at(node, f"`{type(node).__name__}`")
         elif isinstance(node, ast.Name):
             known = node.id in names or VALUE.fullmatch(node.id) or TABLE.fullmatch(node.id)
@@ -276,6 +212,8 @@ class _Checker:
         elif isinstance(node, ast.Attribute):
             if not _attribute_is_known(node):
                 yield _at(node, f"the attribute `{node.attr}`")
+        elif isinstance(node, ast.Subscript | ast.With) and not _is_usual(node):
+            yield _at(node, "the statement" if isinstance(node, ast.With) else "the subscript")
         elif isinstance(node, ast.Constant) and not _constant_is_known(node.value):
             yield _at(node, "the constant")
 
@@ -289,15 +227,23 @@ def _attribute_is_known(node: ast.Attribute) -> bool:
     while isinstance(root, ast.Attribute):
         root = root.value
     if isinstance(root, ast.Name) and root.id in ("torch", "F", "nn", "Path"):
-        return ast.unparse(node) in _DOTTED
-    of_self = isinstance(node.value, ast.Name) and node.value.id == "self"
-    return node.attr in _METHODS or (of_self and BOUND.fullmatch(node.attr) is not None)
+        return ast.unparse(node) in DOTTED
+    of_self = isinstance(root, ast.Name) and root.id == "self"
+    return node.attr in METHODS or (of_self and is_attribute(node.attr))
+
+
+def _is_usual(node: ast.Subscript | ast.With) -> bool:
+    """Whether a text chooses among weights alone, and a context is the device without numbers."""
+    if isinstance(node, ast.With):
+        return [ast.unparse(item) for item in node.items] == ["torch.device('meta')"]
+    named = isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
+    return not named or ast.unparse(node.value) == "weights"
 
 
 def _constant_is_known(value: object) -> bool:
     if isinstance(value, str):
-        patterns: list[Callable[[str], object]] = [BOUND.fullmatch, WEIGHTS_FILE.fullmatch]
-        return value in _STRINGS or any(pattern(value) for pattern in patterns)
+        patterns: list[Callable[[str], object]] = [KEY.fullmatch, WEIGHTS_FILE.fullmatch]
+        return value in STRINGS or any(pattern(value) for pattern in patterns)
     return value is None or value is ... or isinstance(value, bool | int | float)
 
 
@@ -315,10 +261,14 @@ def _is_require_integers(node: ast.FunctionDef) -> bool:
     return ast.dump(node) == ast.dump(ast.parse(expected).body[0]) if expected else False
 
 
-def _is_table(node: ast.Assign) -> bool:
+def _table_check(node: ast.Assign) -> Callable[[ast.expr], Iterator[Found]] | None:
+    """What looks at a table, or at a dictionary of them; None for any other assignment."""
     (target, *others) = node.targets
-    named = isinstance(target, ast.Name) and TABLE.fullmatch(target.id) is not None
-    return named and not others
+    if others or not isinstance(target, ast.Name):
+        return None
+    if target.id in ("NUMBERS", "FLAGS"):
+        return _dictionary
+    return _table if TABLE.fullmatch(target.id) else None
 
 
 def _table(node: ast.expr) -> Iterator[Found]:
@@ -327,6 +277,29 @@ def _table(node: ast.expr) -> Iterator[Found]:
         yield _at(node, "the table")
 
 
+def _dictionary(node: ast.expr) -> Iterator[Found]:
+    """Tables by the key of their tensor."""
+    if not isinstance(node, ast.Dict):
+        yield _at(node, "the dictionary")
+        return
+    for key, value in zip(node.keys, node.values, strict=True):
+        text = key.value if isinstance(key, ast.Constant) else None
+        if not isinstance(text, str) or not KEY.fullmatch(text):
+            yield _at(node, "the key")
+        yield from _table(value)
+
+
+def _locals(node: ast.FunctionDef) -> frozenset[str]:
+    """The arguments of a function, and what it assigns, but for names that mean something else."""
+    stored = {
+        part.id
+        for part in ast.walk(node)
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+    }
+    given = {argument.arg for argument in node.args.args}
+    return frozenset(name for name in stored | given if is_attribute(name)) - RESERVED_NAMES
+
+
 def _is_buffer(node: ast.AnnAssign) -> bool:
-    named = isinstance(node.target, ast.Name) and BOUND.fullmatch(node.target.id) is not None
+    named = isinstance(node.target, ast.Name) and is_attribute(node.target.id)
     return named and node.value is None and ast.unparse(node.annotation) == "torch.Tensor"

@@ -10,6 +10,7 @@ from documents import Document, const, document, op, plan, problems
 from op_cases import CASES
 
 from hatch_irpytorch.emit.layout import flat
+from hatch_irpytorch.emit.plan import ClassPlan
 from hatch_irpytorch.ir.ops import OPS
 
 CONV: dict[str, Any] = {
@@ -123,7 +124,8 @@ SHAPES = {"conv": [1, 2, 4, 4], "max_pool": [1, 2, 4, 4], "avg_pool": [1, 2, 4, 
 
 
 def texts(value: Document) -> list[str]:
-    part = plan(value, batch="fixed").model
+    part = plan(value, batch="fixed").body
+    assert isinstance(part, ClassPlan)
     last = part.statements[-1]
     names = part.variables.names(last.node)
     return [flat(expression) for expression in last.template.filled(names)]

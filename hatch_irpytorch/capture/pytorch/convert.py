@@ -98,7 +98,7 @@ class _Conversion:
     ) -> None:
         self.program = program
         self.builder = Builder(file=name, dtype=dtype_name(dtype))
-        self.context = Context(self.builder, program.uses)
+        self.context = Context(self.builder, program.uses, program.buffers)
         self.values: dict[fx.Node, Any] = {}
         self.shape = shape
         self.integers = integers

@@ -74,6 +74,7 @@ class Program:
     inputs: dict[str, torch.Tensor | Parameter]
     user_input: str
     uses: dict[Identity, int]
+    buffers: dict[Identity, str]
 
 
 def export(call: Call, example: torch.Tensor) -> Program:
@@ -181,12 +182,13 @@ def _read(exported: Any, untrained: Container[str], file: str) -> Program:
     nodes = tuple(exported.graph.nodes)
     inputs: dict[str, torch.Tensor | Parameter] = {}
     users: Counter[Identity] = Counter()
+    held: dict[Identity, str] = {}
     by_name = {node.name: node for node in nodes if node.op == "placeholder"}
     for name, target in signature.inputs_to_parameters.items():
         tensor = exported.state_dict[target]
         key = identity(tensor)
-        held = tensor.detach() if target in untrained else tensor
-        inputs[name] = Parameter(module_name(target), held, key)
+        given = tensor.detach() if target in untrained else tensor
+        inputs[name] = Parameter(module_name(target), given, key)
         users[key] += sum(
             argument is by_name[name]
             for user in by_name[name].users
@@ -195,6 +197,8 @@ def _read(exported: Any, untrained: Container[str], file: str) -> Program:
     for name, target in signature.inputs_to_buffers.items():
         buffers = exported.state_dict if target in exported.state_dict else exported.constants
         inputs[name] = buffers[target].detach()
+        if target in exported.state_dict:
+            held[identity(buffers[target])] = module_name(target)
     for name, target in signature.inputs_to_lifted_tensor_constants.items():
         inputs[name] = exported.constants[target].detach()
     others = [name for name in by_name if name not in inputs and name not in signature.input_tokens]
@@ -203,7 +207,7 @@ def _read(exported: Any, untrained: Container[str], file: str) -> Program:
         raise fail("capture-failed", Place(file), message)
     returned = tuple(spec.kind.name == "USER_OUTPUT" for spec in signature.output_specs)
     replaced = _replaced(signature)
-    return Program(nodes, returned, replaced, inputs, others[0], dict(users))
+    return Program(nodes, returned, replaced, inputs, others[0], dict(users), held)
 
 
 def _replaced(signature: Any) -> dict[int, tuple[str, str]]:

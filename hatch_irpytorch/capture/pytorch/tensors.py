@@ -65,6 +65,7 @@ class Context:
 
     builder: Builder
     uses: Mapping[Identity, int]
+    buffers: Mapping[Identity, str] = field(default_factory=dict)
     consts: dict[Identity, Value] = field(default_factory=dict)
     stored: set[Identity] = field(default_factory=set)
     node: fx.Node | None = None
@@ -93,7 +94,7 @@ class Context:
             raise InexpressibleError("complex numbers")
         if isinstance(tensor, Parameter):
             if tensor.identity not in self.consts:
-                array = to_array(tensor.tensor)
+                array = self.builder.named(to_array(tensor.tensor), tensor.name)
                 learned = self.is_learned(tensor)
                 made = self.builder.const(array, learned, name=tensor.name)
                 self.consts[tensor.identity] = made
@@ -127,9 +128,11 @@ class Context:
                     f"`{tensor.name}` is the {what} of several nodes; each holds a copy of its own",
                 )
             self.stored.add(tensor.identity)
-            return to_array(tensor.tensor)
+            return self.builder.named(to_array(tensor.tensor), tensor.name)
         if isinstance(tensor, torch.Tensor):
-            return to_array(tensor)
+            key = self.buffers.get(identity(tensor))
+            array = to_array(tensor)
+            return array if key is None else self.builder.named(array, key)
         if not self.builder.is_constant(tensor):
             raise InexpressibleError(f"a {what} that depends on the input")
         if self.builder.is_learned(tensor):

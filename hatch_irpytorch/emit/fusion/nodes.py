@@ -125,6 +125,11 @@ class Fuser:
         assert isinstance(op, Const)
         return self.learnable_consts and op.learnable is not False
 
+    def is_learned_const(self, const: int) -> bool:
+        """Whether a const may be a parameter."""
+        op = self.op(const)
+        return isinstance(op, Const) and op.learnable is not False
+
     def is_finite(self, array: Array) -> bool:
         """Whether an array has numbers for entries in the dtype of the module."""
         return bool(np.isfinite(rounded(array, self.dtype)).all())

@@ -130,6 +130,22 @@ class Clamp(Op, tag="fused_clamp"):
 
 
 @dataclass(frozen=True)
+class Cut(Op, tag="cut"):
+    """The entries of an axis from `start` to `stop`, every `step`-th; the axis counts from -1."""
+
+    axis: int
+    start: int
+    stop: int
+    step: int
+
+    def torch(self, at: Site) -> Code:
+        start = str(self.start) if self.start else ""
+        step = f":{self.step}" if self.step > 1 else ""
+        others = [":"] * (-1 - self.axis)
+        return f"{at.x}[{', '.join(['...', f'{start}:{self.stop}{step}', *others])}]"
+
+
+@dataclass(frozen=True)
 class Embedding(Op, tag="fused_embedding"):
     """The rows of a table, the second parent, at the whole numbers (..., 1) of the first."""
 

@@ -19,20 +19,25 @@ from hatch_irpytorch.emit.fusion.ops import (
     Part,
     WithScalar,
 )
+from hatch_irpytorch.emit.fusion.selection import fuse_cut
 from hatch_irpytorch.emit.options import EmitOptions
 from hatch_irpytorch.ir.graph import Model, Node
 from hatch_irpytorch.ir.ops import LayerNorm
 from hatch_irpytorch.ir.ops.convolution import Conv
 from hatch_irpytorch.ir.ops.learned import LearnedAffine, LearnedWeight
+from hatch_irpytorch.ir.ops.movement import BroadcastTo
 from hatch_irpytorch.ir.ops.normalization import DEFAULT_EPS, BatchNormEval
 from hatch_irpytorch.ir.ops.products import Linear
 from hatch_irpytorch.ir.ops.softmaxes import Softmax
 
 
 def fuse(free: FreeModel, options: EmitOptions) -> Model:
-    """The model with every rule applied; the ids of the nodes that stay do not change."""
+    """The model with every rule applied; the ids of the nodes that stay do not change.
+
+    Without `fuse` these are the idioms: none changes a parameter.
+    """
     fuser = Fuser(free, options)
-    for rule in _RULES:
+    for rule in _RULES if options.fuse else _IDIOMS:
         fuser.apply(rule)
     return fuser.result()
 
@@ -151,6 +156,22 @@ def _clamp(fuser: Fuser, node: Node) -> bool:
     return fuser.put(node, op, (inner[0],), (*outer[2], *inner[2]))
 
 
+def _broadcast(fuser: Fuser, node: Node) -> bool:
+    """A value repeated to the shape of the one it is combined with → the value."""
+    if node.op.tag not in _SIGNS:
+        return False
+    for place, parent in enumerate(node.parents):
+        if not isinstance(fuser.op(parent), BroadcastTo) or parent in fuser.outputs:
+            continue
+        other = node.parents[1 - place]
+        if fuser.symbolic_shape(other) != fuser.symbolic_shape(node.id):
+            continue
+        parents = [other, other]
+        (parents[place],) = fuser.nodes[parent].parents
+        return fuser.put(node, node.op, tuple(parents), (parent,))
+    return False
+
+
 _SIGNS = {"add": "+", "sub": "-", "mul_elem": "*", "max_elem": "max", "min_elem": "min"}
 
 
@@ -179,7 +200,19 @@ def _addcmul(fuser: Fuser, node: Node) -> bool:
     return False
 
 
+_IDIOMS = (
+    fuse_cut,
+    fuse_attention,
+    fuse_embedding,
+    fuse_tanh_gelu,
+    fuse_exact_gelu,
+    _silu,
+    _clamp,
+    _scalar,
+    _broadcast,
+)
 _RULES = (
+    fuse_cut,
     _batch_norm,
     _layer_norm,
     fuse_attention,

@@ -202,7 +202,7 @@ class Conv(Op, tag="conv"):
             steps.append(call("F.pad", name, self._pad_pairs()))
             name = at.name
         if has_function:
-            keywords = self._keywords(pad=symmetric)
+            keywords = self.keywords(pad=symmetric)
             steps.append(call(f"F.conv{self.spatial_rank}d", name, kernel, bias, **keywords))
         else:
             geometry = (self.stride, self.dilation, self.groups)
@@ -217,7 +217,7 @@ class Conv(Op, tag="conv"):
         axes = zip(reversed(self.padding), reversed(self.padding_after), strict=True)
         return tuple(amount for pair in axes for amount in pair)
 
-    def _keywords(self, pad: bool) -> dict[str, int | tuple[int, ...]]:
+    def keywords(self, pad: bool) -> dict[str, int | tuple[int, ...]]:
         keywords: dict[str, int | tuple[int, ...]] = {}
         if set(self.stride) != {1}:
             keywords["stride"] = one_or_all(self.stride)

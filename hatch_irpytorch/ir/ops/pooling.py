@@ -139,8 +139,8 @@ class _Pool(Op):
     def torch(self, at: Site) -> Code | list[Code]:
         if numel(at.out) == 0:
             return call(f"{at.x}.new_empty", at.shape(at.result_shape))
-        if {*self.kernel, *self.stride} == {1} and not any(self.padding):
-            return at.x
+        if set(self.kernel) == {1} and not any(self.padding):
+            return self._selected(at)
         rank = self.spatial_rank
         if rank > 3 or not self._has_kernel(at.dtype):
             return call(self.general, at.x, self.kernel, self.stride, self.padding)
@@ -164,6 +164,15 @@ class _Pool(Op):
         if len(lead) > 2:
             steps.append(call("torch.unflatten", at.name, 0, at.view(lead[:-1])))
         return steps
+
+    def _selected(self, at: Site) -> Code:
+        """Windows of one entry: every so many of them, along each axis."""
+        counts = at.out[len(at.out) - self.spatial_rank :]
+        cuts = [
+            ":" if step == 1 else ":1" if count == 1 else f"::{step}"
+            for step, count in zip(self.stride, counts, strict=True)
+        ]
+        return at.x if set(cuts) == {":"} else f"{at.x}[..., {', '.join(cuts)}]"
 
     def _has_kernel(self, dtype: str) -> bool:
         """Whether torch's function of this rank runs on every device in `dtype`."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from hatch_irpytorch.emit.weights import TensorFile
     from hatch_irpytorch.ir.graph import Model
 
-REVISION = 17
+REVISION = 18
 """Raised with every change of emitted text, so that builds know their outputs are stale."""
 
 REGENERATE = "edit the manifest, the IR or the parameters and run `irpytorch regen`"

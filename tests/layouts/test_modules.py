@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +20,12 @@ from conftest import Counts
 from documents import const, document, namespace, op, read
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
+from onnx_files import make_node, save
 from random_graphs import RandomGraph, random_graphs
 from torch import nn
 
 from hatch_irpytorch import EmitOptions, IRPyTorchError, Model, emit_module
-from hatch_irpytorch.capture import from_torch
+from hatch_irpytorch.capture import from_onnx, from_torch
 from hatch_irpytorch.ir.keys import is_attribute, state_keys
 from hatch_irpytorch.ir.params import StoreFile
 from hatch_irpytorch.ir.read import build_model
@@ -48,6 +54,14 @@ def modules(model: Model, **options: Any) -> nn.Module:
     chosen = EmitOptions(layout="modules", training_skeleton=False, **options)
     made: nn.Module = namespace(emit_module(model, chosen).source)["ExportedIRModel"]()
     return made
+
+
+def formatted(text: str) -> bool:
+    """Whether the formatter leaves the code of a module as it is."""
+    code = text[: text.find("\nNUMBERS = ")].rstrip() + "\n"
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--no-cache", "--check", "-"]
+    found = subprocess.run(command, input=code, capture_output=True, text=True, check=False)
+    return found.returncode == 0
 
 
 def run(module: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
@@ -118,7 +132,9 @@ OTHER_STATE = {
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_network_keeps_its_numbers_and_its_state_dict(name: str) -> None:
     original, x, model = captured(name)
-    made = modules(model, inline_limit=1 << 30)
+    text = emit_module(model, replace(MODULES, inline_limit=1 << 30)).source
+    assert formatted(text)
+    made: nn.Module = namespace(text)["ExportedIRModel"]()
     for wanted, found in zip(run(original, x), run(made, x), strict=True):
         allowed = 1e-5 * max(float(wanted.abs().max()), 1.0)
         assert wanted.shape == found.shape and float((wanted - found).abs().max()) <= allowed
@@ -134,6 +150,22 @@ def test_a_network_keeps_its_numbers_and_its_state_dict(name: str) -> None:
     assert not any(original.load_state_dict(made.state_dict()))
     for wanted, found in zip(before, run(original, x), strict=True):
         torch.testing.assert_close(wanted, found, rtol=0.0, atol=0.0)
+
+
+def test_an_onnx_file_keeps_the_names_of_its_initializers(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(18, 3)).eval()
+    arrays = {key: value.detach().numpy() for key, value in net.state_dict().items()}
+    nodes = [
+        make_node("Conv", ["x", "0.weight", "0.bias"], ["a"], name="/0/Conv"),
+        make_node("Relu", ["a"], ["b"], name="/1/Relu"),
+        make_node("Flatten", ["b"], ["c"], name="/2/Flatten"),
+        make_node("Gemm", ["c", "3.weight", "3.bias"], ["y"], name="/3/Gemm", transB=1),
+    ]
+    made = modules(from_onnx(save(tmp_path / "net.onnx", nodes, [1, 1, 5, 5], 17, arrays)))
+    x = torch.randn(2, 1, 5, 5)
+    torch.testing.assert_close(run(made, x), run(net, x), rtol=1e-5, atol=1e-6)
+    assert not any(made.load_state_dict(net.state_dict()))
 
 
 def encoder() -> nn.Module:
@@ -152,7 +184,7 @@ def test_equal_blocks_are_one_class(text: str) -> None:
     code = text[: text.index("NUMBERS = ")]
     assert code.count("\n") <= 130
     assert "nn.Sequential(*(Layer() for _ in range(6)))" in code
-    assert len(re.findall(r"^class ", code, re.MULTILINE)) == 3
+    assert len(re.findall(r"^class ", code, re.MULTILINE)) == 4
     assert code.count("F.scaled_dot_product_attention(q, k, v)") == 1
     assert code.count("F.gelu(") == 1
 
@@ -164,6 +196,40 @@ def test_hooks_find_parts_by_their_names(text: str) -> None:
     part.register_forward_hook(lambda module, given, output: seen.append(output.shape))
     run(made, torch.randn(2, 5, 16))
     assert isinstance(part, nn.Linear) and seen == [torch.Size([2, 5, 32])]
+
+
+class Stage(nn.Module):
+    """A residual block of any width, as in networks that grow wider."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs))
+        self.scale = nn.Parameter(torch.randn(outputs, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = torch.relu(self.bn1(self.conv1(x))) * self.scale
+        y = y + self.skip(x)
+        return y.flatten(1).reshape(y.shape)
+
+
+def test_blocks_of_several_widths_are_one_class() -> None:
+    torch.manual_seed(3)
+    widths = [2, 3, 5, 4]
+    stages = [Stage(*pair) for pair in pairwise(widths)]
+    original, x = nn.Sequential(*stages).eval(), torch.randn(2, 2, 4, 4)
+    text = emit_module(from_torch(original, x), MODULES).source
+    assert len(re.findall(r"^class Part", text, re.MULTILINE)) == 1
+    constructed = re.findall(r"Part\((\d[\d, ]*)\)", text)
+    assert [numbers.split(", ")[:2] for numbers in constructed] == [
+        ["2", "3"],
+        ["3", "5"],
+        ["5", "4"],
+    ]
+    made: nn.Module = namespace(text)["ExportedIRModel"]()
+    torch.testing.assert_close(run(made, x), run(original, x), rtol=1e-5, atol=1e-5)
+    assert not any(made.load_state_dict(original.state_dict()))
 
 
 class Calls(nn.Module):

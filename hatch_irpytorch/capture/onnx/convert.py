@@ -97,7 +97,8 @@ class _Conversion:
         scope = Scope(self.builder, file.opsets, count_reads(nodes.values(), outputs))
         for name, array in file.constants.items():
             learned = name in file.initializers and is_real(array)
-            scope.bind(name, Named(array, kind_of(array), trainable=learned))
+            key = name if learned else ""
+            scope.bind(name, Named(array, kind_of(array), trainable=learned, key=key))
         x = self.builder.input(file.input_shape, file.integers)
         scope.bind(file.input_name, Named(x, file.input_kind))
         for self.position, node in nodes.items():

@@ -22,9 +22,9 @@ class Named:
     """What a name stands for: numbers, a value of the graph, or None where it has no form.
 
     `kind` is its ONNX element type (`TensorProto.DataType`) and `users` how often it is read.
-    `trainable` numbers are parameters as they are; their `holder` is the first that took a copy.
-    What stands for the result of a refused node is `failed`: the conversion goes on with it, so
-    that the rest is looked at too.
+    `key` is what the file calls an initializer. `trainable` numbers are parameters as they are;
+    their `holder` is the first that took a copy. What stands for the result of a refused node is
+    `failed`: the conversion goes on with it, so that the rest is looked at too.
     """
 
     tensor: Tensor | None
@@ -34,6 +34,7 @@ class Named:
     users: int = 0
     stored: Value | None = None
     holder: object = None
+    key: str = ""
 
     @property
     def lost(self) -> bool:
@@ -49,6 +50,7 @@ class Named:
         if self.stored is None:
             numbers = reals(self.tensor)
             learned = self.trainable and numbers.size > 1 and not _is_mask(numbers)
+            numbers = builder.named(numbers, self.key) if self.key else numbers
             self.stored = builder.const(numbers, learned, name=name if self.trainable else "")
         return self.stored
 

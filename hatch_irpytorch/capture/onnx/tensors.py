@@ -141,7 +141,8 @@ class Call:
             message = f"{what} of several nodes; each holds a copy of its own"
             self.b.note("untied", f"`{self.inputs[position][:200]}` is {message}")
         named.holder = named.holder or self
-        return reals(self.array(position, what))
+        array = reals(self.array(position, what))
+        return self.b.named(array, named.key) if named.key else array
 
     def optional_stored(self, position: int, what: str) -> Reals | None:
         return self.stored(position, what) if self.has(position) else None

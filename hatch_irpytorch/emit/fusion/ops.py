@@ -146,6 +146,16 @@ class Cut(Op, tag="cut"):
 
 
 @dataclass(frozen=True)
+class Means(Op, tag="means"):
+    """The mean over several axes of the parent."""
+
+    axes: tuple[int, ...]
+
+    def torch(self, at: Site) -> Code:
+        return call("torch.mean", at.x, dim=self.axes)
+
+
+@dataclass(frozen=True)
 class Embedding(Op, tag="fused_embedding"):
     """The rows of a table, the second parent, at the whole numbers (..., 1) of the first."""
 

@@ -15,6 +15,7 @@ from hatch_irpytorch.emit.fusion.nodes import Fuser, is_layer_norm, repeated
 from hatch_irpytorch.emit.fusion.ops import (
     Clamp,
     FusedLinears,
+    Means,
     OneCall,
     Part,
     WithScalar,
@@ -28,6 +29,7 @@ from hatch_irpytorch.ir.ops.learned import LearnedAffine, LearnedWeight
 from hatch_irpytorch.ir.ops.movement import BroadcastTo
 from hatch_irpytorch.ir.ops.normalization import DEFAULT_EPS, BatchNormEval
 from hatch_irpytorch.ir.ops.products import Linear
+from hatch_irpytorch.ir.ops.reduction import ReduceMean
 from hatch_irpytorch.ir.ops.softmaxes import Softmax
 
 
@@ -172,6 +174,22 @@ def _broadcast(fuser: Fuser, node: Node) -> bool:
     return False
 
 
+def _means(fuser: Fuser, node: Node) -> bool:
+    """A mean of means along one axis each → one mean over several axes."""
+    if not isinstance(node.op, ReduceMean):
+        return False
+    inner = fuser.nodes[node.parents[0]]
+    if isinstance(inner.op, ReduceMean):
+        before: tuple[int, ...] = (inner.op.axis,)
+    elif isinstance(inner.op, Means):
+        before = inner.op.axes
+    else:
+        return False
+    left = [axis for axis in range(len(node.shape) + 1 + len(before)) if axis not in before]
+    axes = tuple(sorted((left[node.op.axis], *before)))
+    return fuser.put(node, Means(axes), inner.parents, (inner.id,))
+
+
 _SIGNS = {"add": "+", "sub": "-", "mul_elem": "*", "max_elem": "max", "min_elem": "min"}
 
 
@@ -207,6 +225,7 @@ _IDIOMS = (
     fuse_tanh_gelu,
     fuse_exact_gelu,
     _silu,
+    _means,
     _clamp,
     _scalar,
     _broadcast,

@@ -2,53 +2,63 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hatch_irpytorch.emit.modules.expressions import mentions
 from hatch_irpytorch.emit.modules.writing import Step
+from hatch_irpytorch.ir.keys import Path
 from hatch_irpytorch.ir.ops.code import Call
-
-_ITEM = re.compile(r"(self(?:\.\w+)*)\[(\d+)\]")
 
 
 def with_sequences(
-    steps: Sequence[Step], returned: Sequence[int], numbers: Callable[[str], Sequence[int]]
+    steps: Sequence[Step],
+    returned: Sequence[int],
+    numbers: Callable[[Path], Sequence[int]],
+    reached: Callable[[Path], str],
 ) -> list[Step]:
-    """The steps, those that call all parts of a sequence in a chain as one.
+    """The steps, those that call all parts of a sequence in a chain as one; innermost first.
 
-    `numbers` tells for a sequence, as `forward` reaches it, which of its parts compute something.
+    `numbers` tells which parts of a sequence compute something, none for any other module, and
+    `reached` how `forward` reaches a module.
     """
+    found = list(steps)
+    while (chain := _chain(found, returned, numbers)) is not None:
+        first, last = chain[0], chain[-1]
+        assert last.module is not None and isinstance(first.code, Call)
+        over = last.module[:-1]
+        whole = Call(reached(over), first.code.arguments)
+        numbered = over[-1].isdecimal()
+        found[found.index(last)] = replace(last, code=whole, module=over, is_numbered=numbered)
+        found = [step for step in found if step not in chain[:-1]]
+    return found
+
+
+def _chain(
+    steps: Sequence[Step], returned: Sequence[int], numbers: Callable[[Path], Sequence[int]]
+) -> list[Step] | None:
+    """The steps that call all parts of a sequence, each on what the one before gives alone."""
     uses = Counter(returned)
     for step in steps:
-        uses.update(mentions(step.code))
+        for code in (step.code, *step.steps[:-1]):
+            uses.update(mentions(code))
     maker = {step.values[0]: step for step in steps if len(step.values) == 1}
-    found = list(steps)
     for step in steps:
-        last = _item(step)
-        if last is None or last[0] == "self":
-            continue
-        over, number = last
-        wanted = [*numbers(over)]
-        if len(wanted) < 2 or wanted[-1] != number:
+        over = () if step.module is None else step.module[:-1]
+        wanted = [(*over, str(number)) for number in numbers(over)]
+        if not wanted or step.module != wanted[-1]:
             continue
         chain = [step]
         for before in reversed(wanted[:-1]):
-            (value,) = mentions(chain[0].code)
+            (value, *others) = mentions(chain[0].code) or (-1,)
             earlier = maker.get(value)
-            if earlier is None or uses[value] != 1 or _item(earlier) != (over, before):
+            if others or earlier is None or uses[value] != 1 or earlier.module != before:
                 break
             chain.insert(0, earlier)
         if len(chain) == len(wanted):
-            assert isinstance(chain[0].code, Call)
-            whole = Call(over, chain[0].code.arguments)
-            place = found.index(step)
-            found[place] = replace(step, code=whole, is_numbered=False)
-            for part in chain[:-1]:
-                found.remove(part)
-    return found
+            return chain
+    return None
 
 
 def is_chain(steps: Sequence[Step], names: Sequence[str], returned: Sequence[int]) -> bool:
@@ -60,13 +70,3 @@ def is_chain(steps: Sequence[Step], names: Sequence[str], returned: Sequence[int
     read = [tuple(mentions(step.code)) for step in steps]
     single = all(len(v) == 1 for v in (*values, *read))
     return single and values[-1] == tuple(returned) and read[1:] == values[:-1]
-
-
-def _item(step: Step) -> tuple[str, int] | None:
-    """The sequence and the number of the part that a step calls with one argument alone."""
-    code = step.code
-    if isinstance(code, str) or not isinstance(code.function, str) or len(code.arguments) != 1:
-        return None
-    match = _ITEM.fullmatch(code.function)
-    plain = match is not None and not code.keywords and len(mentions(code)) == 1
-    return (match[1], int(match[2])) if match is not None and plain else None

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from hatch_irpytorch.ir.keys import Path
 from hatch_irpytorch.ir.ops.code import Code
-from hatch_irpytorch.ir.shapes import Shape
+
+ORDERED = "OrderedDict"
+"""What holds the parts of a sequence by name."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Held:
     """
 
     name: str
-    shape: Shape
+    shape: tuple[str, ...]
     is_parameter: bool
     saved: bool
     dtype: str
@@ -59,8 +61,14 @@ class Form:
 
 @dataclass(frozen=True)
 class ClassForm:
-    """A class of a generated file, and where its modules stand."""
+    """A class of a generated file, and where its modules stand.
+
+    `parameters` are the numbers that it is given, each with its type, `kept` those that `forward`
+    reads.
+    """
 
     name: str
     form: Form
     paths: tuple[Path, ...]
+    parameters: tuple[tuple[str, str], ...] = ()
+    kept: tuple[str, ...] = ()

@@ -14,7 +14,8 @@ from hatch_irpytorch.emit.fusion.ops import Part as ChildOfLinears
 from hatch_irpytorch.emit.layout import flat
 from hatch_irpytorch.emit.modules.chains import is_chain, with_sequences
 from hatch_irpytorch.emit.modules.classes import Classes
-from hatch_irpytorch.emit.modules.forms import ClassForm, Form, Held
+from hatch_irpytorch.emit.modules.forms import ORDERED, ClassForm, Form, Held
+from hatch_irpytorch.emit.modules.general import generalised
 from hatch_irpytorch.emit.modules.layers import calls_layer, constructor, without_arrays
 from hatch_irpytorch.emit.modules.lines import Lines, with_loops
 from hatch_irpytorch.emit.modules.members import Members, is_numbered
@@ -33,7 +34,8 @@ from hatch_irpytorch.ir.ops.code import Call, Code, call
 from hatch_irpytorch.ir.shapes import numel
 from hatch_irpytorch.ir.symbolic import SymbolicShape
 
-ORDERED = "OrderedDict"
+SHORT = 60
+"""How long the constructors of a chain of named parts are that needs no class."""
 
 GAP = call("nn.Identity")
 """Stands where the source has a part that computes nothing."""
@@ -47,10 +49,10 @@ def class_tree(
     signed = need_right_zeros(free.model, nodes, options.dtype)
     tensors = dict(_tensors(free, nodes, keys, options))
     planner = _Planner(free, nodes, keys, tensors, signed, options)
-    classes, model = planner.run()
+    classes, model = generalised(*planner.run(), options.class_name)
     made = (tensor.code for tensor in tensors.values() if tensor.code is not None)
     functions = (*planner.constructors, *planner.writer.codes, *made)
-    return ClassTree(tuple(classes), model, tuple(tensors.values()), functions)
+    return ClassTree(classes, model, tuple(tensors.values()), functions)
 
 
 def _tensors(
@@ -214,10 +216,10 @@ class _Planner:
             parts = [
                 self._construct((*path, str(i))) if str(i) in names else GAP for i in range(count)
             ]
-            return sequential(parts)
+            return Call("nn.Sequential", tuple(parts))
         form = self._form(path)
         if form.parts and not form.returns and path in self.scopes:
-            return named_sequence(form.parts)
+            return call("nn.Sequential", Call(ORDERED, (), form.parts))
         return call(self.classes.name(form, path))
 
     def _form(self, path: Path) -> Form:
@@ -237,16 +239,23 @@ class _Planner:
         signature = replace(signature, outputs=outputs)
         fixed = (value for value in outputs if not self.reader.is_value(value))
         steps += [self.writer.constant(value, members) for value in dict.fromkeys(fixed)]
-        steps = with_sequences(steps, signature.outputs, partial(self._numbers, path))
+        inside = partial(self._parts_of, path)
+        steps = with_sequences(steps, signature.outputs, inside, members.module)
         is_plain = bool(path) and not held and not frozen and not signature.keys
-        if is_plain and is_chain(steps, [name for name, _ in parts], signature.outputs):
+        names = [name for name, _ in parts]
+        if is_plain and _is_short(parts) and is_chain(steps, names, signature.outputs):
             return Form(parts, (), (), (), (), ())
         lines = Lines(steps, signature.outputs, self._shapes, passed.values())
-        names = lines.names
-        inputs = [names.argument(value, i) for i, value in enumerate(signature.inputs)]
+        inputs = [lines.names.argument(value, i) for i, value in enumerate(signature.inputs)]
         body = with_loops(lines.write(), lambda over: len(self._numbers(path, over)))
-        returns = tuple(names.of[value] for value in signature.outputs)
+        returns = tuple(lines.names.of[value] for value in signature.outputs)
         return Form(parts, held, frozen, (*inputs, *passed.values()), tuple(body), returns)
+
+    def _parts_of(self, path: Path, over: Path) -> list[int]:
+        """The numbers of the parts of a sequence inside a module; none for any other."""
+        if over not in self._sequences or len(over) <= len(path) or over[: len(path)] != path:
+            return []
+        return sorted(map(int, self._inside[over]))
 
     def _numbers(self, path: Path, over: str) -> list[int]:
         """The numbers of the parts of a sequence, as the module at a path reaches it."""
@@ -259,7 +268,7 @@ class _Planner:
             if tuple(owner) == path:
                 saved = tensor.declaration.saved
                 dtype = self.dtype if tensor.mask is None else "bool"
-                yield Held(name, tensor.shape, tensor.learned, saved, dtype)
+                yield Held(name, tuple(map(str, tensor.shape)), tensor.learned, saved, dtype)
 
     def _frozen(self, path: Path) -> Iterator[str]:
         """The parameters of the layers of a module that are not learned."""
@@ -277,19 +286,7 @@ class _Planner:
         return {node.id: self.free.shape(node.id) for node in self.graph.nodes}
 
 
-def named_sequence(parts: Sequence[tuple[str, Code]]) -> Code:
-    """`nn.Sequential` of parts with names."""
-    names, codes = [name for name, _ in parts], [code for _, code in parts]
-    stem = names[0].removesuffix("0")
-    numbered = names == [f"{stem}{i}" for i in range(len(parts))]
-    if len(parts) > 1 and numbered and all(code == codes[0] for code in codes):
-        pair = f'(f"{stem}{{i}}", {flat(codes[0])})'
-        return call("nn.Sequential", call(ORDERED, f"{pair} for i in range({len(parts)})"))
-    return call("nn.Sequential", Call(ORDERED, (), tuple(parts)))
-
-
-def sequential(parts: Sequence[Code]) -> Code:
-    """`nn.Sequential(*(Layer() for _ in range(6)))` where all are alike."""
-    if len(parts) > 1 and all(part == parts[0] for part in parts):
-        return call("nn.Sequential", f"*({flat(parts[0])} for _ in range({len(parts)}))")
-    return Call("nn.Sequential", tuple(parts))
+def _is_short(parts: Sequence[tuple[str, Code]]) -> bool:
+    """Whether named parts are better said where they stand than by a class of their own."""
+    codes = {code for _, code in parts}
+    return len(codes) < len(parts) or sum(len(flat(code)) for code in codes) <= SHORT

@@ -10,14 +10,13 @@ from hatch_irpytorch.emit.contract import REQUIRE_INTEGERS, REQUIRE_SHAPE
 from hatch_irpytorch.emit.forward import returns
 from hatch_irpytorch.emit.layout import LINE_WIDTH, flat, returned, statement
 from hatch_irpytorch.emit.literals import rounded
-from hatch_irpytorch.emit.modules.forms import ClassForm, Form, Held, Line, Loop
+from hatch_irpytorch.emit.modules.forms import ORDERED, ClassForm, Form, Held, Line, Loop
 from hatch_irpytorch.emit.modules.layers import FROZEN_BATCH_NORM
 from hatch_irpytorch.emit.modules.members import is_numbered
 from hatch_irpytorch.emit.plan import ClassTree, LaidOut, ModulePlan, Tensor
 from hatch_irpytorch.emit.tables import flag_table, table
 from hatch_irpytorch.ir.keys import Path
 from hatch_irpytorch.ir.ops.code import Call, Code, Function, call, mapped
-from hatch_irpytorch.ir.shapes import numel
 
 PUT = Function(
     "put",
@@ -133,7 +132,9 @@ def class_lines(part: ClassForm) -> list[str]:
     """A class that is a part of the model."""
     lines = [f"class {part.name}(nn.Module):", *_docstring(part.paths)]
     lines += _annotations(part.form.held)
-    lines += ["    def __init__(self) -> None:", "        super().__init__()"]
+    given = ["self", *(f"{name}: {kind}" for name, kind in part.parameters)]
+    lines += [*_signature("__init__", given, "None"), "        super().__init__()"]
+    lines += [f"        self.{name} = {name}" for name in part.kept]
     lines += _members(part.form, 8)
     return [*lines, "", *forward(part.form, [])] if part.form.returns else lines
 
@@ -160,7 +161,7 @@ def model_lines(
 
 
 def _super(parts: Sequence[tuple[str, Code]]) -> Code:
-    return Call("super().__init__", tuple(code for _, code in parts))
+    return Call("super().__init__", tuple(_constructed(code) for _, code in parts))
 
 
 def _docstring(paths: Sequence[Path]) -> list[str]:
@@ -182,7 +183,25 @@ def _members(form: Form, indent: int) -> list[str]:
     return lines + [f"{pad}self.{name}.requires_grad_(False)" for name in form.frozen]
 
 
+def _constructed(code: Code) -> Code:
+    """What constructs a part: equal parts of a sequence are said once."""
+    if isinstance(code, str):
+        return code
+    arguments = tuple(map(_constructed, code.arguments))
+    keywords = tuple((name, _constructed(value)) for name, value in code.keywords)
+    if code.function == "nn.Sequential" and len(arguments) > 1 and len(set(arguments)) == 1:
+        return call("nn.Sequential", f"*({flat(arguments[0])} for _ in range({len(arguments)}))")
+    if code.function == ORDERED and len(keywords) > 1:
+        names, codes = zip(*keywords, strict=True)
+        stem = names[0].removesuffix("0")
+        if len(set(codes)) == 1 and names == tuple(f"{stem}{i}" for i in range(len(names))):
+            pair = f'(f"{stem}{{i}}", {flat(codes[0])})'
+            return call(ORDERED, f"{pair} for i in range({len(names)})")
+    return Call(code.function, arguments, keywords)
+
+
 def _part(name: str, code: Code, indent: int) -> list[str]:
+    code = _constructed(code)
     if name.isdecimal():
         return statement("", call("self.add_module", f'"{name}"', code), indent=indent)
     return statement(f"self.{name}", code, indent=indent)
@@ -194,8 +213,8 @@ def _arrays(held: Sequence[Held], indent: int) -> list[str]:
 
 def _array(held: Held, indent: int) -> list[str]:
     # What has no entries is not filled.
-    kind = {} if numel(held.shape) else {"dtype": f"torch.{held.dtype}", "device": '"cpu"'}
-    empty = call("torch.empty", held.shape, **kind)
+    kind = {"dtype": f"torch.{held.dtype}", "device": '"cpu"'} if "0" in held.shape else {}
+    empty = call("torch.empty", *(held.shape or ("()",)), **kind)
     if held.is_parameter:
         code = call("nn.Parameter", empty)
         return statement(f"self.{held.name}", code, indent=indent)
@@ -209,17 +228,8 @@ def forward(form: Form, required: Sequence[str]) -> Iterator[str]:
     kind = "torch.Tensor"
     if len(form.returns) > 1:
         kind = f"tuple[{', '.join([kind] * len(form.returns))}]"
-    arguments = ", ".join(["self", *(f"{name}: torch.Tensor" for name in form.arguments)])
-    line = f"    def forward({arguments}) -> {kind}:"
-    if len(line) <= LINE_WIDTH:
-        yield line
-    elif len(arguments) + 8 <= LINE_WIDTH:
-        yield from ("    def forward(", f"        {arguments}", f"    ) -> {kind}:")
-    else:
-        yield "    def forward("
-        yield "        self,"
-        yield from (f"        {name}: torch.Tensor," for name in form.arguments)
-        yield f"    ) -> {kind}:"
+    given = ["self", *(f"{name}: torch.Tensor" for name in form.arguments)]
+    yield from _signature("forward", given, kind)
     yield from (f"        {line}" for line in required)
     for said in form.lines[:-1]:
         yield from _line(said)
@@ -234,6 +244,17 @@ def _is_typed(code: Code, arguments: tuple[str, ...]) -> bool:
         return True
     first, *others = code.function.split(".")
     return first in ("F", "torch") or (len(others) == 1 and first in arguments)
+
+
+def _signature(name: str, given: Sequence[str], kind: str) -> list[str]:
+    """The first line of a method, or its lines where it is too long for one."""
+    arguments = ", ".join(given)
+    line = f"    def {name}({arguments}) -> {kind}:"
+    if len(line) <= LINE_WIDTH:
+        return [line]
+    if len(arguments) + 8 <= LINE_WIDTH:
+        return [f"    def {name}(", f"        {arguments}", f"    ) -> {kind}:"]
+    return [f"    def {name}(", *(f"        {item}," for item in given), f"    ) -> {kind}:"]
 
 
 def _line(line: Line | Loop) -> list[str]:

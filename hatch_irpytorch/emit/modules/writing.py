@@ -27,7 +27,8 @@ SHORT = 50
 class Step:
     """A node or a module as code over the values that it reads, each in the place of its id.
 
-    `hint` is what its result may be called, `roles` what that calls which it reads.
+    `module` is the one that is called with one value alone. `hint` is what its result may be
+    called, `roles` what that calls which it reads.
     """
 
     values: tuple[int, ...]
@@ -37,6 +38,7 @@ class Step:
     hint: str = ""
     roles: tuple[tuple[int, str], ...] = ()
     steps: tuple[Code, ...] = ()
+    module: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,9 @@ class Writer:
         arguments += [members.array(key) for key in signature.keys]
         code = call(members.module(item), *arguments)
         hint = hint_of(item)
-        return Step(signature.outputs, code, "", item[-1].isdecimal(), hint)
+        single = len(signature.outputs) == len(arguments) == 1
+        module = item if single and not signature.keys else None
+        return Step(signature.outputs, code, "", item[-1].isdecimal(), hint, module=module)
 
     def _of_node(self, node: Node, members: Members) -> Step:
         code = self.code(node, members)
@@ -134,7 +138,8 @@ class Writer:
         roles: tuple[tuple[int, str], ...] = ()
         if isinstance(node.op, FusedAttention):
             roles = tuple(zip(node.parents, ("q", "k", "v"), strict=False))
-        return Step((node.id,), whole, node.op.tag, numbered, hint, roles)
+        module = layer if layer is not None and _calls(whole, members.module(layer)) else None
+        return Step((node.id,), whole, node.op.tag, numbered, hint, roles, module=module)
 
     def code(self, node: Node, members: Members) -> tuple[Code, ...]:
         """The expression of a node over the ids that it reads, or several that rebind its own."""
@@ -197,6 +202,13 @@ def _without_none(code: Code) -> Code:
     if isinstance(code, str) or not code.arguments or code.arguments[-1] != "None":
         return code
     return Call(code.function, code.arguments[:-1], code.keywords)
+
+
+def _calls(code: Code, function: str) -> bool:
+    """Whether code calls a function with one argument alone."""
+    if isinstance(code, str) or code.function != function:
+        return False
+    return len(code.arguments) == 1 and not code.keywords
 
 
 def without_aliases(

@@ -108,3 +108,60 @@ def test_a_library_whose_name_begins_like_torch_keeps_its_place() -> None:
     trace = "".join(f'  File "{name}", line {7 + i}, in f\n' for i, name in enumerate(frames))
     place = own_place(trace, "net")
     assert (place.file, place.line) == (shown_path(frames[0]), 7)
+
+
+class Block(nn.Module):
+    """An op without a form, called for the only line of a part."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.i0(x)
+
+
+LINE = Block.forward.__code__.co_firstlineno + 1
+
+
+class Around(nn.Module):
+    """Calls a part inside of what torch.export keeps as a graph of its own."""
+
+    def __init__(self, around: Callable[[nn.Module, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.around = around
+        self.part = Block()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.around(self.part, x)
+
+
+def without_gradients(part: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = part(x)
+    return found
+
+
+def under_autocast(part: nn.Module, x: Tensor) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        found: Tensor = part(x)
+    return found
+
+
+@pytest.mark.parametrize("around", [without_gradients, under_autocast])
+def test_a_node_inside_of_a_block_has_its_own_place(
+    around: Callable[[nn.Module, Tensor], Tensor],
+) -> None:
+    (problem,) = told(Around(around), torch.randn(3))
+    assert problem.place.line == LINE and problem.hint == "it is in `part`"
+
+
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [
+        (lambda x, w: torch.arange(3), "torch.int64"),
+        (lambda x, w: torch.fft.fft(x), "complex numbers"),
+    ],
+)
+def test_an_output_that_is_not_real_has_its_place(
+    function: Callable[[Tensor, Tensor], Tensor], what: str
+) -> None:
+    (problem,) = told(Applied(function), torch.randn(4))
+    assert what in problem.message
+    assert problem.place.line == Applied.forward.__code__.co_firstlineno + 1

@@ -98,24 +98,84 @@ def test_a_kernel_that_a_formula_makes_is_not_learned() -> None:
 
 
 class DropPath(nn.Module):
-    drop_prob = 0.1
+    """Drops whole samples in training, as libraries write it: evaluation shows no op of it."""
+
+    def __init__(self, drop_prob: float) -> None:
+        super().__init__()
+        self.drop_prob = drop_prob
 
     def forward(self, x: Tensor) -> Tensor:
-        return x
+        if not self.training:
+            return x
+        return x * (torch.rand(len(x), 1, 1) >= self.drop_prob)
+
+
+class StochasticDepth(nn.Module):
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return DropPath(self.p)(x) if self.training else x
+
+
+class Functional(nn.Module):
+    def __init__(self, p: float, *, under: bool = False) -> None:
+        super().__init__()
+        self.likely = p
+        self.under = under
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.set_grad_enabled(not self.under):
+            return functional.dropout(x, self.likely, self.training)
+
+
+class Recurrent(nn.Module):
+    def __init__(self, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.cells = nn.RNN(4, 4, layers, dropout=dropout, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.cells(x)[0]
+        return found
+
+
+class Unused(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop, self.path = nn.Dropout(0.1), DropPath(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2.0 * x
 
 
 @pytest.mark.parametrize(
-    "layer",
+    ("layer", "told"),
     [
-        nn.Dropout1d(0.1),
-        nn.AlphaDropout(0.1),
-        DropPath(),
-        nn.TransformerEncoderLayer(4, 2, 4, dropout=0.1, batch_first=True),
+        (nn.Dropout1d(0.1), True),
+        (nn.AlphaDropout(0.1), True),
+        (nn.Dropout(0.0), False),
+        (DropPath(0.1), True),
+        (DropPath(0.0), False),
+        (StochasticDepth(0.1), True),
+        (Functional(0.1), True),
+        (Functional(0.1, under=True), True),
+        (Functional(0.0), False),
+        (Recurrent(2, 0.1), True),
+        (Recurrent(2, 0.0), False),
+        (Unused(), False),
+        (nn.TransformerEncoderLayer(4, 2, 4, dropout=0.1, batch_first=True), True),
+        (nn.TransformerEncoderLayer(4, 2, 4, dropout=0.0, batch_first=True), False),
     ],
 )
-def test_dropout_is_told(layer: nn.Module) -> None:
-    (note,) = training_notes(from_torch(nn.Sequential(layer).eval(), torch.zeros(1, 2, 4)))
-    assert "dropout is gone" in note
+def test_dropout_is_told_where_training_would_drop(layer: nn.Module, told: bool) -> None:
+    notes = training_notes(from_torch(nn.Sequential(layer).eval(), torch.zeros(1, 2, 4)))
+    assert ["dropout is gone" in note for note in notes] == [True] * told
+
+
+@pytest.mark.filterwarnings("ignore:dropout option adds dropout after all but last")
+def test_the_dropout_of_one_recurrent_layer_does_nothing() -> None:
+    assert training_notes(from_torch(Recurrent(1, 0.1).eval(), torch.zeros(1, 2, 4))) == []
 
 
 def test_a_frozen_parameter_that_several_nodes_read_stays_frozen() -> None:

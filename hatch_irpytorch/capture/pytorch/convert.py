@@ -19,7 +19,6 @@ from hatch_irpytorch.capture.pytorch.again import gives_the_same_again, kept_sta
 from hatch_irpytorch.capture.pytorch.arguments import takes
 from hatch_irpytorch.capture.pytorch.batch import mixes_rows
 from hatch_irpytorch.capture.pytorch.call import Call, Returned, module_name
-from hatch_irpytorch.capture.pytorch.dropout import note_dropout
 from hatch_irpytorch.capture.pytorch.examples import dtype_of, require_example, tensors
 from hatch_irpytorch.capture.pytorch.program import (
     OPS,
@@ -35,6 +34,7 @@ from hatch_irpytorch.capture.pytorch.refused_nodes import RefusedNodes
 from hatch_irpytorch.capture.pytorch.state import SHAPE_ONLY, UNWRITTEN, later_reads, needed
 from hatch_irpytorch.capture.pytorch.subgraphs import SUBGRAPH_OPS
 from hatch_irpytorch.capture.pytorch.tensors import Complex, Context, Parameter, dtype_name
+from hatch_irpytorch.capture.training import DROPOUT, note
 from hatch_irpytorch.errors import Place, Problem, Problems, fail
 from hatch_irpytorch.ir.graph import Model
 from hatch_irpytorch.ir.ops import Input
@@ -71,7 +71,8 @@ def from_torch(
     program = export(call, example)
     dtype = example.dtype if tokens is None else dtype_of(module)
     conversion = _Conversion(program, tuple(example.shape), tokens, dtype, name)
-    note_dropout(conversion.builder, module)
+    if program.drops:
+        note(conversion.builder, DROPOUT)
     with torch.no_grad():
         model = conversion.run(call.returned)
     with kept_state(call, (name for _, name in program.replaced.values())):
@@ -138,10 +139,10 @@ class _Conversion:
             output = self.values[result]
             if isinstance(output, torch.Tensor) and not output.dtype.is_floating_point:
                 message = f"an output of {output.dtype} is not a tensor of real numbers"
-                self.problems.add("capture-failed", Place(self.name), message)
+                self.problems.add("capture-failed", source_place(result, self.name), message)
             elif isinstance(output, Complex):
                 message = "an output of complex numbers is not a tensor of real numbers"
-                self.problems.add("capture-failed", Place(self.name), message)
+                self.problems.add("capture-failed", source_place(result, self.name), message)
             elif not isinstance(output, _Unknown):
                 dtype = result.meta["val"].dtype
                 if not dtype.is_floating_point:

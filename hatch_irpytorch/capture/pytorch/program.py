@@ -31,6 +31,7 @@ from hatch_irpytorch.capture.pytorch import (
     window_ops,
 )
 from hatch_irpytorch.capture.pytorch.call import Call, module_name
+from hatch_irpytorch.capture.pytorch.dropout import called_droppers, drops_by_op
 from hatch_irpytorch.capture.pytorch.gradients import kept_from_gradients
 from hatch_irpytorch.capture.pytorch.refusals import export_problem, own_place
 from hatch_irpytorch.capture.pytorch.tensors import Identity, Parameter, identity
@@ -66,6 +67,7 @@ class Program:
     `returned` tells the results of `forward` from the new values of buffers and inputs and from
     tokens of the order of effects, which an exported program returns before them; `replaced` holds
     placeholder and name of what changes, by the position of its new value among the results.
+    `drops` says that training would drop something.
     """
 
     nodes: tuple[fx.Node, ...]
@@ -75,6 +77,7 @@ class Program:
     user_input: str
     uses: dict[Identity, int]
     buffers: dict[Identity, str]
+    drops: bool
 
 
 def export(call: Call, example: torch.Tensor) -> Program:
@@ -82,9 +85,11 @@ def export(call: Call, example: torch.Tensor) -> Program:
     if not hasattr(torch.export, "default_decompositions"):
         raise fail("capture-failed", Place(call.file), "capture needs torch 2.6 or newer")
     try:
-        with in_eval_mode(call):
+        with in_eval_mode(call), called_droppers(call) as droppers:
             exported = torch.export.export(call, (example,), strict=False)
             untrained = kept_from_gradients(exported)
+            drops = bool(droppers) or drops_by_op(exported)
+            _keep_places(exported.graph_module)
             table: Any = torch.export.default_decompositions()
             for op in list(table):
                 if _packet(op) in OPS:
@@ -94,7 +99,17 @@ def export(call: Call, example: torch.Tensor) -> Program:
         raise
     except BaseException as error:  # torch.export and `forward` itself may raise anything
         raise export_problem(error, call, example, call.file, in_eval_mode) from error
-    return _read(exported, untrained, call.file)
+    return _read(exported, untrained, drops, call.file)
+
+
+def _keep_places(module: fx.GraphModule) -> None:
+    """Have the nodes of blocks such as `no_grad` keep their places when torch inlines the blocks.
+
+    Run as code they would all come from text that torch generated.
+    """
+    for block in module.modules():
+        if block is not module and isinstance(block, fx.GraphModule):
+            block.forward = fx.Interpreter(block).run
 
 
 @contextmanager
@@ -177,7 +192,7 @@ def overload_name(node: fx.Node) -> str:
     return str(node.target).removeprefix("aten.").removesuffix(".default")
 
 
-def _read(exported: Any, untrained: Container[str], file: str) -> Program:
+def _read(exported: Any, untrained: Container[str], drops: bool, file: str) -> Program:
     signature = exported.graph_signature
     nodes = tuple(exported.graph.nodes)
     inputs: dict[str, torch.Tensor | Parameter] = {}
@@ -207,7 +222,7 @@ def _read(exported: Any, untrained: Container[str], file: str) -> Program:
         raise fail("capture-failed", Place(file), message)
     returned = tuple(spec.kind.name == "USER_OUTPUT" for spec in signature.output_specs)
     replaced = _replaced(signature)
-    return Program(nodes, returned, replaced, inputs, others[0], dict(users), held)
+    return Program(nodes, returned, replaced, inputs, others[0], dict(users), held, drops)
 
 
 def _replaced(signature: Any) -> dict[int, tuple[str, str]]:

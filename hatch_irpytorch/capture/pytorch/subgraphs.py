@@ -27,7 +27,13 @@ def chosen_branch(
     false_graph: fx.GraphModule,
     operands: Sequence[Any] = (),
 ) -> Sequence[Any]:
-    """The results of the branch that a known predicate takes."""
+    """The results of the branch that a known predicate takes.
+
+    Behind another predicate both are looked at, so that what has no form in them is told at once.
+    """
+    if not _is_known(predicate):
+        for graph in (true_graph, false_graph):
+            inline(graph, operands, True)
     return inline(true_graph if _known(predicate) else false_graph, operands, True)
 
 
@@ -96,10 +102,14 @@ def _require_trips(trips: int, *graphs: fx.GraphModule) -> None:
         raise InexpressibleError(f"a loop of more than {MAX_UNROLLED} nodes when unrolled")
 
 
+def _is_known(predicate: Any) -> bool:
+    return isinstance(predicate, bool | torch.Tensor)
+
+
 def _known(predicate: Any) -> bool:
     if isinstance(predicate, list | tuple):
         (predicate,) = predicate
-    if not isinstance(predicate, bool | torch.Tensor):
+    if not _is_known(predicate):
         raise InexpressibleError("its predicate depends on the input or on a parameter")
     return bool(predicate)
 

@@ -8,11 +8,11 @@ from hatch_irpytorch.ir.ops.elementwise import MulElem, Sub
 from hatch_irpytorch.ir.ops.learned import LearnedAffine, LearnedWeight
 from hatch_irpytorch.ir.ops.movement import Permute, Reshape, Transpose
 
-NO_BIAS = "a layer without a bias has one of zeros in the graph, which is not learned"
+NO_BIAS = "a layer without a bias has one of zeros in the graph, learned only by `--learn PATTERN`"
 STATISTICS = "batch norm keeps its mean and variance: training does not change them"
 DROPOUT = "dropout is gone: training computes what evaluation does"
 PADDING = "the row of padding in an embedding is learned like any other"
-FROZEN = "what the source does not train is not learned either: `--learn PATTERN` changes that"
+FROZEN = "what the source does not train is learned only by `--learn PATTERN`"
 
 
 def note(b: Builder, message: str) -> None:

@@ -76,7 +76,7 @@ def test_a_captured_network_trains_what_its_source_does(frozen: tuple[str, ...])
     assert len(told) == len(set(told)) == (4 if frozen else 3)
     for phrase in ("without a bias", "batch norm keeps", "dropout is gone"):
         assert sum(phrase in note for note in told) == 1
-    assert sum("`--learn PATTERN`" in note for note in told) == bool(frozen)
+    assert sum("source does not train" in note for note in told) == bool(frozen)
 
 
 def test_a_network_that_trains_as_its_source_gets_no_note() -> None:
@@ -178,6 +178,18 @@ def test_the_dropout_of_one_recurrent_layer_does_nothing() -> None:
     assert training_notes(from_torch(Recurrent(1, 0.1).eval(), torch.zeros(1, 2, 4))) == []
 
 
+@pytest.mark.parametrize(
+    ("padding", "frozen", "told"),
+    [(1, False, "row of padding"), (None, False, ""), (1, True, "source does not train")],
+)
+def test_the_row_of_padding_is_told_where_it_is_learned(
+    padding: int | None, frozen: bool, told: str
+) -> None:
+    source = nn.Embedding(5, 2, padding_idx=padding).requires_grad_(not frozen)
+    notes = training_notes(from_torch(source, torch.zeros(1, 3, dtype=torch.int64), tokens=5))
+    assert [told in note for note in notes] == [True] * bool(told)
+
+
 def test_a_frozen_parameter_that_several_nodes_read_stays_frozen() -> None:
     class Tied(nn.Module):
         def __init__(self) -> None:
@@ -215,6 +227,18 @@ def test_layers_of_a_file_without_a_bias(tmp_path: Path, opset: int) -> None:
     model = check(path, [1, 3, 5, 5])
     assert shapes(module(model)) == sorted([(2, 3, 3, 3), (2,), (2,), (2, 2, 2, 2), (3, 4)])
     assert len(training_notes(model)) == 4
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+@pytest.mark.parametrize(("ratio", "told"), [(0.1, True), (0.0, False), (None, True)])
+def test_dropout_of_a_file_is_told_where_it_would_drop(
+    tmp_path: Path, opset: int, ratio: float | None, told: bool
+) -> None:
+    as_input = {} if opset < 12 or ratio is None else {"r": np.array(ratio, np.float32)}
+    attributes = {} if opset > 11 or ratio is None else {"ratio": ratio}
+    node = make_node("Dropout", ["x", *as_input], ["y"], **attributes)
+    model = from_onnx(save(tmp_path / "m.onnx", [node], [2, 3], opset, as_input))
+    assert ["dropout is gone" in note for note in training_notes(model)] == [True] * told
 
 
 def test_what_describes_the_input_of_a_file_is_data(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from onnx_files import make_node
 from hatch_irpytorch import IRPyTorchError
 from hatch_irpytorch.capture import from_onnx
 
-OWN = [helper.make_opsetid("", 18), helper.make_opsetid("own", 1)]
+OWN = [helper.make_opsetid("", 20), helper.make_opsetid("own", 1)]
 
 
 def value(name: str, kind: int = TensorProto.FLOAT, shape: Any = None) -> Any:
@@ -64,3 +64,30 @@ def test_all_is_told_at_once_and_each_once_with_its_path(tmp_path: Path) -> None
         assert sum(f"{path}" in line for line in lines) == 1, (path, lines)
     assert not any("two/" in line or "`y`" in line for line in lines)
     assert sum(line.endswith("2 times") for line in lines) == 2
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        [("Shape", ["a"]), ("ConstantOfShape", ["0"]), ("Add", ["1", "x"])],
+        [("Size", ["a"]), ("BitShift", ["0", "0"], {"direction": "LEFT"}), ("Cast", ["1"])],
+        [("Shape", ["a"]), ("NonZero", ["0"]), ("Cast", ["1"])],
+        [("CenterCropPad", ["a", "k"], {"axes": [0]})],
+        [("SoftmaxCrossEntropyLoss", ["a", "x"])],
+        [("AffineGrid", ["a", "sizes"])],
+    ],
+    ids=lambda chain: chain[-2 if len(chain) > 1 else -1][0],
+)
+def test_what_has_a_form_for_constants_is_not_told_behind_a_refusal(
+    tmp_path: Path, chain: list[Any]
+) -> None:
+    """Of a refused node not even the shape is known; what is computed of that may be constant."""
+    nodes = [make_node("Foo", ["x"], ["a"], domain="own")]
+    for position, (op, inputs, *attributes) in enumerate(chain):
+        given = {"to": 1} if op == "Cast" else dict(*attributes)
+        output = "y" if position == len(chain) - 1 else f"{position}"
+        nodes.append(make_node(op, inputs, [output], **given))
+    sizes = numpy_helper.from_array(np.array([1, 1, 2, 2]))
+    nodes.insert(0, make_node("Constant", [], ["sizes"], value=sizes))
+    (line,) = told(tmp_path / "m.onnx", nodes, [])
+    assert "`Foo`" in line

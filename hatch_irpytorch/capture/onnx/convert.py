@@ -23,7 +23,7 @@ from hatch_irpytorch.capture.onnx.file import (
     opsets_of,
     read_file,
 )
-from hatch_irpytorch.capture.onnx.folding import folded_outputs
+from hatch_irpytorch.capture.onnx.folding import folded_outputs, may_have_form
 from hatch_irpytorch.capture.onnx.functions import (
     are_parameters,
     function_body,
@@ -172,12 +172,12 @@ class _Conversion:
 
         Raises `InexpressibleError` where it has no form, whatever it is given.
         """
-        known = is_standard(node) and node.op_type in OPS
+        known = may_have_form(node)
         body = self._local(node) or (None if known else function_body(node, scope.opsets))
-        if body is not None:
+        if body is not None and body.node:
             self._bind(node, scope, self._called(node, body, scope))
             return
-        if not known:
+        if not known and body is None:
             raise InexpressibleError(NO_FORMULA)
         self._look_inside(node, scope)
         self._stand_in(node, scope)

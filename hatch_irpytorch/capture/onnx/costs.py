@@ -60,6 +60,11 @@ def cost_of(op: str, inputs: Inputs, attributes: Mapping[str, Any]) -> Cost | No
     return None
 
 
+def is_bounded(op: str) -> bool:
+    """Whether the cost of an op can be told, so that a node of constants alone is run."""
+    return op in _SIZES or op in _PRODUCTS
+
+
 def _extents(array: Constant | None) -> tuple[int, ...]:
     return () if array is None else array.shape
 

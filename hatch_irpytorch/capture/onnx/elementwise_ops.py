@@ -151,8 +151,15 @@ def _converted(c: Call, kind: int) -> Value:
 def _dropout(c: Call) -> list[Value | None]:
     if c.has(2) and bool(c.array(2, "a training mode").reshape(())):
         raise InexpressibleError("dropout in training mode")
-    note(c.b, DROPOUT)
+    if _likelihood_of_drops(c) > 0.0:
+        note(c.b, DROPOUT)
     return [c.x, None]
+
+
+def _likelihood_of_drops(c: Call) -> float:
+    """The ratio of a dropout, an input since opset 12: 0.5 where it is left out."""
+    given = c.array(1, "a ratio").reshape(()) if c.has(1) else c.get("ratio", 0.5)
+    return float(given)
 
 
 def _identity(c: Call) -> Value:

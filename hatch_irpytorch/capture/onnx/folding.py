@@ -17,7 +17,7 @@ from onnx import helper
 
 from hatch_irpytorch.capture.builder import Builder, InexpressibleError, Value, first_line
 from hatch_irpytorch.capture.onnx.constant_ops import ANY_OPS, REAL_OPS
-from hatch_irpytorch.capture.onnx.costs import SLOW, cost_of
+from hatch_irpytorch.capture.onnx.costs import SLOW, cost_of, is_bounded
 from hatch_irpytorch.capture.onnx.file import attributes_of
 from hatch_irpytorch.capture.onnx.kinds import REALS
 from hatch_irpytorch.capture.onnx.op_table import DRAWING, OPS, handled, is_standard
@@ -47,6 +47,12 @@ def folded_outputs(
         return _by_onnx(node, call)
     handler = OPS.get(node.op_type) if is_standard(node) else None
     return None if handler is None else _evaluated(handler, call, kinds)
+
+
+def may_have_form(node: onnx.NodeProto) -> bool:
+    """Whether an op of the standard has a form for some inputs, if only for constants."""
+    op = node.op_type
+    return is_standard(node) and (op in OPS or op in ANY_OPS or op in REAL_OPS or is_bounded(op))
 
 
 def _by_numpy(node: onnx.NodeProto, call: Call) -> Callable[[Call], Any] | None:

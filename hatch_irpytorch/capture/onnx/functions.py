@@ -19,7 +19,8 @@ def function_body(
 ) -> onnx.FunctionProto | None:
     """The standard's definition of a node by other nodes, or None when it has none.
 
-    Some definitions depend on element types and shapes of the inputs, given as `types`.
+    Some definitions depend on element types and shapes of the inputs, given as `types`: without
+    them such a definition is empty.
     """
     domain = "" if node.domain == "ai.onnx" else node.domain
     version = opsets.get(domain, 1)

@@ -36,7 +36,7 @@ def _index_select(c: Context, x: Tensor, dim: int, index: Tensor) -> Value:
 def _embedding(
     c: Context, weight: Tensor, indices: Tensor, padding_idx: int = -1, *_: object
 ) -> Value:
-    if padding_idx >= 0:
+    if padding_idx >= 0 and c.is_learned(weight):
         note(c.builder, PADDING)
     if isinstance(indices, Value):
         return tables.look_up(c.builder, c.value(weight), indices, 0, "an id of an embedding")
